@@ -1,0 +1,47 @@
+//! The only place that reads the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::model::Millis;
+
+/// Where "now" comes from: the system, or a hand that tests move.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The wall clock of the machine.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `now` until [`Clock::set`] moves it. Clones share the same hand.
+    pub fn manual(now: Millis) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(now.0))))
+    }
+
+    /// Milliseconds since 1970-01-01 UTC. A machine whose clock stands before 1970 reads as zero.
+    pub fn now(&self) -> Millis {
+        match &self.0 {
+            Source::System => {
+                let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+            }
+            Source::Manual(hand) => Millis(hand.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock; a system clock is left alone.
+    pub fn set(&self, now: Millis) {
+        if let Source::Manual(hand) = &self.0 {
+            hand.store(now.0, Ordering::SeqCst);
+        }
+    }
+}

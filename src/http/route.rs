@@ -1,0 +1,109 @@
+//! The list of routes. A handler can only be mounted together with its entry, so the list that
+//! `tallybox routes` prints is complete.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, on};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever proves an ingest key, in the protocol's own way.
+    IngestKey,
+    /// The holder of the one-time set-up link.
+    SetupToken,
+    /// A signed-in member of any role.
+    Member,
+    /// A signed-in member who may administer.
+    Admin,
+}
+
+impl Access {
+    /// As printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::IngestKey => "ingest-key",
+            Self::SetupToken => "setup-token",
+            Self::Member => "member",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// One entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET` (which answers `HEAD` too) or `POST`.
+    pub method: &'static str,
+    /// In the router's syntax, without the base path.
+    pub path: String,
+    /// Who may call it.
+    pub access: Access,
+    /// Largest body that is read, in bytes after decompression; zero where none is.
+    pub body_limit: usize,
+}
+
+/// A router that knows its routes.
+pub struct Routes<S> {
+    router: Router<S>,
+    list: Vec<Route>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self { router: Router::new(), list: Vec::new() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// Mounts a handler for `GET` and `HEAD`.
+    #[must_use]
+    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        let route = Route { method: "GET", path: path.to_owned(), access, body_limit: 0 };
+        self.mount(route, on(MethodFilter::GET, handler))
+    }
+
+    /// Mounts a handler for `POST` that reads at most `body_limit` bytes.
+    #[must_use]
+    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, body_limit: usize, handler: H) -> Self {
+        let route = Route { method: "POST", path: path.to_owned(), access, body_limit };
+        self.mount(route, on(MethodFilter::POST, handler))
+    }
+
+    /// Gives all routes so far their state.
+    pub fn with_state<S2>(self, state: S) -> Routes<S2> {
+        Routes { router: self.router.with_state(state), list: self.list }
+    }
+
+    /// Wraps the router, its routes unchanged (for layers and fallbacks).
+    #[must_use]
+    pub fn map(self, wrap: impl FnOnce(Router<S>) -> Router<S>) -> Self {
+        Self { router: wrap(self.router), list: self.list }
+    }
+
+    /// Adds the routes of another list.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.list.extend(other.list);
+        Self { router: self.router.merge(other.router), list: self.list }
+    }
+
+    /// The list so far.
+    pub fn list(&self) -> &[Route] {
+        &self.list
+    }
+
+    /// The router alone.
+    pub fn into_router(self) -> Router<S> {
+        self.router
+    }
+
+    fn mount(mut self, route: Route, method: axum::routing::MethodRouter<S>) -> Self {
+        let router = self.router.route(&route.path, method);
+        self.list.push(route);
+        Self { router, list: self.list }
+    }
+}

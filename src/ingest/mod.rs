@@ -1,0 +1,207 @@
+//! From claims to commits: normalization, the bounded queue and the one writer.
+
+mod normalize;
+mod privacy;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::model::{
+    App, EnvironmentId, EventId, IngestKeyId, Limits, Millis, Outcome, RawEvent, Reason, Receipt, Refusal,
+};
+use crate::store::{Draft, Entry, Nonce, Store};
+
+pub use writer::Writer;
+
+/// Seconds that a client is asked to wait when the queue is full.
+const BUSY_RETRY: u32 = 2;
+
+/// On whose behalf a request is accepted: what its credential proved.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The app.
+    pub app: Arc<App>,
+    /// The environment of its key.
+    pub environment: EnvironmentId,
+    /// The key.
+    pub key: IngestKeyId,
+}
+
+/// One event as an adapter read it.
+#[derive(Debug)]
+pub enum Claim<'a> {
+    /// Readable.
+    Event(RawEvent<'a>),
+    /// Not readable: to be kept aside.
+    Unusable {
+        /// Why.
+        reason: Reason,
+        /// What exactly, for a developer; no values of the event in it.
+        detail: String,
+        /// Its id, where that could be read.
+        id: Option<EventId>,
+        /// Its text.
+        body: &'a str,
+    },
+}
+
+/// One request's events, ready for the pipeline.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// On whose behalf.
+    pub scope: Scope,
+    /// When it arrived.
+    pub received_at: Millis,
+    /// The client's own time when it sent, if it said so: its distance from `received_at` corrects the events' times.
+    pub sent_at: Option<Millis>,
+    /// To be used once, if the protocol has one.
+    pub nonce: Option<Nonce>,
+    /// The events.
+    pub claims: Vec<Claim<'a>>,
+}
+
+/// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
+/// refused.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events that came before a decision.
+    pub received: AtomicU64,
+    /// Events newly on disk.
+    pub stored: AtomicU64,
+    /// Events that were on disk.
+    pub duplicate: AtomicU64,
+    /// Events kept aside.
+    pub set_aside: AtomicU64,
+    /// Events deliberately not kept.
+    pub dropped: AtomicU64,
+    /// Events of requests that were refused after decoding.
+    pub refused: AtomicU64,
+    /// Commits that succeeded.
+    pub commits: AtomicU64,
+    /// Commits that failed.
+    pub failed_commits: AtomicU64,
+    /// Requests that wait for a commit.
+    pub queued: AtomicU64,
+}
+
+/// The door to the pipeline. Clones share one queue; the writer ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Intake {
+    queue: mpsc::Sender<Submission>,
+    bytes: Arc<Semaphore>,
+    draining: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    limits: Arc<Limits>,
+    clock: Clock,
+}
+
+/// A draft in the queue, with the way back to its caller.
+struct Submission {
+    draft: Draft,
+    reply: oneshot::Sender<Result<Receipt, Refusal>>,
+    /// Room in the queue, given back when the submission is dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+/// How much may wait for a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueSize {
+    /// Requests.
+    pub requests: usize,
+    /// Bytes of events, roughly as they came.
+    pub bytes: usize,
+}
+
+impl Default for QueueSize {
+    fn default() -> Self {
+        Self { requests: 4_096, bytes: 32 << 20 }
+    }
+}
+
+impl Intake {
+    /// Starts the writer thread over a store and opens its queue.
+    pub fn start(store: Arc<dyn Store>, limits: Arc<Limits>, clock: Clock, size: QueueSize) -> std::io::Result<(Self, Writer)> {
+        let (queue, waiting) = mpsc::channel(size.requests.max(1));
+        let counters = Arc::new(Counters::default());
+        let writer = Writer::spawn(store, limits.clone(), clock.clone(), counters.clone(), waiting)?;
+        let bytes = Arc::new(Semaphore::new(size.bytes.min(Semaphore::MAX_PERMITS)));
+        let draining = Arc::new(AtomicBool::new(false));
+        Ok((Self { queue, bytes, draining, counters, limits, clock }, writer))
+    }
+
+    /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on
+    /// disk. If the caller goes away meanwhile, the request is committed or not as a whole.
+    pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
+        let count = request.claims.len() as u64;
+        self.counters.received.fetch_add(count, Ordering::Relaxed);
+        let answer = self.submit(request).await;
+        match &answer {
+            Ok(receipt) => self.count(receipt),
+            Err(_) => _ = self.counters.refused.fetch_add(count, Ordering::Relaxed),
+        }
+        answer
+    }
+
+    async fn submit(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Refusal::Draining);
+        }
+        let (draft, size) = normalize::draft(request, &self.limits, self.clock.now());
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Submission { draft, reply, _room: room }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
+            mpsc::error::TrySendError::Closed(_) => Refusal::Draining,
+        })?;
+        self.counters.queued.fetch_add(1, Ordering::Relaxed);
+        let answer = answer.await;
+        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        answer.unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// Counts a request whose events are deliberately not kept (Do Not Track), and answers for it.
+    pub fn drop_all(&self, events: usize) -> Receipt {
+        let receipt = Receipt { outcomes: vec![Outcome::Dropped; events] };
+        self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
+        self.count(&receipt);
+        receipt
+    }
+
+    /// From now on new requests are refused as draining; those that wait are still committed.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the box is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts since start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The bounds that apply to every request.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn count(&self, receipt: &Receipt) {
+        for outcome in &receipt.outcomes {
+            let counter = match outcome {
+                Outcome::Stored => &self.counters.stored,
+                Outcome::Duplicate => &self.counters.duplicate,
+                Outcome::SetAside(..) => &self.counters.set_aside,
+                Outcome::Dropped => &self.counters.dropped,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+

@@ -1,0 +1,15 @@
+//! Tallybox: the box an app phones home to. The layers, from the bottom up, are in ARCHITECTURE.md.
+
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod ingest;
+pub mod logging;
+pub mod model;
+pub mod protocol;
+pub mod query;
+pub mod rollup;
+pub mod store;
+pub mod web;

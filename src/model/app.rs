@@ -1,0 +1,237 @@
+//! Who owns what: organizations, apps, environments, ingest keys, members and their logins.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{AppId, EnvironmentId, IngestKeyId, MemberId, Millis, OrganizationId, Slug, Zone};
+
+/// Owner of apps and members.
+#[derive(Clone, Debug)]
+pub struct Organization {
+    /// Row.
+    pub id: OrganizationId,
+    /// Public id, in ingest paths.
+    pub uuid: Uuid,
+    /// Public short name, in ingest paths; unique on the box.
+    pub slug: Slug,
+    /// Display name.
+    pub name: String,
+}
+
+/// One product that reports.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Row.
+    pub id: AppId,
+    /// The owner.
+    pub organization: Organization,
+    /// Public id, in ingest paths.
+    pub uuid: Uuid,
+    /// Public short name, in ingest paths and page addresses; unique on the box.
+    pub slug: Slug,
+    /// Display name.
+    pub name: String,
+    /// The calendar in which days are counted.
+    pub zone: Arc<Zone>,
+    /// Whether a batch with unusable events is answered as the telemetry-kit reference server does (207 or 400)
+    /// instead of being taken in charge.
+    pub strict: bool,
+    /// Secret salt of this app's [`UserHash`](super::UserHash)es.
+    pub salt: Salt,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When its first event was stored.
+    pub first_event_at: Option<Millis>,
+    /// Its environments, the first being the default.
+    pub environments: Vec<Environment>,
+}
+
+impl App {
+    /// The environment of that short name.
+    pub fn environment(&self, slug: &str) -> Option<&Environment> {
+        self.environments.iter().find(|e| e.slug.as_str() == slug)
+    }
+}
+
+/// 32 random bytes that never leave the box; `Debug` hides them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Salt(pub [u8; 32]);
+
+impl std::fmt::Debug for Salt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salt(..)")
+    }
+}
+
+/// Production, development and the like: events of one never count in another.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Row.
+    pub id: EnvironmentId,
+    /// Short name, such as `production`.
+    pub slug: Slug,
+}
+
+/// An app to be made, with environments `production` and `development`.
+#[derive(Clone, Debug)]
+pub struct NewApp {
+    /// Public id; chosen by the caller so that ids of another box can be taken over.
+    pub uuid: Uuid,
+    /// Wanted short name. With `slug_fixed` a taken one is a conflict, else a suffix makes it unique.
+    pub slug: Slug,
+    /// Whether `slug` was chosen by a person.
+    pub slug_fixed: bool,
+    /// Display name, 1 to 100 characters.
+    pub name: String,
+    /// Calendar of its days.
+    pub zone: Zone,
+    /// Salt of its user hashes.
+    pub salt: Salt,
+}
+
+/// What an SDK proves itself with, as listed: no secret in it.
+#[derive(Clone, Debug)]
+pub struct IngestKey {
+    /// Row.
+    pub id: IngestKeyId,
+    /// Whose events it may send.
+    pub app: AppId,
+    /// Into which environment.
+    pub environment: Environment,
+    /// What its owner calls it.
+    pub name: String,
+    /// First characters of the token, enough to recognise it.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: Millis,
+    /// The hour of its last accepted request.
+    pub last_used_at: Option<Millis>,
+    /// When it stops working, or stopped.
+    pub revoked_at: Option<Millis>,
+}
+
+/// A key to be stored: the token as a hash, the secret sealed.
+#[derive(Clone, Debug)]
+pub struct NewIngestKey {
+    /// Into which environment it sends.
+    pub environment: EnvironmentId,
+    /// Its name, 1 to 100 characters.
+    pub name: String,
+    /// First characters of the token.
+    pub hint: String,
+    /// SHA-256 of the token.
+    pub token_hash: [u8; 32],
+    /// The HMAC secret, sealed under the master key with `token_hash` as associated data.
+    pub sealed_secret: Vec<u8>,
+}
+
+/// One active key as ingest needs it.
+#[derive(Clone, Debug)]
+pub struct SealedKey {
+    /// Row.
+    pub id: IngestKeyId,
+    /// Into which environment it sends.
+    pub environment: EnvironmentId,
+    /// SHA-256 of its token.
+    pub token_hash: [u8; 32],
+    /// See [`NewIngestKey::sealed_secret`].
+    pub sealed_secret: Vec<u8>,
+    /// When it stops working, where a rotation has set that.
+    pub revoked_at: Option<Millis>,
+}
+
+/// How an ingest request names its credential.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyLookup {
+    /// By the SHA-256 of a bearer token.
+    Token([u8; 32]),
+    /// By the two segments of `/v1/ingest/{first}/{second}`: organization and app, each as UUID or short name;
+    /// else the first alone as an app.
+    Path(String, String),
+}
+
+/// An app with the keys that a look-up found: exactly one for a token, all active ones for a path.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    /// Whose keys they are.
+    pub app: App,
+    /// Newest first.
+    pub keys: Vec<SealedKey>,
+}
+
+/// What a member may do on the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Owner,
+    /// Apps and keys, not members.
+    Admin,
+    /// Looking.
+    Viewer,
+}
+
+impl Role {
+    /// Every role, strongest first.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::Admin, Self::Viewer];
+
+    /// As written in the database and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// The role of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// Whether apps and keys may be made and changed.
+    pub fn may_administer(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin)
+    }
+}
+
+/// A person with a password here.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Row.
+    pub id: MemberId,
+    /// Where they belong.
+    pub organization: OrganizationId,
+    /// What they sign in with: an e-mail address or any name, compared without case.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Argon2id, PHC form.
+    pub password_hash: String,
+    /// When they were made.
+    pub created_at: Millis,
+}
+
+/// A member to be made.
+#[derive(Clone, Debug)]
+pub struct NewMember {
+    /// Sign-in name, 1 to 254 characters.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Argon2id, PHC form.
+    pub password_hash: String,
+}
+
+/// A signed-in browser; its cookie's token is stored only as a hash.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// SHA-256 of the cookie's token.
+    pub token_hash: [u8; 32],
+    /// Who signed in.
+    pub member: Member,
+    /// When.
+    pub created_at: Millis,
+    /// Last request, to the minute.
+    pub seen_at: Millis,
+}

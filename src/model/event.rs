@@ -1,0 +1,213 @@
+//! Events: what a stranger claims, and what we vouch for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{EventId, Millis, SessionHash, UserHash};
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $max:literal, $cap:literal;)+) => {
+        /// A repeated property of the program that reports. A set of them is stored once and shared by many events.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Fact { $($(#[$doc])* $variant),+ }
+
+        impl Fact {
+            /// Every fact, in the order of the stored columns.
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// Column name in the `facts` table, and the name in URLs.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// Longest kept value in bytes; longer ones are cut with a mark.
+            pub const fn max_len(self) -> usize {
+                match self { $(Self::$variant => $max),+ }
+            }
+
+            /// How many different values an app may have before further ones count as "other".
+            pub const fn cardinality(self) -> u32 {
+                match self { $(Self::$variant => $cap),+ }
+            }
+        }
+    };
+}
+
+facts! {
+    /// The app's own version.
+    Version = "version", 100, 2_000;
+    /// Its build number.
+    Build = "build", 50, 5_000;
+    /// Operating system family: `linux`, `macos`, `windows`, `ios`, …
+    System = "system", 50, 100;
+    /// The operating system's version.
+    SystemVersion = "system_version", 100, 1_000;
+    /// Processor architecture.
+    Arch = "arch", 50, 100;
+    /// Device model.
+    Device = "device", 100, 5_000;
+    /// Language and region of the user interface.
+    Locale = "locale", 35, 500;
+    /// The SDK that sent it, name and version.
+    Sdk = "sdk", 80, 200;
+    /// Component of the app, where an SDK names one (`service.name`).
+    Service = "service", 255, 500;
+    /// Programming language, with its version.
+    Language = "language", 100, 200;
+    /// The shell that a command-line program runs under.
+    Shell = "shell", 50, 100;
+    /// `true` in continuous integration.
+    Ci = "ci", 5, 2;
+}
+
+/// What a stranger claims: an adapter's reading of one event, borrowed from the request body.
+#[derive(Clone, Debug, Default)]
+pub struct RawEvent<'a> {
+    /// The client's id for it; without one, exactly-once cannot be promised.
+    pub id: Option<EventId>,
+    /// The client's time of the event, exactly as a resend would repeat it.
+    pub claimed_at: Option<Millis>,
+    /// What happened.
+    pub name: Cow<'a, str>,
+    /// A coarse class of events.
+    pub category: Option<Cow<'a, str>>,
+    /// The client's identifier of the end user. Empty means none.
+    pub user: Option<Cow<'a, str>>,
+    /// The client's identifier of the session. Empty means none.
+    pub session: Option<Cow<'a, str>>,
+    /// Properties: any JSON value.
+    pub props: Option<&'a RawValue>,
+    /// Facts of the program; see [`RawEvent::set`].
+    pub facts: RawFacts<'a>,
+}
+
+/// The claimed facts of an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawFacts<'a>([Option<Cow<'a, str>>; Fact::COUNT]);
+
+impl<'a> RawFacts<'a> {
+    /// Claims a fact; `None` and the empty string claim nothing.
+    pub fn set(&mut self, fact: Fact, value: Option<impl Into<Cow<'a, str>>>) {
+        self.0[fact as usize] = value.map(Into::into).filter(|v: &Cow<'a, str>| !v.is_empty());
+    }
+
+    /// What was claimed.
+    pub fn get(&self, fact: Fact) -> Option<&str> {
+        self.0[fact as usize].as_deref()
+    }
+}
+
+/// A set of facts we vouch for: bounded, clean, shared between events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts(pub(crate) [Option<Box<str>>; Fact::COUNT]);
+
+impl Facts {
+    /// The value of a fact, if known.
+    pub fn get(&self, fact: Fact) -> Option<&str> {
+        self.0[fact as usize].as_deref()
+    }
+}
+
+/// What we vouch for: bounded, timed, free of addresses and of the client's own identifiers.
+/// Only normalization makes one.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub(crate) id: EventId,
+    pub(crate) claimed_at: Millis,
+    pub(crate) occurred_at: Millis,
+    pub(crate) name: Arc<str>,
+    pub(crate) category: Option<Arc<str>>,
+    pub(crate) user: Option<UserHash>,
+    pub(crate) session: Option<SessionHash>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) props: Option<Box<str>>,
+}
+
+impl Event {
+    /// The id under which it counts once.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+    /// The client's uncorrected time: with the id, the key of de-duplication, since a resend repeats both.
+    pub fn claimed_at(&self) -> Millis {
+        self.claimed_at
+    }
+    /// When it happened, by our clock.
+    pub fn occurred_at(&self) -> Millis {
+        self.occurred_at
+    }
+    /// What happened.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Coarse class.
+    pub fn category(&self) -> Option<&str> {
+        self.category.as_deref()
+    }
+    /// The end user.
+    pub fn user(&self) -> Option<UserHash> {
+        self.user
+    }
+    /// The session that the SDK named.
+    pub fn session(&self) -> Option<SessionHash> {
+        self.session
+    }
+    /// Facts of the program.
+    pub fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+    /// Properties as compact JSON text.
+    pub fn props(&self) -> Option<&str> {
+        self.props.as_deref()
+    }
+}
+
+/// An event that could not be made into an [`Event`]: kept with its reason, shown to the operator, counted.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Why.
+    pub reason: Reason,
+    /// What exactly, in words for a developer; no values of the event in it.
+    pub detail: String,
+    /// The client's id for it, where it could be read.
+    pub id: Option<EventId>,
+    /// The event's own text, cut at [`Limits::set_aside_bytes`](super::Limits::set_aside_bytes).
+    pub body: Box<str>,
+}
+
+/// Why an event was set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Not an object, a missing member or a wrong type.
+    Invalid,
+    /// A major schema version that we do not know.
+    UnsupportedSchema,
+    /// Larger than one event may be.
+    TooLarge,
+    /// Nested deeper than allowed, or with too many properties.
+    TooComplex,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Invalid, Self::UnsupportedSchema, Self::TooLarge, Self::TooComplex];
+
+    /// As stored and as shown in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::UnsupportedSchema => "unsupported_schema",
+            Self::TooLarge => "too_large",
+            Self::TooComplex => "too_complex",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}

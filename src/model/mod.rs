@@ -1,0 +1,21 @@
+//! The vocabulary: what the product speaks of, without any technology.
+
+mod app;
+mod event;
+mod ids;
+mod limits;
+mod origin;
+mod query;
+mod receipt;
+mod report;
+mod time;
+
+pub use app::*;
+pub use event::*;
+pub use ids::*;
+pub use limits::*;
+pub use origin::*;
+pub use query::*;
+pub use receipt::*;
+pub use report::*;
+pub use time::*;

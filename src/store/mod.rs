@@ -1,0 +1,208 @@
+//! The storage contract: one synchronous trait, called from blocking threads, with a backend for each database.
+//! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
+
+pub mod migrate;
+pub mod report;
+pub mod sqlite;
+
+use crate::model::{
+    App, AppId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login, Member,
+    MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome, Query, Receipt, Report, SetAside, SetAsideRow,
+};
+
+/// What a queued request asks to be written, all or nothing.
+#[derive(Debug)]
+pub struct Draft {
+    /// When its request arrived.
+    pub received_at: Millis,
+    /// The app it belongs to.
+    pub app: std::sync::Arc<App>,
+    /// The key it was accepted with, and through it the environment.
+    pub key: IngestKeyId,
+    /// Into which environment its events go.
+    pub environment: crate::model::EnvironmentId,
+    /// The request's nonce, if its protocol has one.
+    pub nonce: Option<Nonce>,
+    /// In the request's order.
+    pub entries: Vec<Entry>,
+}
+
+/// One event of a [`Draft`].
+#[derive(Debug)]
+pub enum Entry {
+    /// To be stored if it is new.
+    Event(Event),
+    /// To be kept aside.
+    SetAside(SetAside),
+    /// To be counted only.
+    Dropped,
+}
+
+/// A value that may be used once while requests of its time are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Nonce {
+    /// The request's own time, in seconds since 1970.
+    pub at: i64,
+    /// The value.
+    pub value: [u8; 16],
+}
+
+/// What became of one [`Draft`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Written; one outcome for each entry, in order.
+    Receipt(Receipt),
+    /// Its nonce was used before: nothing was written.
+    Replayed,
+    /// Its key was revoked before the commit: nothing was written.
+    KeyRevoked,
+}
+
+impl Committed {
+    /// The outcomes, where there are any.
+    pub fn outcomes(&self) -> &[Outcome] {
+        match self {
+            Self::Receipt(receipt) => &receipt.outcomes,
+            Self::Replayed | Self::KeyRevoked => &[],
+        }
+    }
+}
+
+/// Figures about the database itself, for health, the status page and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Backend and engine version, such as `SQLite 3.53.2`.
+    pub engine: String,
+    /// Schema version: the number of the last migration.
+    pub schema: i64,
+    /// Bytes of the database file.
+    pub bytes: u64,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+    /// Bytes free where the database lies; `None` where that cannot be known.
+    pub free_bytes: Option<u64>,
+    /// Whether writes are refused, and why.
+    pub read_only: Option<String>,
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room left, or less than the floor that is kept free.
+    #[error("no space left for the database")]
+    Full,
+    /// The database cannot be reached or written now.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database is damaged.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+    /// A report took longer than it may.
+    #[error("the query took too long")]
+    Interrupted,
+    /// The name or id is taken; which, in words.
+    #[error("{0} already exists")]
+    Exists(&'static str),
+    /// What was named is not there; which, in words.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// A one-time token is unknown, used or too old.
+    #[error("the token is not valid any more")]
+    TokenSpent,
+    /// The schema is newer than this binary, or a migration was changed after it ran.
+    #[error("{0}")]
+    Schema(String),
+    /// A defect: the database said something that we did not expect.
+    #[error("unexpected database error: {0}")]
+    Unexpected(String),
+}
+
+/// Short for a result of the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Everything that is kept. All methods block; none may be called from an async task.
+pub trait Store: Send + Sync + 'static {
+    /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
+    /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
+    ///
+    /// An event is a duplicate if its environment holds one of the same id and claimed time. Sessions, user-days and
+    /// summaries change in the same transaction, and only for events newly stored.
+    fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
+
+    /// Housekeeping between commits: checkpoints, expired nonces and logins. Cheap when there is nothing to do.
+    fn tend(&self, now: Millis) -> Result<()>;
+
+    /// Answers a question from the summaries where they can, from raw rows where they cannot.
+    fn report(&self, query: &Query) -> Result<Report>;
+
+    /// Raw events, newest first.
+    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>>;
+
+    /// Events kept aside for an app, newest first, and how many there are.
+    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;
+
+    /// All apps, by name.
+    fn apps(&self) -> Result<Vec<App>>;
+
+    /// The app of that short name or UUID.
+    fn find_app(&self, name: &str) -> Result<Option<App>>;
+
+    /// Makes an app with its environments in the box's organization. [`StoreError::Exists`] where a fixed slug or the
+    /// UUID is taken.
+    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App>;
+
+    /// Makes a key. [`StoreError::Exists`] where its token is known already.
+    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey>;
+
+    /// Keys of an app, or of all, revoked ones included, newest first.
+    fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>>;
+
+    /// Lets a key stop working at `at`, now or later; it never starts again.
+    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()>;
+
+    /// The app and active keys that a request's credential names, `None` where it names nothing active.
+    fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
+
+    /// A number that grows with every change to apps, environments and keys, by this process or another.
+    fn directory_version(&self) -> Result<i64>;
+
+    /// Whether anybody can sign in yet.
+    fn has_members(&self) -> Result<bool>;
+
+    /// Keeps the hash of a set-up token until `expires`, in place of earlier ones. Does nothing once a member exists.
+    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()>;
+
+    /// Whether that hash is of a set-up token that can still be used.
+    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool>;
+
+    /// Makes the first member with a set-up token, which is spent by it. However many try at once, one succeeds and
+    /// the others get [`StoreError::TokenSpent`].
+    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member>;
+
+    /// Makes a member. [`StoreError::Exists`] where the name is taken.
+    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member>;
+
+    /// The member of that name, without regard to case.
+    fn find_member(&self, name: &str) -> Result<Option<Member>>;
+
+    /// Members by name.
+    fn members(&self) -> Result<Vec<Member>>;
+
+    /// Replaces a password and ends all logins of its member except `keep`.
+    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()>;
+
+    /// Stores a signed-in browser.
+    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()>;
+
+    /// The login of that hash, and notes `now` as its last sight. Judging its age is the caller's.
+    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>>;
+
+    /// Ends a login; an unknown one is no error.
+    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()>;
+
+    /// Figures about the database.
+    fn status(&self) -> Result<StoreStatus>;
+
+    /// Whether a write would succeed now: the readiness probe. It writes and rolls back.
+    fn probe(&self) -> Result<()>;
+}
