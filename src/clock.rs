@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Millis;
 
@@ -43,5 +43,21 @@ impl Clock {
         if let Source::Manual(hand) = &self.0 {
             hand.store(now.0, Ordering::SeqCst);
         }
+    }
+}
+
+/// A moment on the monotonic clock, for limits on how long something may take: jumps of the wall clock do not move it.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The moment `limit` from now.
+    pub fn after(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+
+    /// Whether it has come.
+    pub fn passed(self) -> bool {
+        Instant::now() >= self.0
     }
 }

@@ -13,8 +13,9 @@ use crate::clock::Clock;
 use crate::model::{
     App, EnvironmentId, EventId, IngestKeyId, Limits, Millis, Outcome, RawEvent, Reason, Receipt, Refusal,
 };
-use crate::store::{Draft, Entry, Nonce, Store};
+use crate::store::{Draft, Nonce, Store};
 
+pub use privacy::user_hash;
 pub use writer::Writer;
 
 /// Seconds that a client is asked to wait when the queue is full.
@@ -88,6 +89,24 @@ pub struct Counters {
     pub queued: AtomicU64,
 }
 
+impl Counters {
+    fn count(&self, receipt: &Receipt) {
+        for outcome in &receipt.outcomes {
+            let counter = match outcome {
+                Outcome::Stored => &self.stored,
+                Outcome::Duplicate => &self.duplicate,
+                Outcome::SetAside(..) => &self.set_aside,
+                Outcome::Dropped => &self.dropped,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn refuse(&self, events: usize) {
+        self.refused.fetch_add(events as u64, Ordering::Relaxed);
+    }
+}
+
 /// The door to the pipeline. Clones share one queue; the writer ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Intake {
@@ -96,7 +115,6 @@ pub struct Intake {
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
     limits: Arc<Limits>,
-    clock: Clock,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -127,30 +145,31 @@ impl Intake {
     pub fn start(store: Arc<dyn Store>, limits: Arc<Limits>, clock: Clock, size: QueueSize) -> std::io::Result<(Self, Writer)> {
         let (queue, waiting) = mpsc::channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
-        let writer = Writer::spawn(store, limits.clone(), clock.clone(), counters.clone(), waiting)?;
+        let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
         let bytes = Arc::new(Semaphore::new(size.bytes.min(Semaphore::MAX_PERMITS)));
         let draining = Arc::new(AtomicBool::new(false));
-        Ok((Self { queue, bytes, draining, counters, limits, clock }, writer))
+        Ok((Self { queue, bytes, draining, counters, limits }, writer))
     }
 
     /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on
     /// disk. If the caller goes away meanwhile, the request is committed or not as a whole.
     pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
-        let count = request.claims.len() as u64;
-        self.counters.received.fetch_add(count, Ordering::Relaxed);
-        let answer = self.submit(request).await;
-        match &answer {
-            Ok(receipt) => self.count(receipt),
-            Err(_) => _ = self.counters.refused.fetch_add(count, Ordering::Relaxed),
+        let events = request.claims.len();
+        self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
+        match self.submit(request) {
+            Ok(answer) => answer.await.unwrap_or(Err(Refusal::Internal)),
+            Err(refusal) => {
+                self.counters.refuse(events);
+                Err(refusal)
+            }
         }
-        answer
     }
 
-    async fn submit(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
-        if self.draining.load(Ordering::Relaxed) {
+    fn submit(&self, request: Request<'_>) -> Result<oneshot::Receiver<Result<Receipt, Refusal>>, Refusal> {
+        if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        let (draft, size) = normalize::draft(request, &self.limits, self.clock.now());
+        let (draft, size) = normalize::draft(request, &self.limits);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
         let (reply, answer) = oneshot::channel();
@@ -159,16 +178,14 @@ impl Intake {
             mpsc::error::TrySendError::Closed(_) => Refusal::Draining,
         })?;
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
-        let answer = answer.await;
-        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-        answer.unwrap_or(Err(Refusal::Internal))
+        Ok(answer)
     }
 
     /// Counts a request whose events are deliberately not kept (Do Not Track), and answers for it.
     pub fn drop_all(&self, events: usize) -> Receipt {
         let receipt = Receipt { outcomes: vec![Outcome::Dropped; events] };
         self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
-        self.count(&receipt);
+        self.counters.count(&receipt);
         receipt
     }
 
@@ -191,17 +208,4 @@ impl Intake {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
-
-    fn count(&self, receipt: &Receipt) {
-        for outcome in &receipt.outcomes {
-            let counter = match outcome {
-                Outcome::Stored => &self.counters.stored,
-                Outcome::Duplicate => &self.counters.duplicate,
-                Outcome::SetAside(..) => &self.counters.set_aside,
-                Outcome::Dropped => &self.counters.dropped,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
-

@@ -1,2 +1,308 @@
-//! x
-pub(super) fn draft(_: super::Request<'_>, _: &crate::model::Limits, _: crate::model::Millis) -> (crate::store::Draft, usize) { todo!() }
+//! From claim to event: bounded, timed, free of addresses. Every policy on what a client may send is here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::privacy::Pseudonyms;
+use super::{Claim, Request};
+use crate::model::{
+    Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside,
+};
+use crate::store::{Draft, Entry};
+
+/// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
+const FUTURE: i64 = Millis::MINUTE;
+
+/// Claimed times before 2000 are clocks that were never set: the event counts as of its arrival.
+const PAST: Millis = Millis(946_684_800_000);
+
+/// Client clocks within this distance of ours are taken as right: it is the resolution of the time they send, and
+/// the way it travels.
+const TOLERANCE: i64 = 3 * Millis::SECOND;
+
+/// Rough weight of an event in the queue beside its texts, in bytes.
+const WEIGHT: usize = 200;
+
+/// Makes a request's draft, and estimates its size in the queue in bytes.
+pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
+    let Request { scope, received_at, sent_at, nonce, claims } = request;
+    let mut entries = Vec::with_capacity(claims.len());
+    let mut size = WEIGHT;
+    let offset = sent_at.map_or(0, |sent| received_at.since(sent));
+    let offset = if offset.abs() <= TOLERANCE { 0 } else { offset };
+    let mut shared = Shared::default();
+    let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
+    for claim in &claims {
+        let entry = match claim {
+            Claim::Event(raw) => match refuse(raw, limits) {
+                None => {
+                    let times = times(raw.claimed_at, offset, received_at);
+                    Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms))
+                }
+                Some((reason, detail)) => {
+                    let body = raw.props.map_or("", |props| props.get());
+                    Entry::SetAside(set_aside(reason, detail, raw.id, body, limits))
+                }
+            },
+            Claim::Unusable { reason, detail, id, body } => {
+                Entry::SetAside(set_aside(*reason, detail.clone(), *id, body, limits))
+            }
+        };
+        size += WEIGHT
+            + match &entry {
+                Entry::Event(event) => event.props().map_or(0, str::len),
+                Entry::SetAside(event) => event.body.len(),
+                Entry::Dropped => 0,
+            };
+        entries.push(entry);
+    }
+    let draft =
+        Draft { received_at, app: scope.app, key: scope.key, environment: scope.environment, nonce, entries };
+    (draft, size)
+}
+
+/// Texts and facts that neighbours in a batch share.
+#[derive(Default)]
+struct Shared<'a> {
+    name: Option<Arc<str>>,
+    category: Option<Arc<str>>,
+    facts: Option<(&'a RawFacts<'a>, Arc<Facts>)>,
+}
+
+/// Why an event cannot be kept as one, if it cannot.
+fn refuse(raw: &RawEvent<'_>, limits: &Limits) -> Option<(Reason, String)> {
+    if raw.name.is_empty() {
+        return Some((Reason::Invalid, "the event has no name".to_owned()));
+    }
+    for (what, id) in [("user", &raw.user), ("session", &raw.session)] {
+        if id.as_ref().is_some_and(|id| id.len() > limits.identifier_bytes) {
+            let detail = format!("the {what} id is longer than {} bytes", limits.identifier_bytes);
+            return Some((Reason::Invalid, detail));
+        }
+    }
+    let props = raw.props.map_or("", |props| props.get());
+    if props.len() > limits.event_bytes {
+        return Some((Reason::TooLarge, format!("the properties are larger than {} bytes", limits.event_bytes)));
+    }
+    let shape = Shape::of(props);
+    if shape.depth > limits.depth {
+        return Some((Reason::TooComplex, format!("the properties are nested deeper than {}", limits.depth)));
+    }
+    if shape.members > limits.props {
+        return Some((Reason::TooComplex, format!("the event has more than {} properties", limits.props)));
+    }
+    None
+}
+
+fn event<'a>(
+    raw: &'a RawEvent<'a>,
+    (claimed_at, occurred_at): (Millis, Millis),
+    limits: &Limits,
+    shared: &mut Shared<'a>,
+    pseudonyms: &mut Pseudonyms<'a>,
+) -> Event {
+    let name = reuse(&mut shared.name, &bounded(&raw.name, limits.name_bytes));
+    let category = raw.category.as_deref().filter(|text| !text.is_empty());
+    let category = category.map(|text| reuse(&mut shared.category, &bounded(text, limits.name_bytes)));
+    let facts = match &shared.facts {
+        Some((last, facts)) if **last == raw.facts => facts.clone(),
+        _ => {
+            let made = Arc::new(facts(&raw.facts));
+            shared.facts = Some((&raw.facts, made.clone()));
+            made
+        }
+    };
+    Event {
+        id: raw.id.unwrap_or_else(EventId::random),
+        claimed_at,
+        occurred_at,
+        name,
+        category,
+        user: raw.user.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.user(id)),
+        session: raw.session.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.session(id)),
+        facts,
+        props: raw.props.map(|props| compact(props.get())).filter(|text| &**text != "null"),
+    }
+}
+
+/// The claimed time as it is, for de-duplication, and the time of the event by our clock.
+fn times(claimed: Option<Millis>, offset: i64, received_at: Millis) -> (Millis, Millis) {
+    let claimed = claimed.unwrap_or(received_at);
+    let corrected = claimed.plus(offset);
+    let plausible = corrected >= PAST && corrected <= received_at.plus(FUTURE);
+    (claimed, if plausible { corrected.min(received_at) } else { received_at })
+}
+
+fn facts(raw: &RawFacts<'_>) -> Facts {
+    let mut facts = Facts::default();
+    for fact in Fact::ALL {
+        facts.0[fact as usize] = raw.get(fact).map(|text| bounded(text, fact.max_len()).into());
+    }
+    facts
+}
+
+fn reuse(last: &mut Option<Arc<str>>, text: &str) -> Arc<str> {
+    match last {
+        Some(shared) if **shared == *text => shared.clone(),
+        _ => last.insert(text.into()).clone(),
+    }
+}
+
+/// A text without control characters, cut to `max` bytes with an ellipsis as the mark.
+fn bounded(text: &str, max: usize) -> Cow<'_, str> {
+    let clean = !text.bytes().any(|byte| byte < 0x20 || byte == 0x7f);
+    if clean && text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(max.min(text.len()));
+    for c in text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }) {
+        if kept.len() + c.len_utf8() > max.saturating_sub('…'.len_utf8()) {
+            kept.push('…');
+            break;
+        }
+        kept.push(c);
+    }
+    Cow::Owned(kept)
+}
+
+fn set_aside(reason: Reason, detail: String, id: Option<EventId>, body: &str, limits: &Limits) -> SetAside {
+    let mut end = body.len().min(limits.set_aside_bytes);
+    while !body.is_char_boundary(end) {
+        end -= 1;
+    }
+    SetAside { reason, detail, id, body: body[..end].into() }
+}
+
+/// How deep valid JSON is nested, and how many members and elements it has at all depths together.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    depth: usize,
+    members: usize,
+}
+
+impl Shape {
+    fn of(json: &str) -> Self {
+        let (mut depth, mut deepest, mut members) = (0_usize, 0, 0);
+        for byte in Structure::new(json) {
+            match byte {
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b':' | b',' => members += 1,
+                _ => {}
+            }
+        }
+        Self { depth: deepest, members }
+    }
+}
+
+/// The bytes of valid JSON that stand outside of strings.
+struct Structure<'a> {
+    rest: std::slice::Iter<'a, u8>,
+}
+
+impl<'a> Structure<'a> {
+    fn new(json: &'a str) -> Self {
+        Self { rest: json.as_bytes().iter() }
+    }
+}
+
+impl Iterator for Structure<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = *self.rest.next()?;
+        if byte == b'"' {
+            while let Some(inside) = self.rest.next() {
+                match inside {
+                    b'\\' => _ = self.rest.next(),
+                    b'"' => break,
+                    _ => {}
+                }
+            }
+        }
+        Some(byte)
+    }
+}
+
+/// Valid JSON without the white space between its tokens.
+fn compact(json: &str) -> Box<str> {
+    if !Structure::new(json).any(|byte| byte.is_ascii_whitespace()) {
+        return json.into();
+    }
+    let mut kept = String::with_capacity(json.len());
+    let (mut inside, mut escaped) = (false, false);
+    for c in json.chars() {
+        if inside || !c.is_ascii_whitespace() {
+            kept.push(c);
+        }
+        match (inside, c) {
+            (true, _) if escaped => escaped = false,
+            (true, '\\') => escaped = true,
+            (_, '"') => inside = !inside,
+            _ => {}
+        }
+    }
+    kept.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shape_counts_depth_and_members_outside_strings() {
+        for (json, depth, members) in [
+            ("", 0, 0),
+            ("1", 0, 0),
+            (r#"{"a":1}"#, 1, 1),
+            (r#"{"a":[1,2],"b":{"c":"}{[,:"}}"#, 2, 5),
+            (r#"["\"[[["]"#, 1, 0),
+        ] {
+            assert_eq!(Shape::of(json), Shape { depth, members }, "{json}");
+        }
+    }
+
+    #[test]
+    fn compact_removes_only_space_between_tokens() {
+        for (json, kept) in [
+            (r#"{"a b":"c \" d"}"#, r#"{"a b":"c \" d"}"#),
+            ("{ \"a b\" : [ 1,\n\t2 ] , \"q\\\\\" : \" \" }", "{\"a b\":[1,2],\"q\\\\\":\" \"}"),
+        ] {
+            assert_eq!(&*compact(json), kept);
+        }
+    }
+
+    #[test]
+    fn bounded_cuts_with_a_mark_and_replaces_control_characters() {
+        for (text, max, kept) in [
+            ("short", 10, "short"),
+            ("exactly10.", 10, "exactly10."),
+            ("longer than ten", 10, "longer …"),
+            ("a\0b\nc", 20, "a\u{fffd}b\u{fffd}c"),
+            ("ééééééé", 10, "ééé…"),
+        ] {
+            let bounded = bounded(text, max);
+            assert_eq!(bounded, kept);
+            assert!(bounded.len() <= max.max(text.len()));
+        }
+    }
+
+    #[test]
+    fn times_are_corrected_and_clamped() {
+        let now = Millis(1_800_000_000_000);
+        for (claimed, offset, occurred) in [
+            (Some(now.plus(-5_000)), 0, now.plus(-5_000)),
+            (None, 0, now),
+            (Some(now.plus(-5_000)), -60_000, now.plus(-65_000)),
+            (Some(now.plus(30_000)), 0, now),
+            (Some(now.plus(90_000)), 0, now),
+            (Some(Millis(0)), 0, now),
+            (Some(Millis(i64::MAX)), 5, now),
+        ] {
+            assert_eq!(times(claimed, offset, now), (claimed.unwrap_or(now), occurred), "{claimed:?} {offset}");
+        }
+    }
+}

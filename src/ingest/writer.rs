@@ -1,10 +1,153 @@
-//! x
+//! The one writer: takes what waits, commits it together, then answers every caller.
+
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+
 use super::{Counters, Submission};
-use crate::{clock::Clock, model::Limits, store::Store};
-/// The writer thread.
-pub struct Writer;
+use crate::clock::Clock;
+use crate::model::{Limits, Receipt, Refusal};
+use crate::store::{Committed, Draft, Result, Store, StoreError};
+
+/// Most events in one commit: enough to make the price of the sync small, few enough to answer quickly.
+const GROUP: usize = 2_000;
+
+/// How long the writer waits for work before it looks after the store.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The writer's thread. It ends when the last [`Intake`](super::Intake) is dropped and its queue is empty.
+pub struct Writer(JoinHandle<()>);
+
 impl Writer {
-    pub(super) fn spawn(_: Arc<dyn Store>, _: Arc<Limits>, _: Clock, _: Arc<Counters>, _: mpsc::Receiver<Submission>) -> std::io::Result<Self> { todo!() }
+    /// Must be called within a runtime, whose timer the thread borrows.
+    pub(super) fn spawn(
+        store: Arc<dyn Store>,
+        limits: Arc<Limits>,
+        clock: Clock,
+        counters: Arc<Counters>,
+        queue: mpsc::Receiver<Submission>,
+    ) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            Loop { store, limits, clock, counters, queue }.run(&runtime);
+        })?;
+        Ok(Self(thread))
+    }
+
+    /// Waits until everything queued is committed and the thread has ended.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the writer ended with a panic");
+        }
+    }
+}
+
+struct Loop {
+    store: Arc<dyn Store>,
+    limits: Arc<Limits>,
+    clock: Clock,
+    counters: Arc<Counters>,
+    queue: mpsc::Receiver<Submission>,
+}
+
+impl Loop {
+    fn run(mut self, runtime: &tokio::runtime::Handle) {
+        loop {
+            match runtime.block_on(async { tokio::time::timeout(IDLE, self.queue.recv()).await }) {
+                Ok(Some(first)) => {
+                    let group = self.gather(first);
+                    self.commit(group);
+                }
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            if let Err(error) = self.store.tend(self.clock.now()) {
+                tracing::warn!(%error, "looking after the store failed");
+            }
+        }
+    }
+
+    /// Everything that waits, up to the size of a group.
+    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+        let mut events = first.draft.entries.len();
+        let mut group = vec![first];
+        while events < GROUP {
+            match self.queue.try_recv() {
+                Ok(next) => {
+                    events += next.draft.entries.len();
+                    group.push(next);
+                }
+                Err(_) => break,
+            }
+        }
+        self.counters.queued.fetch_sub(group.len() as u64, Ordering::Relaxed);
+        group
+    }
+
+    fn commit(&self, group: Vec<Submission>) {
+        let mut drafts = Vec::with_capacity(group.len());
+        let mut waiting = Vec::with_capacity(group.len());
+        for Submission { draft, reply, _room } in group {
+            drafts.push(draft);
+            waiting.push((reply, _room));
+        }
+        let answers: Vec<_> = match self.try_commit(&drafts) {
+            Ok(committed) => committed.into_iter().map(answer).collect(),
+            Err(StoreError::Unexpected(_)) if drafts.len() > 1 => drafts.iter().map(|draft| self.alone(draft)).collect(),
+            Err(error) => drafts.iter().map(|_| Err(refusal(&error))).collect(),
+        };
+        for ((answer, draft), (reply, _room)) in answers.into_iter().zip(&drafts).zip(waiting) {
+            match &answer {
+                Ok(receipt) => self.counters.count(receipt),
+                Err(_) => self.counters.refuse(draft.entries.len()),
+            }
+            // A caller that has gone away is no reason to do anything: its events are stored or refused all the same.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// One draft in a commit of its own, so that a bad neighbour does not fail the rest.
+    fn alone(&self, draft: &Draft) -> std::result::Result<Receipt, Refusal> {
+        match self.try_commit(std::slice::from_ref(draft)) {
+            Ok(committed) => committed.into_iter().next().map_or(Err(Refusal::Internal), answer),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    fn try_commit(&self, drafts: &[Draft]) -> Result<Vec<Committed>> {
+        let result = self.store.commit(drafts, &self.limits);
+        match &result {
+            Ok(_) => _ = self.counters.commits.fetch_add(1, Ordering::Relaxed),
+            Err(error) => {
+                self.counters.failed_commits.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, requests = drafts.len(), "commit failed");
+            }
+        }
+        result
+    }
+}
+
+fn answer(committed: Committed) -> std::result::Result<Receipt, Refusal> {
+    match committed {
+        Committed::Receipt(receipt) => Ok(receipt),
+        Committed::Replayed => Err(Refusal::Replayed),
+        Committed::KeyRevoked => Err(Refusal::Unauthorized),
+    }
+}
+
+fn refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Full => Refusal::StorageFull,
+        StoreError::Unavailable(_) | StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Interrupted => {
+            Refusal::StorageDown
+        }
+        StoreError::Exists(_)
+        | StoreError::NotFound(_)
+        | StoreError::TokenSpent
+        | StoreError::Schema(_)
+        | StoreError::Unexpected(_) => Refusal::Internal,
+    }
 }

@@ -35,6 +35,13 @@ row_id! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventId(pub [u8; 16]);
 
+impl EventId {
+    /// A fresh id, for an event whose client gave none.
+    pub fn random() -> Self {
+        Uuid::new_v4().into()
+    }
+}
+
 impl From<Uuid> for EventId {
     fn from(uuid: Uuid) -> Self {
         Self(*uuid.as_bytes())

@@ -107,8 +107,25 @@ pub struct Period {
     pub range: TimeRange,
     /// Local day and hour of its first hour.
     pub first: LocalTime,
-    /// Local day and hour of its last hour (included).
-    pub last: LocalTime,
+    /// Local day and hour of the instant after it.
+    pub next: LocalTime,
+}
+
+impl Period {
+    /// Whether it is one whole local day.
+    pub fn is_day(&self) -> bool {
+        self.first.hour == 0 && self.next == (LocalTime { day: self.first.day + 1, hour: 0 })
+    }
+
+    /// Whether it is one local hour.
+    pub fn is_hour(&self) -> bool {
+        self.range.len() == Millis::HOUR
+    }
+
+    /// The last local day that it touches.
+    pub fn last_day(&self) -> i32 {
+        if self.next.hour == 0 { self.next.day - 1 } else { self.next.day }
+    }
 }
 
 /// A page of raw events, newest first.

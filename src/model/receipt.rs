@@ -15,6 +15,18 @@ pub enum Outcome {
     Dropped,
 }
 
+impl Outcome {
+    /// As counted in the store and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::SetAside(..) => "set_aside",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// One outcome for each event of a request, in its order. It exists only after the commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {

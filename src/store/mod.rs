@@ -94,6 +94,9 @@ pub enum StoreError {
     /// The database cannot be reached or written now.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Reading or writing the disk failed: what was not acknowledged may be lost.
+    #[error("the disk failed: {0}")]
+    Io(String),
     /// The database is damaged.
     #[error("the database is damaged: {0}")]
     Corrupt(String),

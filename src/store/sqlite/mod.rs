@@ -1,1 +1,445 @@
-//! x
+//! The embedded backend: one SQLite file in WAL mode, one writing connection, a pool of reading ones.
+
+mod commit;
+mod directory;
+mod disk;
+mod intern;
+mod members;
+mod people;
+mod read;
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::migrate::{self, Applied};
+use super::{
+    App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
+    Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreError,
+    StoreStatus,
+};
+use commit::Memory;
+use disk::Disk;
+
+/// Pages of the write-ahead log after which it is written back (4 KiB each).
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// The log is cut to nothing when it has grown beyond this many bytes.
+const WAL_MAX: i64 = 64 << 20;
+
+/// Longest report, in milliseconds.
+const REPORT_MAX: Duration = Duration::from_secs(5);
+
+#[derive(rust_embed::Embed)]
+#[folder = "migrations/sqlite"]
+struct Migrations;
+
+/// How hard a commit is pressed onto the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Every commit is on the disk before it is acknowledged.
+    #[default]
+    Full,
+    /// A power cut may lose acknowledged commits. Only for the drill that shows it.
+    Normal,
+}
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// See [`Synchronous`].
+    pub synchronous: Synchronous,
+    /// Free space in bytes below which ingest is refused; zero means the larger of 64 MiB and 2 % of the file system.
+    pub disk_floor: u64,
+    /// Size in bytes of a file that is given up when the disk is full, so that housekeeping can free more.
+    pub disk_ballast: u64,
+    /// Reading connections.
+    pub readers: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 4 }
+    }
+}
+
+/// The SQLite library in this binary.
+pub fn engine_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// One database file.
+pub struct SqliteStore {
+    path: PathBuf,
+    options: Options,
+    writer: Mutex<Writer>,
+    readers: RwLock<r2d2::Pool<SqliteConnectionManager>>,
+    disk: Disk,
+    /// Set by a second I/O error in a row: writes are refused until a restart.
+    failed: AtomicBool,
+}
+
+struct Writer {
+    conn: Connection,
+    memory: Memory,
+    tended_at: Millis,
+    purged_at: Millis,
+}
+
+impl SqliteStore {
+    /// Opens or makes the database at `path` and brings its schema up to date.
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        check_engine(rusqlite::version_number())?;
+        let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
+        let conn = match open_writer(path, options) {
+            // A full disk also has no room for the shared memory file: give up the ballast and try once more.
+            Err(error) if disk.release_ballast() => {
+                tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
+                open_writer(path, options)
+            }
+            other => other,
+        }?;
+        disk.lay_ballast();
+        let readers = RwLock::new(open_readers(path, options)?);
+        let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
+        let failed = AtomicBool::new(false);
+        Ok(Self { path: path.to_path_buf(), options, writer: Mutex::new(writer), readers, disk, failed })
+    }
+
+    fn reader(&self) -> Result<r2d2::PooledConnection<SqliteConnectionManager>> {
+        let pool = self.readers.read().clone();
+        pool.get().map_err(|e| StoreError::Unavailable(e.to_string()))
+    }
+
+    /// Runs a change on the writing connection in a transaction of its own. Where the disk is full, the ballast makes
+    /// room for it.
+    fn write<T>(&self, change: impl Fn(&rusqlite::Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = self.healthy_writer()?;
+        let mut attempt = || {
+            let tx = writer.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = change(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        match attempt() {
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(),
+            other => other,
+        }
+    }
+
+    fn healthy_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("the disk failed twice; restart after repairing it".to_owned()));
+        }
+        Ok(self.writer.lock())
+    }
+
+    /// After a failed sync nothing that the old connections hold can be trusted: all are closed and opened anew, and
+    /// the file is checked.
+    fn reopen(&self, writer: &mut Writer) -> Result<()> {
+        writer.conn = Connection::open_in_memory()?;
+        writer.memory = Memory::default();
+        *self.readers.write() = no_readers()?;
+        writer.conn = open_writer(&self.path, self.options)?;
+        let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Corrupt(verdict));
+        }
+        *self.readers.write() = open_readers(&self.path, self.options)?;
+        Ok(())
+    }
+
+    fn wal_path(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push("-wal");
+        name.into()
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
+        let mut writer = self.healthy_writer()?;
+        self.disk.check_floor()?;
+        let Writer { conn, memory, .. } = &mut *writer;
+        let result = commit::commit(conn, memory, drafts, limits);
+        if let Err(StoreError::Io(error)) = &result {
+            tracing::error!(error, "a commit failed on the disk; opening the database anew");
+            if let Err(error) = self.reopen(&mut writer) {
+                tracing::error!(%error, "opening anew failed: no more writes until a restart");
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
+        result
+    }
+
+    fn tend(&self, now: Millis) -> Result<()> {
+        let mut writer = self.healthy_writer()?;
+        let pages = i64::try_from(fs::metadata(self.wal_path()).map_or(0, |m| m.len()) / 4_096).unwrap_or(0);
+        let idle = now.since(writer.tended_at) >= Millis::SECOND;
+        if idle {
+            writer.tended_at = now;
+            self.disk.lay_ballast();
+        }
+        if pages >= CHECKPOINT_PAGES || (idle && pages > 0) {
+            let mode = if pages * 4_096 > WAL_MAX { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+            writer.conn.query_row(mode, [], |_| Ok(()))?;
+        }
+        if now.since(writer.purged_at) >= Millis::MINUTE {
+            writer.purged_at = now;
+            drop(writer);
+            self.write(|tx| members::purge(tx, now))?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, query: &Query) -> Result<Report> {
+        let conn = self.reader()?;
+        read::timed(&conn, REPORT_MAX, || read::report(&conn, query))
+    }
+
+    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
+        let conn = self.reader()?;
+        read::timed(&conn, REPORT_MAX, || read::events(&conn, page))
+    }
+
+    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
+        read::set_aside(&*self.reader()?, app, limit)
+    }
+
+    fn apps(&self) -> Result<Vec<App>> {
+        directory::apps(&*self.reader()?)
+    }
+
+    fn find_app(&self, name: &str) -> Result<Option<App>> {
+        directory::find_app(&*self.reader()?, name)
+    }
+
+    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App> {
+        self.write(|tx| directory::create_app(tx, app, now))
+    }
+
+    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
+        self.write(|tx| directory::create_key(tx, key, now))
+    }
+
+    fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
+        directory::keys(&*self.reader()?, app)
+    }
+
+    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
+        self.write(|tx| directory::revoke_key(tx, key, at))
+    }
+
+    fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
+        directory::key_ring(&*self.reader()?, lookup, now)
+    }
+
+    fn directory_version(&self) -> Result<i64> {
+        Ok(self.reader()?.query_row("SELECT version FROM directory", [], |row| row.get(0))?)
+    }
+
+    fn has_members(&self) -> Result<bool> {
+        Ok(self.reader()?.query_row("SELECT EXISTS (SELECT 1 FROM members)", [], |row| row.get(0))?)
+    }
+
+    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()> {
+        self.write(|tx| members::put_setup_token(tx, hash, expires))
+    }
+
+    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool> {
+        members::setup_token_valid(&*self.reader()?, hash, now)
+    }
+
+    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member> {
+        self.write(|tx| members::complete_setup(tx, hash, member, now))
+    }
+
+    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member> {
+        self.write(|tx| members::create(tx, member, now))
+    }
+
+    fn find_member(&self, name: &str) -> Result<Option<Member>> {
+        members::find(&*self.reader()?, name)
+    }
+
+    fn members(&self) -> Result<Vec<Member>> {
+        members::all(&*self.reader()?)
+    }
+
+    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
+        self.write(|tx| members::set_password(tx, member, password_hash, keep))
+    }
+
+    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
+        self.write(|tx| members::create_login(tx, token_hash, member, now))
+    }
+
+    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
+        let found = members::find_login(&*self.reader()?, token_hash)?;
+        let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
+        // Being unable to note the visit, on a full disk say, must not lock the owner out.
+        if stale && let Err(error) = self.write(|tx| members::see_login(tx, token_hash, now)) {
+            tracing::warn!(%error, "a login's last visit could not be noted");
+        }
+        Ok(found)
+    }
+
+    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
+        self.write(|tx| members::delete_login(tx, token_hash))
+    }
+
+    fn status(&self) -> Result<StoreStatus> {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
+        let conn = self.reader()?;
+        let failed = self.failed.load(Ordering::Relaxed);
+        let read_only = match self.disk.check_floor() {
+            _ if failed => Some("the disk failed".to_owned()),
+            Err(error) => Some(error.to_string()),
+            Ok(()) => None,
+        };
+        Ok(StoreStatus {
+            engine: format!("SQLite {}", engine_version()),
+            schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
+            bytes: size(&self.path),
+            wal_bytes: size(&self.wal_path()),
+            free_bytes: self.disk.free(),
+            read_only,
+        })
+    }
+
+    fn probe(&self) -> Result<()> {
+        let mut writer = self.healthy_writer()?;
+        self.disk.check_floor()?;
+        let tx = writer.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE directory SET version = version", [])?;
+        tx.rollback()?;
+        Ok(())
+    }
+}
+
+/// Refuses engines that can lose committed pages when a write races a checkpoint: all before 3.51.3, and 3.52.0.
+fn check_engine(version: i32) -> Result<()> {
+    if version >= 3_051_003 && version != 3_052_000 {
+        return Ok(());
+    }
+    Err(StoreError::Schema(format!("SQLite {version} can lose committed data: 3.51.3 or later but 3.52.0 is needed")))
+}
+
+fn open_writer(path: &Path, options: Options) -> Result<Connection> {
+    fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?; // takes effect on a database that has no table yet
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match options.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_MAX)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    harden(&conn)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    migrate(&mut conn)?;
+    Ok(conn)
+}
+
+fn open_readers(path: &Path, options: Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {
+    let manager = SqliteConnectionManager::file(path)
+        .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .with_init(|conn| {
+            conn.busy_timeout(Duration::from_secs(5))?;
+            conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+            conn.pragma_update(None, "cache_size", -4_096)?;
+            conn.pragma_update(None, "query_only", true)?;
+            conn.set_prepared_statement_cache_capacity(64);
+            harden(conn)
+        });
+    r2d2::Pool::builder()
+        .max_size(options.readers.max(1))
+        .min_idle(Some(1))
+        .connection_timeout(Duration::from_secs(5))
+        .build(manager)
+        .map_err(|e| StoreError::Unavailable(e.to_string()))
+}
+
+/// A pool that gives nothing, while the file is closed.
+fn no_readers() -> Result<r2d2::Pool<SqliteConnectionManager>> {
+    r2d2::Pool::builder()
+        .max_size(1)
+        .min_idle(Some(0))
+        .connection_timeout(Duration::from_millis(1))
+        .build(SqliteConnectionManager::memory())
+        .map_err(|e| StoreError::Unavailable(e.to_string()))
+}
+
+fn harden(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    conn.pragma_update(None, "mmap_size", 0)?;
+    Ok(())
+}
+
+/// Runs the migrations that are missing, each in a transaction, so that a kill leaves the old schema or the new one.
+fn migrate(conn: &mut Connection) -> Result<()> {
+    let known = migrate::embedded::<Migrations>();
+    conn.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+         sha256 TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT (datetime('now'))) STRICT",
+    )?;
+    loop {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let applied = tx
+            .prepare("SELECT number, sha256 FROM migrations ORDER BY number")?
+            .query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let Some(next) = migrate::pending(&known, &applied)?.first() else {
+            directory::ensure_organization(&tx)?;
+            tx.commit()?;
+            return Ok(());
+        };
+        tx.execute_batch(&next.sql)?;
+        let remember = "INSERT INTO migrations (number, name, sha256) VALUES (?1, ?2, ?3)";
+        tx.execute(remember, (next.number, &next.name, &next.sha256))?;
+        tx.commit()?;
+        tracing::info!(migration = next.name, "schema migrated");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_that_lose_commits_are_refused() {
+        for (version, fine) in [
+            (3_040_001, false),
+            (3_051_002, false),
+            (3_051_003, true),
+            (3_052_000, false),
+            (3_052_001, true),
+            (3_053_002, true),
+        ] {
+            assert_eq!(check_engine(version).is_ok(), fine, "{version}");
+        }
+        assert!(check_engine(rusqlite::version_number()).is_ok());
+    }
+}
