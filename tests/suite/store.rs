@@ -1,0 +1,453 @@
+//! The storage contract, held over every backend.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tallybox::clock::Clock;
+use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
+use tallybox::model::*;
+use tallybox::store::sqlite::{Options, SqliteStore};
+use tallybox::store::{Nonce, Store, StoreError};
+
+/// 2026-04-10 12:00 UTC.
+const NOW: Millis = Millis(1_775_822_400_000);
+
+struct Bench {
+    directory: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    intake: Option<Intake>,
+    writer: Option<Writer>,
+    limits: Arc<Limits>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = Arc::new(limits);
+        let mut bench = Self { store: open(&directory), directory, intake: None, writer: None, limits };
+        bench.start();
+        bench
+    }
+
+    fn start(&mut self) {
+        let (intake, writer) =
+            Intake::start(self.store.clone(), self.limits.clone(), Clock::manual(NOW), QueueSize::default()).unwrap();
+        (self.intake, self.writer) = (Some(intake), Some(writer));
+    }
+
+    /// Stops the writer and opens the database anew.
+    fn reopen(&mut self) {
+        self.intake = None;
+        self.writer.take().unwrap().join();
+        self.store = open(&self.directory);
+        self.start();
+    }
+
+    fn app(&self, zone: &str) -> App {
+        let app = NewApp {
+            uuid: uuid::Uuid::new_v4(),
+            slug: Slug::from_name("Test app"),
+            slug_fixed: false,
+            name: "Test app".to_owned(),
+            zone: Zone::find(zone).unwrap(),
+            salt: Salt([9; 32]),
+        };
+        self.store.create_app(&app, NOW).unwrap()
+    }
+
+    fn scope(&self, app: &App, environment: usize) -> Scope {
+        let environment = app.environments[environment].id;
+        let token_hash: [u8; 32] = std::array::from_fn(|_| rand_byte());
+        let key = NewIngestKey {
+            environment,
+            name: "k".into(),
+            hint: "tk_".into(),
+            token_hash,
+            sealed_secret: vec![1, 2, 3],
+        };
+        let key = self.store.create_key(&key, NOW).unwrap().id;
+        Scope { app: Arc::new(app.clone()), environment, key }
+    }
+
+    async fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
+        self.request(scope, events.iter().map(Sent::claim).collect(), None).await
+    }
+
+    async fn request(&self, scope: &Scope, claims: Vec<Claim<'_>>, nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
+        let request = Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims };
+        self.intake.as_ref().unwrap().accept(request).await
+    }
+
+    fn series(&self, scope: &Scope, metric: Metric, periods: &[Period]) -> Vec<i64> {
+        let query = Query { environment: scope.environment, ask: Ask::Series(vec![metric], periods.to_vec()) };
+        match self.store.report(&query).unwrap() {
+            Report::Series(mut rows) => rows.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn breakdown(&self, scope: &Scope, dimension: Dimension, period: Period) -> Breakdown {
+        let query = Query { environment: scope.environment, ask: Ask::Breakdown(dimension, period, 100) };
+        match self.store.report(&query).unwrap() {
+            Report::Breakdown(breakdown) => breakdown,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn open(directory: &tempfile::TempDir) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(&directory.path().join("tallybox.db"), Options::default()).unwrap())
+}
+
+fn rand_byte() -> u8 {
+    uuid::Uuid::new_v4().as_bytes()[0]
+}
+
+/// One event as a test sends it.
+#[derive(Clone, Debug)]
+struct Sent {
+    id: EventId,
+    at: Millis,
+    name: String,
+    user: Option<String>,
+    session: Option<String>,
+    version: &'static str,
+}
+
+impl Sent {
+    fn new(name: &str) -> Self {
+        Self {
+            id: EventId::random(),
+            at: NOW.plus(-Millis::MINUTE),
+            name: name.to_owned(),
+            user: Some("ada".to_owned()),
+            session: Some("s1".to_owned()),
+            version: "1.0",
+        }
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        let mut facts = RawFacts::default();
+        facts.set(Fact::Version, Some(self.version));
+        Claim::Event(RawEvent {
+            id: Some(self.id),
+            claimed_at: Some(self.at),
+            name: self.name.as_str().into(),
+            user: self.user.as_deref().map(Into::into),
+            session: self.session.as_deref().map(Into::into),
+            facts,
+            ..RawEvent::default()
+        })
+    }
+}
+
+fn period(zone: &Zone, from: Millis, to: Millis) -> Period {
+    Period { range: TimeRange { from, to }, first: zone.local(from), next: zone.local(to) }
+}
+
+fn day(zone: &Zone, day: i32) -> Period {
+    period(zone, zone.midnight(day), zone.midnight(day + 1))
+}
+
+fn today(zone: &Zone) -> Period {
+    day(zone, zone.local(NOW).day)
+}
+
+#[tokio::test]
+async fn duplicate_event_counts_once() {
+    let mut bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let event = Sent::new("opened");
+    let twice = bench.send(&scope, &[event.clone(), event.clone()]).await.unwrap();
+    assert_eq!(twice.outcomes, [Outcome::Stored, Outcome::Duplicate]);
+    bench.reopen();
+    let again = bench.send(&scope, &[event]).await.unwrap();
+    assert_eq!(again.outcomes, [Outcome::Duplicate]);
+    let today = today(&app.zone);
+    for metric in Metric::ALL {
+        assert_eq!(bench.series(&scope, metric, &[today]), [1], "{metric:?}");
+    }
+    let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 10 };
+    assert_eq!(bench.store.events(&page).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn environments_are_apart() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let (production, development) = (bench.scope(&app, 0), bench.scope(&app, 1));
+    bench.send(&production, &[Sent::new("a"), Sent::new("a")]).await.unwrap();
+    bench.send(&development, &[Sent::new("b")]).await.unwrap();
+    let today = today(&app.zone);
+    assert_eq!(bench.series(&production, Metric::Events, &[today]), [2]);
+    assert_eq!(bench.series(&development, Metric::Events, &[today]), [1]);
+    assert_eq!(bench.breakdown(&development, Dimension::Event, today).rows[0].value.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_nonce_works_once_and_a_replay_writes_nothing() {
+    let mut bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let nonce = Some(Nonce { at: NOW.seconds(), value: [5; 16] });
+    let (first, second) = (Sent::new("a"), Sent::new("b"));
+    bench.request(&scope, vec![first.claim()], nonce).await.unwrap();
+    assert_eq!(bench.request(&scope, vec![second.claim()], nonce).await, Err(Refusal::Replayed));
+    bench.reopen();
+    assert_eq!(bench.request(&scope, vec![second.claim()], nonce).await, Err(Refusal::Replayed));
+    assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
+}
+
+#[tokio::test]
+async fn a_key_revoked_elsewhere_is_refused_at_the_next_commit() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    bench.send(&scope, &[Sent::new("a")]).await.unwrap();
+    let other_process = open(&bench.directory);
+    let before = bench.store.directory_version().unwrap();
+    other_process.revoke_key(scope.key, NOW).unwrap();
+    assert!(bench.store.directory_version().unwrap() > before);
+    assert_eq!(bench.send(&scope, &[Sent::new("b")]).await, Err(Refusal::Unauthorized));
+    assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
+}
+
+#[tokio::test]
+async fn malformed_events_are_kept_aside_with_their_reason_and_bounded() {
+    let bench = Bench::with(Limits { set_aside_events: 3, ..Limits::default() });
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    for number in 0..5 {
+        let body = format!("{{\"n\":{number}}}");
+        let detail = format!("problem {number}");
+        let claim = Claim::Unusable { reason: Reason::Invalid, detail, id: None, body: &body };
+        let good = Sent::new("good");
+        let receipt = bench.request(&scope, vec![claim, good.claim()], None).await.unwrap();
+        assert_eq!(receipt.outcomes, [Outcome::SetAside(Reason::Invalid, None), Outcome::Stored]);
+    }
+    let (rows, count) = bench.store.set_aside(app.id, 10).unwrap();
+    assert_eq!(count, 3);
+    assert_eq!((rows[0].detail.as_str(), rows[0].body.as_str()), ("problem 4", "{\"n\":4}"));
+}
+
+#[tokio::test]
+async fn values_beyond_the_cap_count_as_other() {
+    let bench = Bench::with(Limits { names: 2, ..Limits::default() });
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    for name in ["a", "b", "c", "d", "a"] {
+        bench.send(&scope, &[Sent::new(name)]).await.unwrap();
+    }
+    let rows = bench.breakdown(&scope, Dimension::Event, today(&app.zone)).rows;
+    let rows: Vec<_> = rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
+    assert_eq!(rows, [("a", 2), (OTHER, 2), ("b", 1)]);
+}
+
+#[tokio::test]
+async fn sessions_are_derived_from_pauses_where_an_sdk_names_none() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let at = |minutes: i64| Sent {
+        session: None,
+        at: NOW.plus(-300 * Millis::MINUTE + minutes * Millis::MINUTE),
+        ..Sent::new("a")
+    };
+    for (minutes, sessions) in [(0, 1), (29, 1), (58, 1), (120, 2), (95, 2), (240, 3)] {
+        bench.send(&scope, &[at(minutes)]).await.unwrap();
+        assert_eq!(bench.series(&scope, Metric::Sessions, &[today(&app.zone)]), [sessions], "at {minutes}");
+    }
+}
+
+#[test]
+fn a_hundred_takers_of_one_setup_link_make_one_member() {
+    let bench = tokio::runtime::Runtime::new().unwrap().block_on(async { Bench::new() });
+    let hash = [7; 32];
+    bench.store.put_setup_token(&hash, NOW.plus(Millis::HOUR)).unwrap();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let takers: Vec<_> = (0..100)
+            .map(|n| {
+                let store = bench.store.clone();
+                scope.spawn(move || {
+                    let member =
+                        NewMember { name: format!("m{n}"), role: Role::Owner, password_hash: "x".to_owned() };
+                    store.complete_setup(&hash, &member, NOW)
+                })
+            })
+            .collect();
+        takers.into_iter().map(|taker| taker.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
+    assert!(results.iter().all(|r| matches!(r, Ok(_) | Err(StoreError::TokenSpent))));
+    assert_eq!(bench.store.members().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_setup_token_dies_after_its_time() {
+    let bench = Bench::new();
+    let (hash, later) = ([7; 32], NOW.plus(Millis::HOUR));
+    bench.store.put_setup_token(&hash, later).unwrap();
+    assert!(bench.store.setup_token_valid(&hash, later.plus(-1)).unwrap());
+    assert!(!bench.store.setup_token_valid(&hash, later).unwrap());
+    let member = NewMember { name: "m".to_owned(), role: Role::Owner, password_hash: "x".to_owned() };
+    assert!(matches!(bench.store.complete_setup(&hash, &member, later), Err(StoreError::TokenSpent)));
+}
+
+#[tokio::test]
+async fn a_newer_or_changed_schema_is_refused() {
+    for change in [
+        "INSERT INTO migrations (number, name, sha256) VALUES (9999, 'from-the-future.sql', 'x')",
+        "UPDATE migrations SET sha256 = 'edited' WHERE number = 1",
+    ] {
+        let bench = Bench::new();
+        let path = bench.directory.path().join("tallybox.db");
+        let status = std::process::Command::new("sqlite3").arg(&path).arg(change).status().unwrap();
+        assert!(status.success());
+        assert!(matches!(SqliteStore::open(&path, Options::default()), Err(StoreError::Schema(_))), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_found_by_token_and_by_every_path() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let hash = [3; 32];
+    let new = NewIngestKey {
+        environment: app.environments[0].id,
+        name: "k".into(),
+        hint: "h".into(),
+        token_hash: hash,
+        sealed_secret: vec![],
+    };
+    let key = bench.store.create_key(&new, NOW).unwrap();
+    let (org, name) = (app.organization.uuid.to_string(), app.uuid.to_string());
+    let path = |a: &str, b: &str| KeyLookup::Path(a.to_owned(), b.to_owned());
+    let lookups = [
+        KeyLookup::Token(hash),
+        path(&org, &name),
+        path("default", "test-app"),
+        path(&org.to_uppercase(), "test-app"),
+        path("test-app", "whatever-service"),
+        path(&name, "whatever-service"),
+    ];
+    for lookup in &lookups {
+        let ring = bench.store.key_ring(lookup, NOW).unwrap().unwrap_or_else(|| panic!("{lookup:?}"));
+        assert_eq!((ring.app.id, ring.keys[0].id), (app.id, key.id), "{lookup:?}");
+    }
+    for lookup in [KeyLookup::Token([4; 32]), path(&org, "nothing"), path("default", "default")] {
+        assert!(bench.store.key_ring(&lookup, NOW).unwrap().is_none(), "{lookup:?}");
+    }
+    bench.store.revoke_key(key.id, NOW.plus(1_000)).unwrap();
+    assert!(bench.store.key_ring(&lookups[0], NOW).unwrap().is_some());
+    for lookup in &lookups {
+        assert!(bench.store.key_ring(lookup, NOW.plus(1_000)).unwrap().is_none(), "{lookup:?}");
+    }
+}
+
+/// A small generator of repeatable noise.
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Late, duplicate and reordered events, over daylight saving and in odd zones: every report equals a naive count.
+#[tokio::test]
+async fn reports_equal_a_recount_whatever_the_order_of_arrival() {
+    // Six days each: Zurich's hold 2026-03-29 and Newfoundland's 2026-03-08, which have 23 hours.
+    for (seed, zone, days_ago) in
+        [(1, "Europe/Zurich", 14), (2, "Asia/Kolkata", 9), (3, "America/St_Johns", 35), (4, "UTC", 14)]
+    {
+        let mut noise = Noise(seed);
+        let mut bench = Bench::new();
+        let app = bench.app(zone);
+        let scope = bench.scope(&app, 0);
+        let start = NOW.plus(-days_ago * Millis::DAY);
+        let mut events = Vec::new();
+        for _ in 0..1_500 {
+            let user = noise.below(40);
+            events.push(Sent {
+                at: start.plus(noise.below(6 * 24 * 60) as i64 * Millis::MINUTE),
+                name: format!("e{}", noise.below(5)),
+                user: (user > 0).then(|| format!("u{user}")),
+                session: Some(format!("s{user}-{}", noise.below(6))),
+                version: ["1.0", "1.1", "2.0"][noise.below(3) as usize],
+                ..Sent::new("")
+            });
+        }
+        let mut arrivals = events.clone();
+        for _ in 0..300 {
+            arrivals.push(events[noise.below(1_500) as usize].clone());
+        }
+        for i in (1..arrivals.len()).rev() {
+            arrivals.swap(i, noise.below(i as u64 + 1) as usize);
+        }
+        for (number, batch) in arrivals.chunks(37).enumerate() {
+            bench.send(&scope, batch).await.unwrap();
+            if number == 20 {
+                bench.reopen();
+            }
+        }
+        compare(&bench, &scope, &app.zone, &events, start);
+    }
+}
+
+fn compare(bench: &Bench, scope: &Scope, zone: &Zone, events: &[Sent], start: Millis) {
+    let first_day = zone.local(start).day;
+    let days: Vec<_> = (first_day..first_day + 7).map(|d| day(zone, d)).collect();
+    let grain_start = Millis(zone.midnight(first_day).0);
+    let hours: Vec<_> = (0..7 * 24)
+        .map(|h| period(zone, grain_start.plus(h * Millis::HOUR), grain_start.plus((h + 1) * Millis::HOUR)))
+        .collect();
+    let odd: Vec<_> = [(5, 30), (0, 60), (30, 100), (7, 9)]
+        .map(|(a, b)| period(zone, grain_start.plus(a * Millis::HOUR), grain_start.plus(b * Millis::HOUR)))
+        .to_vec();
+
+    let mut sessions: BTreeMap<&str, Millis> = BTreeMap::new();
+    let mut firsts: BTreeMap<&str, Millis> = BTreeMap::new();
+    for event in events {
+        let started = sessions.entry(event.session.as_deref().unwrap()).or_insert(event.at);
+        *started = (*started).min(event.at);
+        if let Some(user) = &event.user {
+            let first = firsts.entry(user).or_insert(event.at);
+            *first = (*first).min(event.at);
+        }
+    }
+    for periods in [&days, &hours, &odd] {
+        for (index, period) in periods.iter().enumerate() {
+            let inside = |at: &&Millis| period.range.contains(**at);
+            let within: Vec<_> = events.iter().filter(|e| period.range.contains(e.at)).collect();
+            let users: BTreeSet<_> = within.iter().filter_map(|e| e.user.as_deref()).collect();
+            let expected = [
+                (Metric::Events, within.len()),
+                (Metric::Users, users.len()),
+                (Metric::Sessions, sessions.values().filter(inside).count()),
+                (Metric::NewUsers, firsts.values().filter(inside).count()),
+            ];
+            for (metric, count) in expected {
+                let found = bench.series(scope, metric, std::slice::from_ref(period));
+                assert_eq!(found, [count as i64], "{metric:?} of {index} in {} ({period:?})", zone.name());
+            }
+            let mut names: BTreeMap<&str, i64> = BTreeMap::new();
+            for event in &within {
+                *names.entry(&event.name).or_default() += 1;
+            }
+            let found = bench.breakdown(scope, Dimension::Event, *period);
+            let found: BTreeMap<_, _> =
+                found.rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
+            assert_eq!(found, names, "names of {index} in {}", zone.name());
+        }
+        let all = bench.series(scope, Metric::Events, periods);
+        let one_by_one: Vec<_> =
+            periods.iter().map(|p| bench.series(scope, Metric::Events, std::slice::from_ref(p))[0]).collect();
+        assert_eq!(all, one_by_one);
+    }
+}
