@@ -119,13 +119,13 @@ fn address(text: &str, before: Option<char>) -> Option<(usize, &'static str)> {
     })?
 }
 
-/// The length of a run of 40 or more hex digits at the start of `text`: what our tokens and keys look like.
+/// The length of a run of 32 or more hex digits at the start of `text`: what our tokens and keys look like.
 fn long_hex(text: &str, before: Option<char>) -> Option<(usize, &'static str)> {
     if before.is_some_and(|c| c.is_ascii_hexdigit()) {
         return None;
     }
     let run = text.bytes().take_while(u8::is_ascii_hexdigit).count();
-    (run >= 40).then_some((run, REDACTED))
+    (run >= 32).then_some((run, REDACTED))
 }
 
 #[cfg(test)]
