@@ -263,28 +263,4 @@ impl From<StoreError> for SetupError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_trimmed_and_bounded() {
-        let long = "ä".repeat(254);
-        let rows = [
-            (" ada@example.org ", Some("ada@example.org")),
-            (&long, Some(&*long)),
-            ("", None),
-            ("  ", None),
-            ("a\nb", None),
-            (&"a".repeat(255), None),
-        ];
-        for (given, name) in rows {
-            assert_eq!(check_name(given).as_deref(), name, "{given}");
-        }
-    }
-
-    #[test]
-    fn a_spent_token_is_told_apart_from_a_failing_store() {
-        assert!(matches!(SetupError::from(StoreError::TokenSpent), SetupError::Spent));
-        assert!(matches!(SetupError::from(StoreError::Full), SetupError::Store(StoreError::Full)));
-    }
-}
+mod tests;
