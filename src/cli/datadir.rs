@@ -73,7 +73,8 @@ pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
 /// Takes the lock of the data directory, or says which process holds it.
 pub fn lock(config: &Config) -> anyhow::Result<Lock> {
     let path = lock_path(&config.data_dir);
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

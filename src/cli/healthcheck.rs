@@ -36,7 +36,9 @@ fn ask(address: SocketAddr, base_path: &str) -> anyhow::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {base_path}/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: a server that answers early and closes must not find half a request unread.
+    let request = format!("GET {base_path}/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     // `HTTP/1.1 200`: the first twelve bytes say everything.
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
@@ -56,10 +58,14 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let length = stream.read(&mut request).unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
             stream.write_all(answer).unwrap();
-            String::from_utf8(request[..length].to_vec()).unwrap()
+            String::from_utf8(request).unwrap()
         });
         let flags = [("port", port.to_string()), ("host", "0.0.0.0".to_owned()), ("base_path", "/stats".to_owned())];
         let flags = flags.map(|(key, text)| (key.to_owned(), text)).to_vec();

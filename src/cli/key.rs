@@ -115,11 +115,10 @@ impl Bench<'_> {
                 Some(at) => format!("revoked {}", table::time(at)),
             };
             let used = key.last_used_at.map_or_else(|| "never".to_owned(), table::time);
-            let environment = key.environment.slug.to_string();
             [
                 key.id.to_string(),
                 app.unwrap_or_default(),
-                environment,
+                key.environment.slug.to_string(),
                 key.name,
                 key.hint,
                 table::time(key.created_at),
@@ -172,7 +171,7 @@ fn read_pair(input: &mut dyn BufRead) -> anyhow::Result<(String, String)> {
     }
 }
 
-/// A number with s, m, h or d behind it; at most ten years.
+/// A number with s, m, h or d behind it, up to ten years.
 fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "a time is a number with s, m, h or d behind it, such as 24h".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(problem)?;
@@ -183,7 +182,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => Millis::DAY,
         _ => return Err(problem()),
     };
-    let ms = number.parse::<u32>().ok().and_then(|number| i64::from(number).checked_mul(unit)).ok_or_else(problem)?;
+    let ms = number.parse::<u32>().map_err(|_| problem()).map(|number| i64::from(number).saturating_mul(unit))?;
     if ms > 3_650 * Millis::DAY {
         return Err("at most ten years".to_owned());
     }

@@ -27,7 +27,7 @@ use crate::config::{Config, Fallback, Kind, SETTINGS, Setting, Sources};
 #[command(name = "tallybox", version, styles = Styles::plain(), max_term_width = 110)]
 struct Cli {
     /// File with settings in TOML [default: tallybox.toml in the data directory, else /etc/tallybox.toml].
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = "Settings")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -112,6 +112,8 @@ fn flag(setting: &Setting) -> Arg {
         .help_heading("Settings")
         .global(true)
         .action(ArgAction::Set)
+        // A verb's own help stays short; `--help` tells all.
+        .hide_short_help(true)
         .hide(setting.kind == Kind::Hidden);
     match setting.kind {
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),

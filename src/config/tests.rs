@@ -149,7 +149,10 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert_eq!(source_of(&config, "setup_token"), "variable TALLYBOX_SETUP_TOKEN_FILE");
     let printed = format!("{config:?} {:?}", config.shown());
     assert!(printed.contains("(hidden)") && !printed.contains("canary") && !printed.contains(HEX_KEY));
-    assert!(Config::load(&sources(&[("setup_token_file", path)], &[])).unwrap().setup_token.is_some());
+    let flag = sources(&[("setup_token_file", path)], &[("TALLYBOX_SETUP_TOKEN", "another-0123456789-0123456789")]);
+    let config = Config::load(&flag).unwrap();
+    assert_eq!(config.setup_token.as_ref().unwrap().expose_secret(), "canary-0123456789-0123456789");
+    assert_eq!(source_of(&config, "setup_token"), "--setup-token-file");
 }
 
 #[test]

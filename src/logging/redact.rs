@@ -115,7 +115,7 @@ fn address(text: &str, before: Option<char>) -> Option<(usize, &'static str)> {
         let inside_a_word = address.is_ipv6() && before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':');
         let plain = address.to_canonical();
         let names_nobody = plain.is_loopback() || plain.is_unspecified();
-        (!goes_on && !inside_a_word).then(|| if names_nobody { None } else { Some((length, "[address]")) })
+        (!goes_on && !inside_a_word).then_some(if names_nobody { None } else { Some((length, "[address]")) })
     })?
 }
 
@@ -193,6 +193,7 @@ mod tests {
             ("zoë@exämple.org!", "[email]!"),
             ("a\nb\r\u{1b}[31mc\u{202e}", "a\\nb\\r\\u{1b}[31mc\\u{202e}"),
             (&format!("tok_{hex} x"), "tok_[redacted] x"),
+            (&format!("Bearer tk_{}", &hex[..32]), "Bearer tk_[redacted]"),
         ];
         for (text, shown) in rows {
             assert_eq!(masked(text), shown);

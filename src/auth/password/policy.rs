@@ -66,7 +66,7 @@ fn repeats(password: &[char]) -> bool {
     (1..=4).any(periodic) || password.iter().collect::<HashSet<_>>().len() < 4
 }
 
-/// Whether at most two runs (each step the same neighbour in one of the rows) make up the whole password.
+/// Whether at most three runs along these rows, in either direction, make up the whole password.
 fn is_sequence(password: &[char]) -> bool {
     const ROWS: [&str; 7] = [
         "abcdefghijklmnopqrstuvwxyz",
@@ -147,6 +147,7 @@ mod tests {
             ("0987654321098", Sequence),
             ("QwertyUiop[]", Sequence),
             ("qwertzuiop123", Sequence),
+            ("abcd1234qwer", Sequence),
             ("Password123456", Common),
             ("P@ssw0rd!!2026", Common),
             ("1234password5678", Common),
