@@ -1,1 +1,200 @@
-//! x
+//! The command line: reads flags, loads the configuration and runs one verb.
+
+pub mod datadir;
+pub mod open;
+pub mod serve;
+
+mod app;
+mod config;
+mod healthcheck;
+mod key;
+mod member;
+mod routes;
+mod table;
+mod version;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::Styles;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Config, Fallback, Kind, SETTINGS, Setting, Sources};
+
+/// Takes telemetry from apps and shows what it says: one binary, one file of data.
+#[derive(Debug, Parser)]
+#[command(name = "tallybox", version, styles = Styles::plain(), max_term_width = 110)]
+struct Cli {
+    /// File with settings in TOML [default: tallybox.toml in the data directory, else /etc/tallybox.toml].
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = "Settings")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server; this is also what happens without any verb.
+    Serve,
+    /// Make and list apps.
+    #[command(subcommand)]
+    App(app::Verb),
+    /// Make, list, rotate and revoke the keys that SDKs prove themselves with.
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// Make members, set their passwords and list them.
+    #[command(subcommand)]
+    Member(member::Verb),
+    /// Show the settings with where each came from, or check them.
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// List everything that the server answers.
+    Routes(routes::Args),
+    /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
+    Healthcheck,
+    /// Print the versions of this program and of SQLite.
+    Version(version::Args),
+}
+
+/// Runs the command line of this process. Exit codes: 0 done, 1 failed, 2 not understood.
+pub fn main() -> ExitCode {
+    datadir::protect_process();
+    let (cli, flags) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
+    match run(cli, flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
+    let load = || Config::load(&Sources::of_process(flags, cli.config));
+    match cli.verb.unwrap_or(Verb::Serve) {
+        Verb::Serve => serve::run(load()?),
+        Verb::App(verb) => app::run(&load()?, &verb),
+        Verb::Key(verb) => key::run(&load()?, &verb),
+        Verb::Member(verb) => member::run(&load()?, &verb),
+        Verb::Config(verb) => config::run(&load()?, &verb),
+        Verb::Routes(args) => routes::run(&args),
+        Verb::Healthcheck => healthcheck::run(&load()?),
+        Verb::Version(args) => version::run(&args),
+    }
+}
+
+/// The verb, and the settings given as flags by [`Setting::flag_key`].
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Vec<(String, String)>), clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((cli, SETTINGS.iter().filter_map(|setting| given(setting, &matches)).collect()))
+}
+
+fn given(setting: &Setting, matches: &ArgMatches) -> Option<(String, String)> {
+    let key = setting.flag_key();
+    matches.get_one::<String>(&key).cloned().map(|text| (key, text))
+}
+
+/// The whole command line, with a flag for each setting, before or behind the verb.
+fn command() -> Command {
+    Cli::command().args(SETTINGS.iter().map(flag))
+}
+
+fn flag(setting: &Setting) -> Arg {
+    let arg = Arg::new(setting.flag_key())
+        .long(setting.flag())
+        .value_name(setting.value_name)
+        .help(help(setting))
+        .help_heading("Settings")
+        .global(true)
+        .action(ArgAction::Set)
+        // A verb's own help stays short; `--help` tells all.
+        .hide_short_help(true)
+        .hide(setting.kind == Kind::Hidden);
+    match setting.kind {
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Plain | Kind::List | Kind::Secret | Kind::Hidden => arg,
+    }
+}
+
+/// The sentence of the setting, its variable and its default.
+fn help(setting: &Setting) -> String {
+    let sentence = setting.help();
+    let sentence = match setting.kind {
+        Kind::Secret => format!("File with this secret: {sentence}"),
+        Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden => sentence.to_owned(),
+    };
+    let variable = match (setting.kind, setting.alias) {
+        (Kind::Secret, _) => format!("{0} or {0}_FILE", setting.variable()),
+        (_, Some(alias)) => format!("{} or {alias}", setting.variable()),
+        (_, None) => setting.variable(),
+    };
+    match setting.fallback {
+        Fallback::Text(text) => format!("{sentence} [variable: {variable}] [default: {text}]"),
+        Fallback::Derived(_, words) => format!("{sentence} [variable: {variable}] [default: {words}]"),
+        Fallback::Nothing => format!("{sentence} [variable: {variable}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(line: &str) -> Vec<(String, String)> {
+        parse(line.split(' ').map(OsString::from)).unwrap().1
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_behind_the_verb() {
+        let port = vec![("port".to_owned(), "1".to_owned())];
+        for line in
+            ["tallybox --port 1", "tallybox serve --port 1", "tallybox --port=1 key list", "tallybox key list --port 1"]
+        {
+            assert_eq!(flags(line), port, "{line}");
+        }
+        let (cli, flags) = parse(["tallybox", "config", "show", "--config", "x.toml"].map(OsString::from)).unwrap();
+        assert_eq!((cli.config, flags.len()), (Some("x.toml".into()), 0));
+    }
+
+    #[test]
+    fn switches_may_stand_alone_or_say_no() {
+        let rows = [
+            ("tallybox --allow-network-fs", "allow_network_fs", "true"),
+            ("tallybox --respect-dnt=false serve", "respect_dnt", "false"),
+        ];
+        for (line, key, text) in rows {
+            assert_eq!(flags(line), [(key.to_owned(), text.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_taken_from_the_command_line() {
+        for line in [
+            "tallybox --setup-token x",
+            "tallybox --master-key x",
+            "tallybox member create ada --password x",
+            "tallybox key create app --secret x",
+        ] {
+            assert!(parse(line.split(' ').map(OsString::from)).is_err(), "{line}");
+        }
+        assert_eq!(flags("tallybox --setup-token-file /x"), [("setup_token_file".to_owned(), "/x".to_owned())]);
+    }
+
+    #[test]
+    fn the_help_names_every_setting_but_hidden_ones() {
+        let help = command().render_long_help().to_string();
+        for setting in SETTINGS {
+            let named = help.contains(&format!("--{}", setting.flag())) && help.contains(&setting.variable());
+            assert_eq!(named, setting.kind != Kind::Hidden, "{}", setting.key);
+        }
+    }
+}

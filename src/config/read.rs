@@ -1,0 +1,261 @@
+//! How the text of a setting becomes its value. An error completes the sentence "port ...".
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+
+type Read<T> = Result<T, String>;
+
+/// Which database holds the events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// The embedded one, in this file.
+    Sqlite(PathBuf),
+}
+
+/// Least severity that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what may need a person.
+    Warn,
+    /// And what happens in the large.
+    Info,
+    /// And what happens in the small.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When SQLite waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// At every commit: what is acknowledged survives a power cut.
+    Full,
+    /// At checkpoints only: a power cut loses acknowledged events. For a drill's control run.
+    Normal,
+}
+
+/// The empty text means that there is no value.
+pub fn optional<T>(read: impl Fn(&str) -> Read<T>) -> impl Fn(&str) -> Read<Option<T>> {
+    move |text| if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+}
+
+/// An IP address, or `localhost` for 127.0.0.1.
+pub fn host(text: &str) -> Read<IpAddr> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| format!("must be an IP address such as 127.0.0.1 or ::, not `{text}`"))
+}
+
+/// 0 to 65535.
+pub fn port(text: &str) -> Read<u16> {
+    text.trim().parse().map_err(|_| format!("must be a number from 0 to 65535, not `{text}`"))
+}
+
+/// A path, made absolute.
+pub fn path(text: &str) -> Read<PathBuf> {
+    std::path::absolute(text).map_err(|_| "must be a path, and is empty".to_owned())
+}
+
+/// `sqlite:PATH`, `sqlite://PATH`, `file:PATH` or a path. The value itself stays out of errors: it may hold a password.
+pub fn database(text: &str) -> Read<Database> {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default().to_ascii_lowercase();
+    if matches!(scheme.as_str(), "postgres" | "postgresql") {
+        return Err(
+            "names a PostgreSQL server, but this build keeps its data in SQLite: give sqlite:PATH, or leave it \
+                    out for tallybox.db in the data directory"
+                .to_owned(),
+        );
+    }
+    let file = match scheme.as_str() {
+        "sqlite" | "file" => {
+            let rest = &text[scheme.len() + 1..];
+            rest.strip_prefix("//").unwrap_or(rest)
+        }
+        other if text[other.len()..].starts_with("://") => {
+            return Err("must be sqlite:PATH or a path".to_owned());
+        }
+        _ => text,
+    };
+    if file.is_empty() || file.starts_with(":memory:") || file.contains('?') {
+        return Err("must name a file, without options behind it".to_owned());
+    }
+    path(file).map(Database::Sqlite)
+}
+
+/// `http://` or `https://`, a host, maybe a port and a path; what is returned has no slash at its end.
+pub fn public_url(text: &str) -> Read<String> {
+    let problem =
+        || format!("must be an address such as https://stats.example.org or https://example.org/stats, not `{text}`");
+    let (scheme, rest) = text.split_once("://").ok_or_else(problem)?;
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") {
+        return Err(problem());
+    }
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (host, port) = split_port(authority).ok_or_else(problem)?;
+    let host_fits = !host.is_empty()
+        && if host.starts_with('[') {
+            host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok()
+        } else {
+            host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+        };
+    if !host_fits || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Err(problem());
+    }
+    let path = base_path(path).map_err(|_| problem())?;
+    Ok(format!("{scheme}://{}{path}", authority.to_ascii_lowercase()))
+}
+
+/// Empty, or segments of unreserved characters with a slash before each and none at the end.
+pub fn base_path(text: &str) -> Read<String> {
+    let path = text.trim_end_matches('/');
+    let segment_fits = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+    };
+    match path.strip_prefix('/') {
+        None if path.is_empty() => Ok(String::new()),
+        Some(segments) if segments.split('/').all(segment_fits) => Ok(path.to_owned()),
+        _ => Err(format!("must be empty or a path such as /stats, not `{text}`")),
+    }
+}
+
+/// Addresses and networks (`10.0.0.0/8`), separated by commas or blanks.
+pub fn networks(text: &str) -> Read<Vec<String>> {
+    let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
+    let wrong: Vec<&str> = items.clone().filter(|item| !is_network(item)).collect();
+    if wrong.is_empty() {
+        return Ok(items.map(str::to_owned).collect());
+    }
+    Err(format!("must list addresses or networks such as 10.0.0.0/8, not `{}`", wrong.join("`, `")))
+}
+
+/// The level of that name, in any case.
+pub fn log_level(text: &str) -> Read<LogLevel> {
+    match text.to_ascii_lowercase().as_str() {
+        "error" => Ok(LogLevel::Error),
+        "warn" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err(format!("must be error, warn, info, debug or trace, not `{text}`")),
+    }
+}
+
+/// `text` or `json`.
+pub fn log_format(text: &str) -> Read<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("must be text or json, not `{text}`")),
+    }
+}
+
+/// `full` or `normal`.
+pub fn synchronous(text: &str) -> Read<Synchronous> {
+    match text {
+        "full" => Ok(Synchronous::Full),
+        "normal" => Ok(Synchronous::Normal),
+        _ => Err(format!("must be full or normal, not `{text}`")),
+    }
+}
+
+/// 32 bytes as 64 hex digits or 44 characters of base64.
+pub fn master_key(text: &str) -> Read<SecretString> {
+    let bytes = match text.len() {
+        64 => hex::decode(text).ok(),
+        44 => STANDARD.decode(text).ok(),
+        _ => None,
+    };
+    match bytes.map(|bytes| bytes.len()) {
+        Some(32) => Ok(SecretString::from(text)),
+        _ => Err("must be 64 hex digits or 44 characters of base64 (such as `openssl rand -hex 32` prints)".to_owned()),
+    }
+}
+
+/// At least 22 characters of visible ASCII (128 bits in base64), since it goes into a link.
+pub fn setup_token(text: &str) -> Read<SecretString> {
+    let fits = (22..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if fits {
+        return Ok(SecretString::from(text));
+    }
+    Err("must be 22 to 256 visible ASCII characters, without blanks".to_owned())
+}
+
+/// A size of at least `least` bytes that fits what a request may be (4 GiB).
+pub fn size(least: usize) -> impl Fn(&str) -> Read<usize> {
+    move |text| {
+        let bytes = size_u64(text)?;
+        let fits = usize::try_from(bytes).ok().filter(|&bytes| bytes >= least && bytes <= u32::MAX as usize);
+        fits.ok_or_else(|| format!("must be from {least} bytes to 4 GiB, not `{text}`"))
+    }
+}
+
+/// Bytes, as a number or with KiB, MiB, GiB (powers of 1024), kB, MB, GB (powers of 1000).
+pub fn size_u64(text: &str) -> Read<u64> {
+    let problem = || format!("must be a size such as 33554432 or 32MiB, not `{text}`");
+    let text = text.trim();
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(problem()),
+    };
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(problem)
+}
+
+/// At least one, at most a million.
+pub fn count(text: &str) -> Read<usize> {
+    let number = text.trim().parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| format!("must be a number from 1 to 1000000, not `{text}`"))
+}
+
+/// `true` or `false`, and what else people write for them.
+pub fn switch(text: &str) -> Read<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("must be true or false, not `{text}`")),
+    }
+}
+
+fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let after_host = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, rest) = authority.split_at(after_host);
+    if rest.is_empty() { Some((host, None)) } else { rest.strip_prefix(':').map(|port| (host, Some(port))) }
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    prefix.is_none_or(|prefix| {
+        prefix.bytes().all(|b| b.is_ascii_digit()) && prefix.parse::<u8>().is_ok_and(|bits| bits <= longest)
+    })
+}

@@ -1,0 +1,195 @@
+//! The table of settings: one declaration gives a setting its flag, variable, file key, default, help and check.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::layers::{self, Surroundings, Values};
+use super::read::{self, Database, LogFormat, LogLevel, Synchronous};
+use super::{Shown, Source};
+
+/// How a setting is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One value.
+    Plain,
+    /// On or off; its flag may stand alone.
+    Switch,
+    /// Several values, separated by commas or as a list in the file.
+    List,
+    /// Never shown and never on the command line; may be read from a file that `*_file` names.
+    Secret,
+    /// Plain, for tests: left out of the help.
+    Hidden,
+}
+
+/// What holds where nobody set a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Fallback {
+    /// This value.
+    Text(&'static str),
+    /// No value.
+    Nothing,
+    /// Worked out from other settings and the environment; in words for the help.
+    Derived(fn(&Surroundings<'_>) -> String, &'static str),
+}
+
+/// The declaration of one setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Key in the file, in lower case with underscores.
+    pub key: &'static str,
+    /// How it is given.
+    pub kind: Kind,
+    /// What stands for its value in the help.
+    pub value_name: &'static str,
+    /// A second variable that is read when ours is not set.
+    pub alias: Option<&'static str>,
+    /// What holds otherwise.
+    pub fallback: Fallback,
+    help: &'static str,
+}
+
+impl Setting {
+    /// What it does, in a sentence or two.
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    /// Its variable, such as `TALLYBOX_DATA_DIR`.
+    pub fn variable(&self) -> String {
+        format!("TALLYBOX_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// What the command line gives: the key, or for a secret the key of the file that holds it.
+    pub fn flag_key(&self) -> String {
+        if self.kind == Kind::Secret { self.file_key() } else { self.key.to_owned() }
+    }
+
+    /// Its flag without dashes, such as `data-dir`, and for a secret `master-key-file`.
+    pub fn flag(&self) -> String {
+        self.flag_key().replace('_', "-")
+    }
+
+    /// The key under which a file that holds a secret is named.
+    pub fn file_key(&self) -> String {
+        format!("{}_file", self.key)
+    }
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $help:literal])+
+        $name:ident : $type:ty {
+            kind: $kind:ident, value: $value:literal, alias: $alias:expr, default: $fallback:expr, read: $read:expr $(,)?
+        }
+    )+) => {
+        /// The settings of one run, checked. Fields bear the keys of the file.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $( $(#[doc = $help])+ pub $name: $type, )+
+            pub(super) shown: Vec<Shown>,
+        }
+
+        /// Every setting, in the order of the help.
+        pub const SETTINGS: &[Setting] = &[$(
+            Setting {
+                key: stringify!($name),
+                kind: Kind::$kind,
+                value_name: $value,
+                alias: $alias,
+                fallback: $fallback,
+                help: concat!($($help),+),
+            },
+        )+];
+
+        impl Config {
+            /// The checked form of all values; `None` where one was wrong, which `problems` then tells.
+            pub(super) fn typed(values: &Values, problems: &mut Vec<String>) -> Option<Self> {
+                $( let $name = values.read(stringify!($name), $read, problems); )+
+                Some(Self { $( $name: $name?, )+ shown: values.shown() })
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address to listen on; `0.0.0.0` or `::` for all.
+    host: IpAddr { kind: Plain, value: "ADDRESS", alias: Some("HOST"), default: Fallback::Text("127.0.0.1"), read: read::host }
+    /// Port to listen on; 0 takes a free one.
+    port: u16 { kind: Plain, value: "PORT", alias: Some("PORT"), default: Fallback::Text("3000"), read: read::port }
+    /// Directory of everything the box keeps.
+    data_dir: PathBuf {
+        kind: Plain, value: "DIR", alias: None,
+        default: Fallback::Derived(layers::data_dir, "$STATE_DIRECTORY, or the platform's usual place"), read: read::path,
+    }
+    /// Where the events are kept: `sqlite:PATH` or a path.
+    database_url: Database {
+        kind: Plain, value: "URL", alias: Some("DATABASE_URL"),
+        default: Fallback::Derived(layers::database_url, "tallybox.db in the data directory"), read: read::database,
+    }
+    /// The address under which people and apps reach the box, such as `https://stats.example.org`.
+    public_url: Option<String> {
+        kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::public_url),
+    }
+    /// Path under which every page and endpoint lies, such as `/stats`; empty for none.
+    base_path: String {
+        kind: Plain, value: "PATH", alias: None,
+        default: Fallback::Derived(layers::base_path, "the path of public_url"), read: read::base_path,
+    }
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks.
+    trusted_proxies: Vec<String> {
+        kind: List, value: "NETWORKS", alias: None, default: Fallback::Nothing, read: read::networks,
+    }
+    /// Least severity that is logged: error, warn, info, debug or trace.
+    log_level: LogLevel {
+        kind: Plain, value: "LEVEL", alias: Some("LOG_LEVEL"), default: Fallback::Text("info"), read: read::log_level,
+    }
+    /// Form of log lines: text or json.
+    log_format: LogFormat { kind: Plain, value: "FORMAT", alias: None, default: Fallback::Text("text"), read: read::log_format }
+    /// Directory for daily log files besides standard error; 14 are kept.
+    log_dir: Option<PathBuf> {
+        kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
+    }
+    /// Key that seals the secrets of ingest keys: 32 bytes as 64 hex digits or 44 characters of base64. Without it one is made in the data directory.
+    master_key: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::master_key),
+    }
+    /// Set-up token for a first run without a person, at least 22 characters.
+    setup_token: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::setup_token),
+    }
+    /// Largest request body, before and after decompression.
+    max_body_bytes: usize { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("33554432"), read: read::size(1 << 10) }
+    /// Largest single event; a larger one is set aside.
+    max_event_bytes: usize { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("65536"), read: read::size(1 << 10) }
+    /// Most bytes of events that may wait for a commit; beyond it clients are asked to come back.
+    queue_bytes: usize { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("33554432"), read: read::size(1 << 10) }
+    /// Most requests that may wait for a commit.
+    queue_requests: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("4096"), read: read::count }
+    /// Most connections at the same time.
+    max_connections: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("16384"), read: read::count }
+    /// Space kept free on the disk: below it the box stops taking events. 0 means 64 MiB or 2 percent, whichever is more.
+    disk_floor_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("0"), read: read::size_u64 }
+    /// Size of the file that is given up when the disk is full, so that the box can still tidy up.
+    disk_ballast_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("16777216"), read: read::size_u64 }
+    /// Keep data on a network file system in spite of the danger to it.
+    allow_network_fs: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("false"), read: read::switch }
+    /// Take no events from clients that send DNT: 1 or Sec-GPC: 1.
+    respect_dnt: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("true"), read: read::switch }
+    /// SQLite's synchronous mode: full, or normal to show in a drill what it loses.
+    synchronous: Synchronous { kind: Hidden, value: "MODE", alias: None, default: Fallback::Text("full"), read: read::synchronous }
+}
+
+impl Setting {
+    /// A value as it may be shown.
+    pub(super) fn shown(&self, text: &str, source: &Source) -> Shown {
+        let value = match (text.is_empty(), self.kind) {
+            (true, _) => "(not set)".to_owned(),
+            (false, Kind::Secret) => "(hidden)".to_owned(),
+            (false, Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden) => text.to_owned(),
+        };
+        Shown { key: self.key, value, source: source.clone() }
+    }
+}
