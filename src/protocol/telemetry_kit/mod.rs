@@ -1,0 +1,3 @@
+//! telemetry-kit.
+
+mod wire;
