@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::seal::MasterKey;
 use super::token;
 use crate::clock::Clock;
-use crate::model::{App, EnvironmentId, IngestKeyId, KeyLookup, KeyRing, Millis, NewIngestKey};
+use crate::model::{App, EnvironmentId, IngestKeyId, KeyLookup, KeyRing, Millis, NewIngestKey, Refusal};
 use crate::store::{Store, StoreError};
 
 /// Credentials remembered at most.
@@ -80,7 +80,8 @@ pub struct KeyStats {
 #[derive(Clone)]
 pub struct IngestKeys(Arc<Shared>);
 
-type Loader = Arc<dyn Fn(&KeyLookup, Millis) -> Result<Option<KeyRing>, StoreError> + Send + Sync>;
+/// Asks the directory of keys; in the product, the store.
+pub(crate) type Loader = Arc<dyn Fn(&KeyLookup, Millis) -> Result<Option<KeyRing>, StoreError> + Send + Sync>;
 
 struct Shared {
     load: Loader,
@@ -107,7 +108,8 @@ impl IngestKeys {
         Self::over(Arc::new(move |lookup, now| store.key_ring(lookup, now)), master, clock)
     }
 
-    fn over(load: Loader, master: MasterKey, clock: Clock) -> Self {
+    /// Over any directory of keys.
+    pub(crate) fn over(load: Loader, master: MasterKey, clock: Clock) -> Self {
         Self(Arc::new(Shared {
             load,
             master,
@@ -123,8 +125,8 @@ impl IngestKeys {
     /// credential at once, the store is asked once, on a blocking thread.
     ///
     /// # Errors
-    /// Those of the store; they are not remembered.
-    pub async fn find(&self, lookup: KeyLookup) -> Result<Option<Arc<Ring>>, StoreError> {
+    /// [`Refusal::StorageDown`] where the store fails, its reason in the log; that is not remembered.
+    pub async fn find(&self, lookup: KeyLookup) -> Result<Option<Arc<Ring>>, Refusal> {
         let shared = &self.0;
         loop {
             match shared.cache.get_value_or_guard_async(&lookup).await {
@@ -137,7 +139,10 @@ impl IngestKeys {
                 }
                 Err(guard) => {
                     shared.misses.fetch_add(1, Ordering::Relaxed);
-                    let found = self.ask(lookup).await?;
+                    let found = self.ask(lookup).await.map_err(|e| {
+                        tracing::error!(error = %e, "an ingest key could not be looked up");
+                        Refusal::StorageDown
+                    })?;
                     // Fails only if `forget` came between; the next request then asks again.
                     _ = guard.insert(found.clone());
                     return Ok(found.ring);
@@ -272,7 +277,7 @@ fn unseal(ring: KeyRing, master: &MasterKey) -> Ring {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use parking_lot::Mutex;
     use uuid::Uuid;
 
@@ -281,7 +286,8 @@ mod tests {
 
     const ENVIRONMENT: EnvironmentId = EnvironmentId(1);
 
-    fn app() -> App {
+    /// App 2 `rocket` of organization 1 `acme`.
+    pub(crate) fn app() -> App {
         App {
             id: AppId(1),
             organization: Organization {
@@ -302,7 +308,7 @@ mod tests {
         }
     }
 
-    fn sealed(id: i64, issued: &IssuedKey, revoked_at: Option<Millis>) -> SealedKey {
+    pub(crate) fn sealed(id: i64, issued: &IssuedKey, revoked_at: Option<Millis>) -> SealedKey {
         SealedKey {
             id: IngestKeyId(id),
             environment: issued.new.environment,
@@ -415,7 +421,7 @@ mod tests {
         let bench = bench();
         let down = KeyLookup::Path("down".into(), "rocket".into());
         for asked in 1..=2 {
-            assert!(bench.keys.find(down.clone()).await.is_err());
+            assert_eq!(bench.keys.find(down.clone()).await.unwrap_err(), Refusal::StorageDown);
             assert_eq!(bench.asked(), asked);
         }
     }
