@@ -171,3 +171,62 @@ impl Call {
         self.headers.get(name)?.to_str().ok().map(str::trim)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::auth::signature::{self, SignedText};
+    use crate::ingest::Claim;
+    use crate::model::Fact;
+
+    const RECORDED: [&str; 4] = [
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/command.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/feature.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/custom.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/batch.json"),
+    ];
+
+    #[test]
+    fn requests_of_the_published_sdk_verify_and_decode() {
+        let mut names = Vec::new();
+        for recorded in RECORDED {
+            let request: Value = serde_json::from_str(recorded).unwrap();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let (body, header) = (text(&request["body"]), |name: &str| text(&request["headers"][name]));
+            let (timestamp, nonce) = (header("x-timestamp"), header("x-nonce"));
+            let signed = SignedText { timestamp: &timestamp, nonce: Some(&nonce), body: body.as_bytes() };
+            let secret = text(&request["credentials"]["secret"]);
+            assert!(signed.verify(secret.as_bytes(), &signature::parse(&header("x-signature")).unwrap()));
+            let claims = wire::decode(body.as_bytes(), Envelope::Object, 1_000).unwrap();
+            assert_eq!(claims.len() as u64, request["events"].as_u64().unwrap());
+            for claim in &claims {
+                let Claim::Event(event) = claim else { panic!("{claim:?}") };
+                assert_eq!(event.facts.get(Fact::Sdk), Some("telemetry-kit-rust/0.3.0"));
+                assert!(event.id.is_some() && event.user.is_some() && event.session.is_some());
+                let apart = event.claimed_at.unwrap().seconds().abs_diff(timestamp.parse().unwrap());
+                assert!(apart < 60, "tracked {apart} s from sending");
+                names.push(event.name.to_string());
+            }
+        }
+        assert_eq!(names[..4], ["command_execution", "feature_used", "checked_out", "command_execution"]);
+        assert_eq!(names.len(), 24);
+    }
+
+    #[test]
+    fn errors_are_nested_only_where_the_published_sdk_cannot_be_the_sender() {
+        let uuid = "6f1c2d3e-0a4b-4c5d-8e6f-7a8b9c0d1e2f";
+        let path = |first: &str, second: &str| AppPath { first: first.to_owned(), second: second.to_owned() };
+        for (path, shape) in [
+            (None, Shape::Flat),
+            (Some(path(uuid, uuid)), Shape::Flat),
+            (Some(path("app_e963188b", "my-app")), Shape::Nested),
+            (Some(path(uuid, "my-app")), Shape::Nested),
+        ] {
+            assert_eq!(ErrorShape::ByPath.of(path.as_ref()), shape, "{path:?}");
+            assert_eq!(ErrorShape::Flat.of(path.as_ref()), Shape::Flat);
+            assert_eq!(ErrorShape::Nested.of(path.as_ref()), Shape::Nested);
+        }
+    }
+}
