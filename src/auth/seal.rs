@@ -1,1 +1,198 @@
-//! x
+//! Secrets that must stay readable, such as HMAC keys, sealed under a master key that lies outside the database.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::token;
+
+/// Bytes of the random nonce in front of a sealed secret.
+const NONCE: usize = 24;
+
+/// 256 random bits under which secrets are sealed. Wiped when dropped; `Debug` hides it.
+///
+/// Without it, sealed secrets cannot be read: its loss means new ingest keys, and leaves the events unharmed.
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+impl MasterKey {
+    /// A fresh key from the system's generator.
+    pub fn generate() -> Self {
+        Self(Zeroizing::new(token::random()))
+    }
+
+    /// The key in a file of 64 hex digits (or base64) and a newline, which is made with mode 0600 if it is not there.
+    /// Processes that race to make it all get the key of the one that came first.
+    ///
+    /// # Errors
+    /// Those of the file system, and [`ErrorKind::InvalidData`] where the file holds something else.
+    pub fn load_or_create(path: &Path) -> io::Result<Self> {
+        match load(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            loaded => return loaded,
+        }
+        match create(path, &Self::generate()) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
+            Ok(()) | Err(_) => load(path),
+        }
+    }
+
+    /// The key written as 64 hex digits or as base64 of 32 bytes, white space around it ignored.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let decoded = if text.len() == 64 {
+            hex::decode(text).ok()
+        } else {
+            STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()
+        };
+        let decoded = Zeroizing::new(decoded?);
+        Some(Self(Zeroizing::new(decoded.as_slice().try_into().ok()?)))
+    }
+
+    /// Encrypts and authenticates `plain` (XChaCha20-Poly1305), bound to `associated`: the result opens only together
+    /// with the same associated bytes. A random nonce of 24 bytes stands in front, a tag of 16 at the end.
+    pub fn seal(&self, plain: &[u8], associated: &[u8]) -> Vec<u8> {
+        let nonce = token::random::<NONCE>();
+        let sealed = self
+            .cipher()
+            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: associated })
+            .expect("only messages of many gigabytes are refused, and a secret has bytes");
+        [&nonce[..], &sealed].concat()
+    }
+
+    /// What was sealed, or `None` where the key or the associated bytes are others, or the text was changed.
+    pub fn unseal(&self, sealed: &[u8], associated: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+        self.cipher().decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: associated }).ok()
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        let mut key = Key::from(*self.0);
+        let cipher = XChaCha20Poly1305::new(&key);
+        key.as_mut_slice().zeroize();
+        cipher
+    }
+}
+
+fn load(path: &Path) -> io::Result<MasterKey> {
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    MasterKey::from_text(&text).ok_or_else(|| {
+        let problem = format!("{} does not hold a master key (64 hex digits or base64 of 32 bytes)", path.display());
+        io::Error::new(ErrorKind::InvalidData, problem)
+    })
+}
+
+/// Writes the key beside `path` and links it into place whole, so that nobody ever reads half a key.
+fn create(path: &Path, key: &MasterKey) -> io::Result<()> {
+    let draft = draft_path(path);
+    let text = Zeroizing::new(format!("{}\n", hex::encode(*key.0)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
+    let removed = std::fs::remove_file(&draft);
+    linked.and(removed)?;
+    File::open(folder(path))?.sync_all()
+}
+
+fn draft_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", hex::encode(token::random::<8>())));
+    path.with_file_name(name)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn sealed_secret_opens_only_with_its_key_and_associated_bytes() {
+        let key = MasterKey::generate();
+        let sealed = key.seal(b"the secret", b"id 1");
+        assert_eq!(sealed.len(), 24 + 10 + 16);
+        assert_eq!(key.unseal(&sealed, b"id 1").unwrap(), b"the secret");
+        assert_eq!(key.unseal(&sealed, b"id 2"), None);
+        assert_eq!(MasterKey::generate().unseal(&sealed, b"id 1"), None);
+        for i in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[i] ^= 1;
+            assert_eq!(key.unseal(&changed, b"id 1"), None, "byte {i} changed");
+        }
+        for len in [0, 23, 24, 39] {
+            assert_eq!(key.unseal(&sealed[..len], b"id 1"), None, "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn same_secret_sealed_twice_looks_different() {
+        let key = MasterKey::generate();
+        assert_ne!(key.seal(b"secret", b""), key.seal(b"secret", b""));
+    }
+
+    #[test]
+    fn key_is_read_from_hex_and_base64_alone() {
+        let hex = "00".repeat(31) + "ff";
+        let base64 = STANDARD.encode(hex::decode(&hex).unwrap());
+        for text in [&hex, &hex.to_uppercase(), &format!(" {hex}\n"), &base64, base64.trim_end_matches('=')] {
+            assert_eq!(*MasterKey::from_text(text).expect(text).0, *MasterKey::from_text(&hex).unwrap().0, "{text}");
+        }
+        for text in ["", "00", &hex[1..], &"g".repeat(64), &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33])] {
+            assert!(MasterKey::from_text(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn key_file_is_private_and_stays_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let first = MasterKey::load_or_create(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), hex::encode(*first.0) + "\n");
+        assert_eq!(*MasterKey::load_or_create(&path).unwrap().0, *first.0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    #[test]
+    fn processes_that_race_to_make_the_key_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("master.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..16).map(|_| scope.spawn(|| MasterKey::load_or_create(path).unwrap())).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key.0 == *keys[0].0));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn damaged_key_file_is_an_error_and_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        std::fs::write(&path, "not a key").unwrap();
+        assert_eq!(MasterKey::load_or_create(&path).unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a key");
+    }
+
+    #[test]
+    fn debug_hides_the_key() {
+        assert_eq!(format!("{:?}", MasterKey::generate()), "MasterKey(..)");
+    }
+}

@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::model::{
     App, EnvironmentId, EventId, IngestKeyId, Limits, Millis, Outcome, RawEvent, Reason, Receipt, Refusal,
 };
-use crate::store::{Draft, Nonce, Store};
+pub use crate::store::Nonce;
+use crate::store::{Draft, Store};
 
 pub use privacy::user_hash;
 pub use writer::Writer;

@@ -1,1 +1,99 @@
-//! x
+//! Adapters: each translates one SDK's wire protocol into requests of the pipeline, and receipts into its replies.
+
+mod cors;
+pub mod telemetry_kit;
+
+use std::sync::Arc;
+
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
+
+use crate::auth::ingest_key::IngestKeys;
+use crate::clock::Clock;
+use crate::http::Routes;
+use crate::http::body::BodyLimits;
+use crate::http::limit::AddressLimiter;
+use crate::ingest::Intake;
+use crate::model::Limits;
+
+pub use cors::Cors;
+
+/// What every adapter works with. It has no store: an adapter cannot go around the pipeline.
+#[derive(Clone)]
+pub struct Gate {
+    /// The pipeline.
+    pub intake: Intake,
+    /// Credentials.
+    pub keys: IngestKeys,
+    /// Now.
+    pub clock: Clock,
+    /// How large a body may be, and how long it may take.
+    pub body: BodyLimits,
+    /// Failed proofs by address.
+    pub failures: Arc<AddressLimiter>,
+    /// Whether requests with `DNT: 1` are answered and not kept.
+    pub respect_dnt: bool,
+    /// Web pages that may send events from a browser.
+    pub cors: Arc<Cors>,
+    /// How telemetry-kit clients are told of refusals.
+    pub telemetry_kit_errors: telemetry_kit::ErrorShape,
+}
+
+/// One SDK's protocol.
+pub struct Adapter {
+    /// As in the README.
+    pub name: &'static str,
+    /// Its routes; where two protocols claim one path, it is decided in this file.
+    pub routes: fn(&Limits) -> Routes<Gate>,
+}
+
+/// Every protocol that is spoken.
+pub const ALL: [Adapter; 1] = [telemetry_kit::ADAPTER];
+
+/// The routes of all protocols, ready to be merged with those of the pages.
+pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate) -> Routes<S> {
+    let cors = gate.cors.clone();
+    let limits = gate.intake.limits();
+    let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge((adapter.routes)(limits)));
+    routes.with_state(gate).map(|router| router.route_layer(from_fn_with_state(cors, cors::apply)))
+}
+
+/// The address with repeated slashes made one, or `None` where there are none. To be applied before routing: an SDK
+/// whose endpoint ends in a slash joins paths to `//v1/ingest/...`.
+pub fn single_slashes(uri: &Uri) -> Option<Uri> {
+    if !uri.path().contains("//") {
+        return None;
+    }
+    let mut path = String::with_capacity(uri.path().len());
+    for c in uri.path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path.try_into().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_slashes_become_one() {
+        for (from, to) in [
+            ("//v1/ingest/a/b", Some("/v1/ingest/a/b")),
+            ("/prefix///v1//ingest/a/b?x=//y", Some("/prefix/v1/ingest/a/b?x=//y")),
+            ("http://host//events//batch", Some("http://host/events/batch")),
+            ("/v1/ingest/a/b", None),
+            ("/?x=//y", None),
+        ] {
+            let uri = from.parse::<Uri>().unwrap();
+            assert_eq!(single_slashes(&uri).map(|uri| uri.to_string()).as_deref(), to, "{from}");
+        }
+    }
+}

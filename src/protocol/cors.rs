@@ -1,0 +1,132 @@
+//! Cross-origin requests: which web pages may send events from a browser.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Request headers of all protocols (`telemetry-kit`, section 3).
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, content-encoding, dnt, x-batch-size, x-clacks-overhead, x-nonce, x-schema-version, \
+     x-sdk-version, x-signature, x-timestamp",
+);
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+/// Response headers that a page may read.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-request-id");
+/// Seconds for which a browser remembers the answer to a preflight: two hours, the most that all take.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+/// The origins from which browsers may send. No credentials of a browser (cookies) are ever allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// None: programs are not browsers and do not ask.
+    #[default]
+    Off,
+    /// Any.
+    Any,
+    /// These, as browsers write them: `https://example.com`, without a path or a slash at the end.
+    Origins(Vec<String>),
+}
+
+impl Cors {
+    /// From a setting: an empty list is off, `*` in it is any.
+    pub fn from_list(origins: &[String]) -> Self {
+        if origins.iter().any(|origin| origin == "*") {
+            Self::Any
+        } else if origins.is_empty() {
+            Self::Off
+        } else {
+            Self::Origins(origins.to_vec())
+        }
+    }
+
+    /// What to answer to that origin, if it may send.
+    fn allow(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let origin = request.get(header::ORIGIN)?;
+        match self {
+            Self::Off => None,
+            Self::Any => Some(HeaderValue::from_static("*")),
+            Self::Origins(origins) => origins.iter().any(|o| o.as_bytes() == origin.as_bytes()).then(|| origin.clone()),
+        }
+    }
+}
+
+/// Answers preflights, and marks the other responses.
+pub async fn apply(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> Response {
+    if *cors == Cors::Off {
+        return next.run(request).await;
+    }
+    let allowed = cors.allow(request.headers());
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = allowed {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if preflight {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const PAGE: &str = "https://app.example";
+
+    async fn ask(cors: &Cors, method: &str, origin: &str) -> Response {
+        let router = Router::new().route("/x", post(|| async { "taken" }));
+        let router = router.route_layer(from_fn_with_state(Arc::new(cors.clone()), apply));
+        let request = Request::builder().method(method).uri("/x").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST").body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_named_origins_are_allowed_and_off_is_silent() {
+        let named = Cors::from_list(&[PAGE.to_owned()]);
+        for (cors, origin, allowed) in [
+            (&Cors::Off, PAGE, None),
+            (&Cors::from_list(&[]), PAGE, None),
+            (&named, PAGE, Some(PAGE)),
+            (&named, "https://app.example.evil", None),
+            (&named, "http://app.example", None),
+            (&Cors::from_list(&[PAGE.to_owned(), "*".to_owned()]), "https://any.example", Some("*")),
+        ] {
+            for method in ["POST", "OPTIONS"] {
+                let response = ask(cors, method, origin).await;
+                let header = response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+                assert_eq!(header.map(|h| h.to_str().unwrap()), allowed, "{method} {cors:?} {origin}");
+                assert_eq!(response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), false);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn preflight_is_answered_with_the_signing_headers_and_never_reaches_the_handler() {
+        let response = ask(&Cors::Any, "OPTIONS", PAGE).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        let headers = response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        for name in ["authorization", "content-type", "x-signature", "x-timestamp", "x-nonce", "x-batch-size"] {
+            assert!(headers.split(", ").any(|header| header == name), "{name} in {headers}");
+        }
+        assert_eq!(ask(&Cors::Off, "OPTIONS", PAGE).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(ask(&Cors::Any, "POST", PAGE).await.status(), StatusCode::OK);
+        assert_eq!(ask(&Cors::Any, "GET", PAGE).await.headers()[header::ALLOW], "POST");
+    }
+}

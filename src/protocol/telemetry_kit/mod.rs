@@ -1,0 +1,232 @@
+//! telemetry-kit: `POST /v1/ingest/{organization}/{app}`, which its published SDK 0.3.0 calls, and `POST /events/batch`
+//! of its self-hosting guide.
+
+mod proof;
+mod reply;
+mod wire;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use self::proof::{AppPath, Claims, Proven};
+use self::reply::Shape;
+use self::wire::Envelope;
+use super::{Adapter, Gate};
+use crate::http::body::{self, BodyError};
+use crate::http::limit::RetryAfterSeconds;
+use crate::http::{Access, Routes};
+use crate::ingest::Request;
+use crate::model::{Limits, Origin, Receipt, Refusal};
+
+/// This adapter.
+pub const ADAPTER: Adapter = Adapter { name: "telemetry-kit", routes };
+
+/// How refusals are written: the published SDK and the project's main branch read different shapes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// Nested where a path segment is no UUID, since only the main branch can send that; else flat.
+    #[default]
+    ByPath,
+    /// `{"error":"code","message":"text"}` always.
+    Flat,
+    /// `{"error":{"code":"code","message":"text"}}` always.
+    Nested,
+}
+
+impl ErrorShape {
+    fn of(self, path: Option<&AppPath>) -> Shape {
+        match self {
+            Self::Flat => Shape::Flat,
+            Self::Nested => Shape::Nested,
+            Self::ByPath if path.is_none_or(AppPath::has_uuids) => Shape::Flat,
+            Self::ByPath => Shape::Nested,
+        }
+    }
+}
+
+fn routes(limits: &Limits) -> Routes<Gate> {
+    Routes::default().post("/v1/ingest/{organization}/{app}", Access::IngestKey, limits.body_bytes, by_path).post(
+        "/events/batch",
+        Access::IngestKey,
+        limits.body_bytes,
+        by_token,
+    )
+}
+
+async fn by_path(
+    State(gate): State<Gate>,
+    origin: Origin,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // Segments that are not UTF-8 name nothing.
+    let (first, second) = path.map(|Path(path)| path).unwrap_or_default();
+    let path = Some(AppPath { first, second });
+    Call { gate, origin, path, headers, envelope: Envelope::Object }.answer(body).await
+}
+
+async fn by_token(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
+    Call { gate, origin, path: None, headers, envelope: Envelope::ObjectOrArray }.answer(body).await
+}
+
+/// One request, its body not read yet.
+struct Call {
+    gate: Gate,
+    origin: Origin,
+    path: Option<AppPath>,
+    headers: HeaderMap,
+    envelope: Envelope,
+}
+
+/// A request that was taken, and how its sender wants to hear it.
+enum Taken {
+    InCharge(Receipt),
+    Judged(Receipt),
+    Untracked(Receipt),
+}
+
+impl Call {
+    async fn answer(self, body: Body) -> Response {
+        let shape = self.gate.telemetry_kit_errors.of(self.path.as_ref());
+        match self.take(body).await {
+            Ok(Taken::InCharge(receipt)) => reply::taken(&receipt),
+            Ok(Taken::Judged(receipt)) => reply::judged(&receipt, shape),
+            Ok(Taken::Untracked(receipt)) if self.is_from_sdk() => reply::untracked(&receipt),
+            Ok(Taken::Untracked(_)) => StatusCode::NO_CONTENT.into_response(),
+            Err(refusal) => {
+                tracing::debug!(request = %self.origin.request_id, ?refusal, "telemetry-kit request refused");
+                reply::refused(&refusal, shape)
+            }
+        }
+    }
+
+    /// The order of checks is the protocol's: size while reading, headers, credentials, signature, time, envelope,
+    /// batch size, Do Not Track, and at last the events with the nonce, in one transaction.
+    async fn take(&self, body: Body) -> Result<Taken, Refusal> {
+        let body = self.read(body).await?;
+        let Proven { scope, sent_at, nonce } = self.prove(&body).await?;
+        let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
+        self.check_batch_size(claims.len())?;
+        if self.gate.respect_dnt && self.header("dnt") == Some("1") {
+            return Ok(Taken::Untracked(self.gate.intake.drop_all(claims.len())));
+        }
+        let strict = scope.app.strict;
+        let received_at = self.origin.received_at;
+        let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims };
+        let receipt = self.gate.intake.accept(request).await.inspect_err(|refusal| {
+            if *refusal == Refusal::Unauthorized {
+                // The store knows of a revocation that we do not.
+                self.gate.keys.forget();
+            }
+        })?;
+        Ok(if strict { Taken::Judged(receipt) } else { Taken::InCharge(receipt) })
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        body::read(&self.headers, body, self.gate.body).await.map_err(|e| match e {
+            BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
+            BodyError::Timeout => Refusal::Malformed("the body did not arrive in time".to_owned()),
+            BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
+            BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
+            BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
+            BodyError::Busy => Refusal::Busy(2),
+        })
+    }
+
+    /// Failures alone count against an address, so that nobody can use up the allowance of those behind it.
+    async fn prove(&self, body: &[u8]) -> Result<Proven, Refusal> {
+        let proven = match Claims::read(&self.headers) {
+            Ok(claims) => claims.prove(&self.gate.keys, self.path.as_ref(), body, self.gate.clock.now()).await,
+            Err(refusal) => Err(refusal),
+        };
+        match proven {
+            Err(Refusal::Unauthorized) => Err(match self.gate.failures.check(self.origin.address) {
+                Ok(()) => Refusal::Unauthorized,
+                Err(RetryAfterSeconds(seconds)) => Refusal::RateLimited(seconds),
+            }),
+            proven => proven,
+        }
+    }
+
+    /// `X-Batch-Size` counts if it is a number.
+    fn check_batch_size(&self, events: usize) -> Result<(), Refusal> {
+        match self.header("x-batch-size").and_then(|text| text.parse::<u64>().ok()) {
+            Some(said) if said != events as u64 => {
+                Err(Refusal::Malformed(format!("X-Batch-Size is {said}, the batch has {events}")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_from_sdk(&self) -> bool {
+        self.header("x-sdk-version").is_some_and(|version| version.starts_with("telemetry-kit-rust/"))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::auth::signature::{self, SignedText};
+    use crate::ingest::Claim;
+    use crate::model::Fact;
+
+    const RECORDED: [&str; 4] = [
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/command.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/feature.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/custom.json"),
+        include_str!("../../../tests/fixtures/protocol/telemetry-kit/batch.json"),
+    ];
+
+    #[test]
+    fn requests_of_the_published_sdk_verify_and_decode() {
+        let mut names = Vec::new();
+        for recorded in RECORDED {
+            let request: Value = serde_json::from_str(recorded).unwrap();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let (body, header) = (text(&request["body"]), |name: &str| text(&request["headers"][name]));
+            let (timestamp, nonce) = (header("x-timestamp"), header("x-nonce"));
+            let signed = SignedText { timestamp: &timestamp, nonce: Some(&nonce), body: body.as_bytes() };
+            let secret = text(&request["credentials"]["secret"]);
+            assert!(signed.verify(secret.as_bytes(), &signature::parse(&header("x-signature")).unwrap()));
+            let claims = wire::decode(body.as_bytes(), Envelope::Object, 1_000).unwrap();
+            assert_eq!(claims.len() as u64, request["events"].as_u64().unwrap());
+            for claim in &claims {
+                let Claim::Event(event) = claim else { panic!("{claim:?}") };
+                assert_eq!(event.facts.get(Fact::Sdk), Some("telemetry-kit-rust/0.3.0"));
+                assert!(event.id.is_some() && event.user.is_some() && event.session.is_some());
+                let apart = event.claimed_at.unwrap().seconds().abs_diff(timestamp.parse().unwrap());
+                assert!(apart < 60, "tracked {apart} s from sending");
+                names.push(event.name.to_string());
+            }
+        }
+        assert_eq!(names[..4], ["command_execution", "feature_used", "checked_out", "command_execution"]);
+        assert_eq!(names.len(), 24);
+    }
+
+    #[test]
+    fn errors_are_nested_only_where_the_published_sdk_cannot_be_the_sender() {
+        let uuid = "6f1c2d3e-0a4b-4c5d-8e6f-7a8b9c0d1e2f";
+        let path = |first: &str, second: &str| AppPath { first: first.to_owned(), second: second.to_owned() };
+        for (path, shape) in [
+            (None, Shape::Flat),
+            (Some(path(uuid, uuid)), Shape::Flat),
+            (Some(path("app_e963188b", "my-app")), Shape::Nested),
+            (Some(path(uuid, "my-app")), Shape::Nested),
+        ] {
+            assert_eq!(ErrorShape::ByPath.of(path.as_ref()), shape, "{path:?}");
+            assert_eq!(ErrorShape::Flat.of(path.as_ref()), Shape::Flat);
+            assert_eq!(ErrorShape::Nested.of(path.as_ref()), Shape::Nested);
+        }
+    }
+}
