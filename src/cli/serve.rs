@@ -1,14 +1,217 @@
-//! The verb `serve`. This is a placeholder: the server is put together here.
+//! The verb `serve`: the composition root, the only place that knows every part.
 
-use crate::config::Config;
-use crate::http::Route;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Runs the server until it is told to stop.
-pub fn run(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no server yet: cli/serve.rs is replaced when the parts are put together")
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{datadir, open};
+use crate::auth::ingest_key::IngestKeys;
+use crate::auth::login::Logins;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::http::body::BodyLimits;
+use crate::http::limit::{AddressLimiter, Allowance};
+use crate::http::{self, IpNet, Route, ServerOptions};
+use crate::ingest::{Intake, QueueSize, Writer};
+use crate::logging;
+use crate::model::{Limits, Millis};
+use crate::protocol::telemetry_kit::ErrorShape;
+use crate::protocol::{self, Cors, Gate};
+use crate::query::Reports;
+use crate::store::Store;
+use crate::store::sqlite::{Options, Synchronous};
+use crate::web::{self, Site, WebParts, WebState};
+
+/// The file in the data directory that tells where the server listens, for port 0 and for scripts.
+const ADDRESS_FILE: &str = "tallybox.addr";
+
+/// How long the listener stays open after the signal to stop: load balancers see that the box is not ready, and
+/// clients get an answer that they try again on, instead of a refused connection.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
+const BLOCKING_THREADS: usize = 16;
+
+/// Failed proofs of an ingest key that an address may make.
+const FAILURES: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
+
+/// Runs the server until it is told to stop: by SIGTERM or SIGINT, gracefully; by a second one, at once.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let warnings = datadir::prepare(&config)?;
+    let _lock = datadir::lock(&config)?;
+    let _logging = logging::start(&config).context("logging cannot start")?;
+    for warning in warnings.into_iter().chain(config.warnings()) {
+        tracing::warn!("{warning}");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("the runtime cannot start")?
+        .block_on(serve(&config))
 }
 
 /// Everything that the server answers.
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    let limits = Limits::default();
+    let protocols = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&limits).list().to_vec());
+    protocols.chain(web::routes().list().to_vec()).collect()
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let parts = Parts::open(config, Clock::system())?;
+    let (listener, address) = listen(config).await?;
+    greet(config, &parts, address).await?;
+
+    let options = server_options(config)?;
+    let router = http::layers(parts.router(config)?, parts.clock.clone(), &options);
+    let intake = parts.intake.clone();
+    let stop = async {
+        signals.next().await;
+        tracing::info!("stopping: requests in flight finish, then everything queued is committed");
+        intake.drain();
+        tokio::spawn(async move {
+            signals.next().await;
+            tracing::warn!("told to stop twice: ending now");
+            std::process::exit(1);
+        });
+        tokio::time::sleep(FAREWELL).await;
+    };
+    http::serve(listener, router, options, stop).await.context("the server failed")?;
+
+    drop(intake);
+    let Parts { intake, writer, .. } = parts;
+    drop(intake);
+    tokio::task::spawn_blocking(move || writer.join()).await.context("the writer did not end")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the server is made of.
+struct Parts {
+    clock: Clock,
+    store: Arc<dyn Store>,
+    keys: IngestKeys,
+    logins: Logins,
+    intake: Intake,
+    writer: Writer,
+}
+
+impl Parts {
+    fn open(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let synchronous = match config.synchronous {
+            config::Synchronous::Full => Synchronous::Full,
+            config::Synchronous::Normal => Synchronous::Normal,
+        };
+        let options = Options {
+            synchronous,
+            disk_floor: config.disk_floor_bytes,
+            disk_ballast: config.disk_ballast_bytes,
+            ..Options::default()
+        };
+        let store: Arc<dyn Store> = Arc::new(open::store_with(config, options)?);
+        let limits = Arc::new(Limits {
+            wire_bytes: config.max_body_bytes,
+            body_bytes: config.max_body_bytes,
+            event_bytes: config.max_event_bytes,
+            ..Limits::default()
+        });
+        let size = QueueSize { requests: config.queue_requests, bytes: config.queue_bytes };
+        let (intake, writer) =
+            Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
+        let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
+        let logins = Logins::new(store.clone(), clock.clone());
+        Ok(Self { clock, store, keys, logins, intake, writer })
+    }
+
+    fn router(&self, config: &Config) -> anyhow::Result<axum::Router> {
+        let gate = Gate {
+            intake: self.intake.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            body: BodyLimits::new(config.max_body_bytes, config.max_body_bytes),
+            failures: Arc::new(AddressLimiter::new(self.clock.clone(), FAILURES)),
+            respect_dnt: config.respect_dnt,
+            cors: Arc::new(Cors::from_list(&config.cors_origins)),
+            telemetry_kit_errors: match config.telemetry_kit_errors {
+                config::ErrorShape::ByPath => ErrorShape::ByPath,
+                config::ErrorShape::Flat => ErrorShape::Flat,
+                config::ErrorShape::Nested => ErrorShape::Nested,
+            },
+        };
+        let intake = self.intake.clone();
+        let state = WebState::new(WebParts {
+            store: self.store.clone(),
+            reports: Reports::new(self.store.clone(), self.clock.clone()),
+            logins: self.logins.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
+            draining: Arc::new(move || intake.is_draining()),
+        });
+        Ok(protocol::routes(gate).merge(web::mount(state)).into_router())
+    }
+}
+
+fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
+    let trusted: Result<Vec<IpNet>, _> = config.trusted_proxies.iter().map(|network| network.parse()).collect();
+    Ok(ServerOptions {
+        max_connections: config.max_connections,
+        trusted_proxies: trusted.context("trusted_proxies")?,
+        base_path: config.base_path.clone(),
+        ..ServerOptions::default()
+    })
+}
+
+async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let wanted = SocketAddr::new(config.host, config.port);
+    let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let path = config.data_dir.join(ADDRESS_FILE);
+    std::fs::write(&path, address.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((listener, address))
+}
+
+/// Says where the box is found and, on its first run, how its owner gets in. The link goes to standard output and never
+/// into a log.
+async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::Result<()> {
+    let url = config.public_url.clone().unwrap_or_else(|| {
+        let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("http://{host}:{}{}", address.port(), config.base_path)
+    });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), url, "listening");
+    let fixed = config.setup_token.as_ref().map(|token| token.expose_secret());
+    if let Some(token) = parts.logins.issue_setup_token(fixed).await.context("the set-up link cannot be made")? {
+        println!("\nWelcome to Tallybox. Open this link within an hour to make your account:\n");
+        println!("    {url}/setup?token={}\n", if fixed.is_some() { "<your setup_token>" } else { &token });
+    }
+    Ok(())
+}
+
+/// The two signals that mean: stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+        let interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use read::{Database, LogFormat, LogLevel, Synchronous};
+pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous};
 pub use settings::{Config, Fallback, Kind, SETTINGS, Setting};
 
 /// Where configuration may come from.

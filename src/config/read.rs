@@ -49,6 +49,17 @@ pub enum Synchronous {
     Normal,
 }
 
+/// How telemetry-kit clients are told of refusals: the published SDK reads the flat shape, its next version the nested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// Nested where the path shows the next version, else flat.
+    ByPath,
+    /// `{"error":"code"}` always.
+    Flat,
+    /// `{"error":{"code":"code"}}` always.
+    Nested,
+}
+
 /// The empty text means that there is no value.
 pub fn optional<T>(read: impl Fn(&str) -> Read<T>) -> impl Fn(&str) -> Read<Option<T>> {
     move |text| if text.is_empty() { Ok(None) } else { read(text).map(Some) }
@@ -174,6 +185,29 @@ pub fn synchronous(text: &str) -> Read<Synchronous> {
         "full" => Ok(Synchronous::Full),
         "normal" => Ok(Synchronous::Normal),
         _ => Err(format!("must be full or normal, not `{text}`")),
+    }
+}
+
+/// `by-path`, `flat` or `nested`.
+pub fn error_shape(text: &str) -> Read<ErrorShape> {
+    match text {
+        "by-path" => Ok(ErrorShape::ByPath),
+        "flat" => Ok(ErrorShape::Flat),
+        "nested" => Ok(ErrorShape::Nested),
+        _ => Err(format!("must be by-path, flat or nested, not `{text}`")),
+    }
+}
+
+/// Web origins (`https://example.org`) or `*`, separated by commas or blanks.
+pub fn origins(text: &str) -> Read<Vec<String>> {
+    let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
+    let is_origin = |item: &str| {
+        let host = item.strip_prefix("https://").or_else(|| item.strip_prefix("http://"));
+        item == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@']))
+    };
+    match items.clone().find(|item| !is_origin(item)) {
+        None => Ok(items.map(str::to_owned).collect()),
+        Some(wrong) => Err(format!("must list origins such as https://example.org, not `{wrong}`")),
     }
 }
 

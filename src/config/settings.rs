@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::layers::{self, Surroundings, Values};
-use super::read::{self, Database, LogFormat, LogLevel, Synchronous};
+use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous};
 use super::{Shown, Source};
 
 /// How a setting is given.
@@ -178,6 +178,14 @@ settings! {
     allow_network_fs: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("false"), read: read::switch }
     /// Take no events from clients that send DNT: 1 or Sec-GPC: 1.
     respect_dnt: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("true"), read: read::switch }
+    /// Web pages that may send events from a browser: origins such as `https://example.org`, or `*` for all.
+    cors_origins: Vec<String> {
+        kind: List, value: "ORIGINS", alias: None, default: Fallback::Nothing, read: read::origins,
+    }
+    /// How telemetry-kit clients are told of refusals: by-path, flat (as the published SDK reads them) or nested.
+    telemetry_kit_errors: ErrorShape {
+        kind: Plain, value: "SHAPE", alias: None, default: Fallback::Text("by-path"), read: read::error_shape,
+    }
     /// SQLite's synchronous mode: full, or normal to show in a drill what it loses.
     synchronous: Synchronous { kind: Hidden, value: "MODE", alias: None, default: Fallback::Text("full"), read: read::synchronous }
 }
