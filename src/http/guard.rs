@@ -1,0 +1,322 @@
+//! The stream between a socket and hyper: it hands on only heads that were judged, and holds the deadlines.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::head::{self, Framing};
+use super::refuse::Turned;
+
+/// How long a connection may take for what, and how large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// For the first byte of the first request, and for a head from its first byte to its last.
+    pub(crate) header: Duration,
+    /// Between requests.
+    pub(crate) idle: Duration,
+    /// For a write that makes no progress.
+    pub(crate) write_stall: Duration,
+    /// Bytes of a head.
+    pub(crate) head_bytes: usize,
+}
+
+/// Requests of one connection that are not answered yet, counted by [`Turn`]s.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(AtomicUsize);
+
+/// One request, from its call until its response is handed over or given up.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<InFlight>);
+
+impl InFlight {
+    /// Counts until the turn is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Turn {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Turn(self.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the next unread byte belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Head,
+    /// So many bytes of a body, never zero.
+    Body(u64),
+    /// A chunked body and what comes after it. hyper alone finds its end, so the connection ends with it.
+    Rest,
+}
+
+/// A stream that shows its reader the end of input where it should stop: after a head that was turned away, or
+/// when a deadline has passed.
+pub(crate) struct Guard<S> {
+    stream: S,
+    bounds: Bounds,
+    in_flight: Arc<InFlight>,
+    next: Next,
+    /// Read, and not yet handed on: first `approved` bytes that may be, then the start of a head.
+    held: Vec<u8>,
+    approved: usize,
+    /// How much of what is held is known to have no end of a head.
+    searched: usize,
+    turned: Option<Turned>,
+    /// Nothing more is read, though nothing was wrong.
+    finished: bool,
+    /// Whether a request has come already.
+    used: bool,
+    head_since: Option<Instant>,
+    idle_since: Option<Instant>,
+    stalled_since: Option<Instant>,
+    read_alarm: Alarm,
+    write_alarm: Alarm,
+}
+
+impl<S> Guard<S> {
+    /// Before the first byte.
+    pub(crate) fn new(stream: S, bounds: Bounds, in_flight: Arc<InFlight>) -> Self {
+        Self {
+            stream,
+            bounds,
+            in_flight,
+            next: Next::Head,
+            held: Vec::new(),
+            approved: 0,
+            searched: 0,
+            turned: None,
+            finished: false,
+            used: false,
+            head_since: None,
+            idle_since: None,
+            stalled_since: None,
+            read_alarm: Alarm::default(),
+            write_alarm: Alarm::default(),
+        }
+    }
+
+    /// The stream itself, why the connection was turned away if it was, and whether the client may still be sending.
+    pub(crate) fn into_end(self) -> (S, Option<Turned>, bool) {
+        let sending = self.turned.is_some() || self.next != Next::Head;
+        (self.stream, self.turned, sending)
+    }
+
+    fn busy(&self) -> bool {
+        self.stalled_since.is_some() || self.in_flight.0.load(Ordering::Relaxed) > 0
+    }
+
+    fn turn_away(&mut self, turned: Turned) {
+        self.turned = Some(turned);
+        self.held = Vec::new();
+    }
+
+    /// Moves on by what follows a good head; returns how many of `available` bytes belong to its request.
+    fn advance(&mut self, framing: Framing, available: usize) -> usize {
+        self.used = true;
+        self.head_since = None;
+        self.idle_since = None;
+        match framing {
+            Framing::Chunked => {
+                self.next = Next::Rest;
+                available
+            }
+            Framing::Sized(length) => {
+                self.next = if length == 0 { Next::Head } else { Next::Body(length) };
+                self.take_body(available)
+            }
+        }
+    }
+
+    /// How many of `available` bytes belong to the current body, counting them off.
+    fn take_body(&mut self, available: usize) -> usize {
+        match self.next {
+            Next::Head => 0,
+            Next::Rest => available,
+            Next::Body(left) => {
+                let taken = left.min(available as u64);
+                self.next = if left == taken { Next::Head } else { Next::Body(left - taken) };
+                usize::try_from(taken).unwrap_or(available)
+            }
+        }
+    }
+
+    /// Looks for a whole head in what is held.
+    fn examine(&mut self) {
+        // Some clients send an empty line after a body.
+        let blank = self.held.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.held.drain(..blank);
+        let end = head::end_of(&self.held, self.searched.saturating_sub(blank));
+        self.searched = self.held.len();
+        if end.unwrap_or(self.held.len()) > self.bounds.head_bytes {
+            return self.turn_away(head::too_large());
+        }
+        let Some(end) = end else { return };
+        self.searched = 0;
+        match head::check(&self.held[..end]) {
+            Ok(framing) => self.approved = end + self.advance(framing, self.held.len() - end),
+            Err(turned) => self.turn_away(turned),
+        }
+    }
+
+    /// Takes in bytes that were just read into `buf` after its first `start`, and leaves there what may be handed on.
+    fn take_in(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let fresh = &buf.filled()[start..];
+        let available = fresh.len();
+        let mut good = 0;
+        if self.held.is_empty() {
+            good = match self.next {
+                Next::Head => match head::end_of(fresh, 0).filter(|end| *end <= self.bounds.head_bytes) {
+                    Some(end) if !matches!(fresh[0], b'\r' | b'\n') => match head::check(&fresh[..end]) {
+                        Ok(framing) => end + self.advance(framing, available - end),
+                        Err(turned) => {
+                            self.turn_away(turned);
+                            buf.set_filled(start);
+                            return;
+                        }
+                    },
+                    Some(_) | None => 0,
+                },
+                Next::Body(_) | Next::Rest => self.take_body(available),
+            };
+        }
+        if good < available {
+            self.held.extend_from_slice(&buf.filled()[start + good..]);
+            buf.set_filled(start + good);
+        }
+    }
+
+    /// Hands on what was approved.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.approved.min(buf.remaining());
+        buf.put_slice(&self.held[..count]);
+        self.held.drain(..count);
+        self.approved -= count;
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
+    /// Called while the socket has nothing: whether a deadline for a head has passed.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.next != Next::Head {
+            return Poll::Pending;
+        }
+        if !self.held.is_empty() {
+            let since = *self.head_since.get_or_insert_with(Instant::now);
+            ready!(self.read_alarm.poll(cx, since + self.bounds.header));
+            self.turn_away(head::too_slow());
+            return Poll::Ready(());
+        }
+        if self.busy() {
+            self.idle_since = None;
+            return Poll::Pending;
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        let patience = if self.used { self.bounds.idle } else { self.bounds.header };
+        ready!(self.read_alarm.poll(cx, since + patience));
+        self.finished = true;
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let start = buf.filled().len();
+        loop {
+            if this.approved > 0 {
+                this.hand_on(buf);
+                return Poll::Ready(Ok(()));
+            }
+            if this.turned.is_some() || this.finished {
+                // Shown the end now, hyper would give up the response that it is still sending. It asks again
+                // when that is done.
+                return if this.busy() { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            if this.held.len() > this.searched {
+                this.examine();
+                continue;
+            }
+            match Pin::new(&mut this.stream).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) if buf.filled().len() == start => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => this.take_in(buf, start),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(this.poll_deadline(cx)),
+            }
+            if buf.filled().len() > start {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Guard<S> {
+    fn written<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.stalled_since = None;
+            self.idle_since = None;
+            return progress;
+        }
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.write_alarm.poll(cx, since + self.bounds.write_stall));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Nothing: whoever owns the connection closes it, after the last word.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A timer that is moved only when it must be: most deadlines are never reached.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
