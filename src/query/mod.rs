@@ -2,6 +2,7 @@
 
 mod cache;
 mod compare;
+mod preset;
 mod range;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::store::{Store, StoreError};
 use cache::Cache;
 pub use cache::Stats;
 pub use compare::{Change, Direction, compare};
-pub use range::{Interval, MAX_DAYS, MAX_PERIODS, Preset, Range, RangeProblem, Wanted};
+pub use preset::{Interval, Preset};
+pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
