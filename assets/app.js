@@ -16,7 +16,14 @@ for (const block of document.querySelectorAll("[data-copy]")) {
     }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
-  block.after(button);
+  if (block.tagName === "PRE") {
+    const box = document.createElement("div");
+    box.className = "code-box";
+    block.replaceWith(box);
+    box.append(block, button);
+  } else {
+    block.after(button);
+  }
 }
 
 const main = document.querySelector("main[data-refresh]");

@@ -63,8 +63,8 @@ pub struct Range {
     pub previous: Period,
     /// Which period contains now, if one does; always the last.
     pub unfinished: Option<usize>,
-    /// How many periods the range has when those that have not begun are counted too.
-    pub slots: usize,
+    /// Periods of the range that have not begun: the rest of an unfinished day that is counted by the hour.
+    pub ahead: Vec<Period>,
 }
 
 impl Range {
@@ -123,15 +123,14 @@ impl Range {
         let whole = join(&periods);
         let previous = if before.is_empty() { whole } else { join(before) };
         let unfinished = periods.iter().position(|period| period.range.contains(now));
-        let slots = periods.len();
-        Self { preset: Preset::Hours24, interval: Interval::Hour, periods, whole, previous, unfinished, slots }
+        let (preset, interval) = (Preset::Hours24, Interval::Hour);
+        Self { preset, interval, periods, whole, previous, unfinished, ahead: Vec::new() }
     }
 
     fn of_days(preset: Preset, wanted: Option<Interval>, days: Days, zone: &Zone, now: Millis) -> Self {
         let interval = wanted.filter(|i| days.count_at_most(*i) <= MAX_PERIODS).unwrap_or(days.interval(preset));
         let mut periods = days.cut(interval, zone);
-        let slots = periods.len();
-        periods.retain(|period| period.range.from <= now);
+        let ahead = periods.split_off(periods.partition_point(|period| period.range.from <= now));
         if periods.is_empty() {
             // Only a clock that stands before the range's first instant leads here.
             periods.extend(days.cut(Interval::Day, zone).first());
@@ -139,7 +138,7 @@ impl Range {
         let unfinished = periods.iter().position(|period| period.range.contains(now));
         let whole = join(&periods);
         let previous = days.before(preset, zone, unfinished.map(|_| now));
-        Self { preset, interval, periods, whole, previous, unfinished, slots }
+        Self { preset, interval, periods, whole, previous, unfinished, ahead }
     }
 }
 
@@ -277,13 +276,13 @@ mod tests {
     #[test]
     fn presets_end_in_the_period_that_contains_now() {
         let now = at("2026-11-18T13:20:00Z"); // 14:20 in Zurich
-        for (preset, periods, slots, from, to, before, until) in [
-            (Preset::Today, 15, 24, "17T23", "18T14", "16T23", "17T14"),
-            (Preset::Hours24, 24, 24, "17T14", "18T14", "16T14", "17T14"),
-            (Preset::Days7, 7, 7, "11T23", "18T23", "04T23", "11T14"),
+        for (preset, periods, ahead, from, to, before, until) in [
+            (Preset::Today, 15, 9, "17T23", "18T14", "16T23", "17T14"),
+            (Preset::Hours24, 24, 0, "17T14", "18T14", "16T14", "17T14"),
+            (Preset::Days7, 7, 0, "11T23", "18T23", "04T23", "11T14"),
         ] {
             let range = Range::of(preset, &zone("Europe/Zurich"), now);
-            assert_eq!((range.periods.len(), range.slots), (periods, slots), "{preset:?}");
+            assert_eq!((range.periods.len(), range.ahead.len()), (periods, ahead), "{preset:?}");
             assert_eq!(range.unfinished, Some(periods - 1), "{preset:?}");
             let ends =
                 [range.whole.range.from, range.whole.range.to, range.previous.range.from, range.previous.range.to];

@@ -12,12 +12,17 @@ pub const ROOM: u32 = 14;
 /// Height of everything: room, plot and the labels beneath.
 pub const HEIGHT: u32 = ROOM + PLOT + 28;
 
+/// Height of a small chart in pixels.
+pub const SPARK: u32 = 44;
+
 /// Most slots that are drawn as bars; more become a curve.
 const BARS: usize = 48;
 /// Most slots that answer to the pointer one by one.
 const HOVERED: usize = 120;
 /// Most labels along the bottom.
-const TICKS: usize = 7;
+const TICKS: usize = 12;
+/// Most labels on a small screen; every second one is left out there where there are more.
+const FEW_TICKS: usize = 6;
 /// Width of a curve's own coordinates.
 const ACROSS: f64 = 1_000.0;
 
@@ -35,8 +40,8 @@ pub struct Point {
 pub struct Series {
     /// Oldest first.
     pub points: Vec<Point>,
-    /// How many places there are; those after the last point are still to come.
-    pub slots: usize,
+    /// Places after the last point that are still to come, by their names on the axis.
+    pub ahead: Vec<String>,
     /// Which point is not complete yet.
     pub unfinished: Option<usize>,
 }
@@ -59,8 +64,6 @@ pub struct Chart {
 pub struct Line {
     /// Pixels from the top.
     pub y: u32,
-    /// Baseline of its label.
-    pub text_y: u32,
     /// Its value.
     pub label: String,
 }
@@ -111,13 +114,13 @@ pub struct Curve {
 
 /// Draws a series.
 pub fn draw(series: &Series) -> Chart {
-    let slots = series.slots.max(series.points.len()).max(1);
+    let slots = (series.points.len() + series.ahead.len()).max(1);
     let top = series.points.iter().map(|point| point.value).max().unwrap_or(0);
     let scale = nice_scale(top);
     let ceiling = scale.last().copied().unwrap_or(1).max(1);
     let lines = scale.iter().map(|value| {
-        let y = ROOM + PLOT - pixels(*value, ceiling);
-        Line { y, text_y: y.saturating_sub(5), label: compact(*value) }
+        let y = ROOM + PLOT - pixels(*value, ceiling, PLOT);
+        Line { y, label: compact(*value) }
     });
     let as_bars = slots <= BARS;
     let width = 100.0 / slots as f64;
@@ -135,17 +138,16 @@ pub fn draw(series: &Series) -> Chart {
     }
 }
 
-/// A small chart without any text, in coordinates of 100 by 28: one bar for each value.
+/// A small chart without any text, [`SPARK`] pixels high: one bar for each value, the last one being unfinished.
 pub fn sparkline(values: &[i64]) -> Vec<Bar> {
-    let top = values.iter().copied().max().unwrap_or(0).max(1);
-    let width = 100.0 / values.len().max(1) as f64;
+    let ceiling = values.iter().copied().max().unwrap_or(0).max(1);
+    let slot = 100.0 / values.len().max(1) as f64;
     let bar = |(at, value): (usize, &i64)| {
-        let height = if *value > 0 { (28 * value / top).clamp(2, 28) } else { 1 };
-        let height = u32::try_from(height).unwrap_or(1);
+        let height = if *value > 0 { pixels(*value, ceiling, SPARK).max(3) } else { 1 };
         Bar {
-            x: plain((at as f64 + 0.12) * width),
-            width: plain(width * 0.76),
-            y: 28 - height,
+            x: percent((at as f64 + 0.2) * slot),
+            width: percent(slot * 0.6),
+            y: SPARK - height,
             height,
             class: if at + 1 == values.len() { "bar now" } else { "bar" },
         }
@@ -174,7 +176,7 @@ fn bars(series: &Series, slots: usize, ceiling: i64) -> Vec<Bar> {
     let slot = 100.0 / slots as f64;
     let filled = if slots <= 8 { 0.52 } else { 0.72 };
     let bar = |(at, point): (usize, &Point)| {
-        let height = pixels(point.value, ceiling);
+        let height = pixels(point.value, ceiling, PLOT);
         let height = if point.value > 0 { height.max(2) } else { 0 };
         Bar {
             x: percent((at as f64 + (1.0 - filled) / 2.0) * slot),
@@ -193,7 +195,7 @@ fn curve(series: &Series, slots: usize, ceiling: i64) -> Curve {
         .points
         .iter()
         .enumerate()
-        .map(|(index, point)| format!("{} {}", plain(at(index)), PLOT - pixels(point.value, ceiling)))
+        .map(|(index, point)| format!("{} {}", plain(at(index)), PLOT - pixels(point.value, ceiling, PLOT)))
         .collect();
     let complete = match series.unfinished {
         Some(open) if open > 0 => open.min(spots.len()),
@@ -212,24 +214,22 @@ fn curve(series: &Series, slots: usize, ceiling: i64) -> Curve {
 }
 
 fn ticks(series: &Series, slots: usize) -> Vec<Tick> {
+    let labels: Vec<&String> = series.points.iter().map(|point| &point.tick).chain(&series.ahead).collect();
     let stride = slots.div_ceil(TICKS).max(1);
-    // Counted from the newest, so that the present has its label.
-    let newest = series.points.len().saturating_sub(1);
-    let tick = |(at, point): (usize, &Point)| {
-        let back = (newest - at) / stride;
-        let minor = series.points.len() > stride * 4 && back % 2 == 1;
-        Tick {
-            x: percent((at as f64 + 0.5) * 100.0 / slots as f64),
-            label: point.tick.clone(),
-            class: if minor { "tick minor" } else { "tick" },
-        }
+    // Counted from now, unless the axis goes on beyond it: then from where it begins.
+    let anchor = if series.ahead.is_empty() { labels.len().saturating_sub(1) } else { 0 };
+    let many = labels.len().div_ceil(stride) > FEW_TICKS;
+    let tick = |(at, label): (usize, &&String)| Tick {
+        x: percent((at as f64 + 0.5) * 100.0 / slots as f64),
+        label: (*label).clone(),
+        class: if many && (anchor.abs_diff(at) / stride) % 2 == 1 { "tick minor" } else { "tick" },
     };
-    series.points.iter().enumerate().filter(|(at, _)| (newest - at).is_multiple_of(stride)).map(tick).collect()
+    labels.iter().enumerate().filter(|(at, _)| anchor.abs_diff(*at).is_multiple_of(stride)).map(tick).collect()
 }
 
-fn pixels(value: i64, ceiling: i64) -> u32 {
+fn pixels(value: i64, ceiling: i64, height: u32) -> u32 {
     let part = value.clamp(0, ceiling) as f64 / ceiling as f64;
-    (part * f64::from(PLOT)).round() as u32
+    (part * f64::from(height)).round() as u32
 }
 
 fn percent(value: f64) -> String {
@@ -246,9 +246,10 @@ fn plain(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn series(values: &[i64], slots: usize, unfinished: Option<usize>) -> Series {
+    fn series(values: &[i64], ahead: usize, unfinished: Option<usize>) -> Series {
         let point = |(at, value): (usize, &i64)| Point { value: *value, tick: format!("t{at}"), title: String::new() };
-        Series { points: values.iter().enumerate().map(point).collect(), slots, unfinished }
+        let ahead = (values.len()..values.len() + ahead).map(|at| format!("t{at}")).collect();
+        Series { points: values.iter().enumerate().map(point).collect(), ahead, unfinished }
     }
 
     #[test]
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn bars_stand_on_the_ground_and_the_unfinished_one_is_marked() {
-        let chart = draw(&series(&[0, 50, 100], 4, Some(2)));
+        let chart = draw(&series(&[0, 50, 100], 1, Some(2)));
         let seen: Vec<_> = chart.bars.iter().map(|b| (b.x.as_str(), b.y, b.height, b.class)).collect();
         assert_eq!(seen, [("6%", 220, 0, "bar"), ("31%", 110, 118, "bar"), ("56%", 0, 228, "bar unfinished")]);
         assert_eq!(chart.places.len(), 3, "the place to come has no title");
@@ -280,30 +281,30 @@ mod tests {
 
     #[test]
     fn a_tiny_value_is_still_seen_and_nothing_is_not() {
-        let chart = draw(&series(&[1, 0, 100_000], 3, None));
+        let chart = draw(&series(&[1, 0, 100_000], 0, None));
         assert_eq!(chart.bars.iter().map(|b| 220 - b.y).collect::<Vec<_>>(), [2, 0, 220]);
     }
 
     #[test]
     fn many_values_become_a_curve_with_a_dashed_end() {
         let values: Vec<i64> = (0..50).map(|n| n * 2).collect();
-        let curve = draw(&series(&values, 50, Some(49))).curve.unwrap();
+        let curve = draw(&series(&values, 0, Some(49))).curve.unwrap();
         assert!(curve.line.starts_with("M10 220L30 ") && curve.line.ends_with("L970 9"), "{}", curve.line);
         assert_eq!(curve.tail, "M970 9L990 4");
         assert!(curve.area.ends_with("L990 4L990 220L10 220Z"), "{}", curve.area);
-        let whole = draw(&series(&values, 50, None)).curve.unwrap();
+        let whole = draw(&series(&values, 0, None)).curve.unwrap();
         assert_eq!(whole.tail, "");
         assert!(whole.line.ends_with("L990 4"));
     }
 
     #[test]
-    fn labels_are_few_and_the_newest_has_one() {
-        for (count, slots) in [(1, 24), (7, 7), (24, 24), (28, 28), (90, 90), (400, 400)] {
-            let values = vec![1; count];
-            let ticks = draw(&series(&values, slots, None)).ticks;
+    fn labels_are_few_and_begin_or_end_where_the_axis_does() {
+        for (count, ahead, labelled) in [(1, 23, "t0"), (7, 0, "t6"), (24, 0, "t23"), (90, 0, "t89"), (400, 0, "t399")]
+        {
+            let ticks = draw(&series(&vec![1; count], ahead, None)).ticks;
             assert!((1..=TICKS).contains(&ticks.len()), "{count}: {}", ticks.len());
-            assert_eq!(ticks.last().unwrap().label, format!("t{}", count - 1));
-            assert_eq!(ticks.last().unwrap().class, "tick");
+            assert!(ticks.iter().filter(|tick| tick.class == "tick").count() <= FEW_TICKS, "{count}");
+            assert!(ticks.iter().any(|tick| tick.label == labelled && tick.class == "tick"), "{count}");
         }
     }
 
@@ -312,6 +313,6 @@ mod tests {
         let chart = draw(&series(&[], 0, None));
         assert!(chart.bars.is_empty() && chart.ticks.is_empty());
         assert_eq!(sparkline(&[]).len(), 0);
-        assert_eq!(sparkline(&[0, 5, 10]).iter().map(|b| b.height).collect::<Vec<_>>(), [1, 14, 28]);
+        assert_eq!(sparkline(&[0, 5, 10]).iter().map(|b| b.height).collect::<Vec<_>>(), [1, 22, 44]);
     }
 }

@@ -10,6 +10,7 @@ mod format;
 mod frame;
 mod headers;
 mod health;
+mod json;
 mod pages;
 mod selection;
 mod snippet;

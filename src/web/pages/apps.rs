@@ -6,7 +6,7 @@ use axum::extract::State;
 use crate::model::{App, Ask, Metric, Query, Report};
 use crate::query::{Preset, Range};
 
-use super::super::chart::{Bar, sparkline};
+use super::super::chart::{self, Bar, sparkline};
 use super::super::error::{Page, PageError, page};
 use super::super::extract::Visit;
 use super::super::format::grouped;

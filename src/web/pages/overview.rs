@@ -16,6 +16,7 @@ use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
 use super::super::format::{self, Calendar, ChangeText, When, grouped};
 use super::super::frame::{Frame, Tab};
+use super::super::json::pretty;
 use super::super::selection::{METRICS, Selection};
 use super::super::state::WebState;
 use super::waiting;
@@ -254,6 +255,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         unfinished: range.unfinished == Some(at),
         counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
     };
+    let ahead = range.ahead.iter().map(|period| calendar.tick(range.interval, period));
     let highest = points.iter().max_by_key(|point| point.value);
     let spoken = highest.map_or(String::new(), |point| format!("Highest: {}.", point.title));
     Drawing {
@@ -263,7 +265,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         has_unfinished: range.unfinished.is_some(),
         spoken,
         rows: range.periods.iter().enumerate().rev().map(row).collect(),
-        chart: chart::draw(&chart::Series { points, slots: range.slots, unfinished: range.unfinished }),
+        chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),
     }
 }
 
@@ -298,29 +300,10 @@ fn line(event: &EventRow, calendar: &Calendar) -> EventLine {
     }
 }
 
-/// JSON text with line breaks, cut at a limit in bytes; what is no JSON is shown as it is.
-pub fn pretty(json: &str, limit: usize) -> String {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(json);
-    let text = parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| json.to_owned());
-    match text.char_indices().map(|(at, _)| at).take_while(|at| *at <= limit).last() {
-        Some(end) if text.len() > limit => format!("{}\n… cut", &text[..end]),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::BreakdownRow;
-
-    #[test]
-    fn long_properties_are_cut_between_characters() {
-        for (json, limit, shown) in
-            [(r#"{"a":1}"#, 100, "{\n  \"a\": 1\n}"), ("no json", 100, "no json"), ("ääää", 3, "ä\n… cut"), ("", 3, "")]
-        {
-            assert_eq!(pretty(json, limit), shown, "{json}");
-        }
-    }
 
     #[test]
     fn top_lists_account_for_every_event() {

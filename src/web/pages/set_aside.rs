@@ -9,8 +9,8 @@ use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::format::{Calendar, When, grouped};
 use super::super::frame::Frame;
+use super::super::json::pretty;
 use super::super::state::WebState;
-use super::overview::pretty;
 
 /// How many are shown.
 const SHOWN: u32 = 25;
