@@ -1,1 +1,94 @@
-//! x
+//! Reports for pages: the store's answers behind a small cache, loaded once however many ask.
+
+mod cache;
+mod compare;
+mod preset;
+mod range;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::model::{Ask, EventRow, EventsPage, Millis, Query, Report};
+use crate::store::{Store, StoreError};
+
+use cache::Cache;
+pub use cache::Stats;
+pub use compare::{Change, Direction, compare};
+pub use preset::{Interval, Preset};
+pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+
+/// How many loads may run at once; further ones wait.
+const LOADS: usize = 4;
+/// How long an answer that new events can change is kept, in milliseconds.
+const LIVE: i64 = 1_000;
+/// How long an answer about times that are over is kept, in milliseconds: only late events change it.
+const PAST: i64 = 60_000;
+
+/// The door to reports. Clones share one cache.
+#[derive(Clone)]
+pub struct Reports {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    cache: Arc<Cache>,
+    loads: Arc<Semaphore>,
+}
+
+impl Reports {
+    /// Reports over a store.
+    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+        Self { store, clock, cache: Arc::new(Cache::new()), loads: Arc::new(Semaphore::new(LOADS)) }
+    }
+
+    /// Answers a question, from the cache where an answer is fresh: not older than a second if the question reaches
+    /// up to now, not older than a minute otherwise. Those who ask the same meanwhile share one load; errors are not
+    /// kept.
+    pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
+        let life = if touches(&query.ask, self.clock.now()) { LIVE } else { PAST };
+        let load = {
+            let query = query.clone();
+            move |store: &dyn Store| store.report(&query).map(Arc::new)
+        };
+        self.cache.report(query, self.clock.now(), life, self.load(load)).await
+    }
+
+    /// A page of raw events, not older than a second.
+    pub async fn events(&self, page: EventsPage) -> Result<Arc<Vec<EventRow>>, StoreError> {
+        let load = {
+            let page = page.clone();
+            move |store: &dyn Store| store.events(&page).map(Arc::new)
+        };
+        self.cache.events(page, self.clock.now(), LIVE, self.load(load)).await
+    }
+
+    /// Counts since start.
+    pub fn stats(&self) -> Stats {
+        self.cache.stats()
+    }
+
+    /// Runs a load on a blocking thread. The permit moves there with it, so that a reader who goes away does not
+    /// make room for a load more than there may be.
+    async fn load<T: Send + 'static>(
+        &self,
+        load: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.loads.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Unavailable("shutting down".to_owned()))?;
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            load(store.as_ref())
+        });
+        done.await.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
+    }
+}
+
+/// Whether events that come now can change the answer.
+fn touches(ask: &Ask, now: Millis) -> bool {
+    match ask {
+        Ask::Series(_, periods) => periods.iter().any(|period| period.range.to > now),
+        Ask::Breakdown(_, period, _) => period.range.to > now,
+        Ask::Since => true,
+    }
+}

@@ -1,1 +1,62 @@
-//! x
+//! Pages for people: set-up, sign-in, apps, the overview, keys; with assets and health.
+
+mod assets;
+mod chart;
+mod cookie;
+mod error;
+mod extract;
+mod form;
+mod format;
+mod frame;
+mod headers;
+mod health;
+mod json;
+mod pages;
+mod selection;
+mod snippet;
+mod state;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::http::{Access, Routes};
+
+pub use error::PageError;
+pub use state::{Site, WebParts, WebState};
+
+/// Every route of this module: pages, assets and health.
+pub fn routes() -> Routes<WebState> {
+    open_routes().merge(pages::routes())
+}
+
+/// The routes ready to serve: pages wait for set-up, failures are shown in the design, and every response carries the
+/// security headers. Paths that no route takes, and methods that a page does not have, get the design's error pages.
+///
+/// Mount it under the site's base path: paths here begin after it. Each request needs an
+/// [`Origin`](crate::model::Origin) among its extensions.
+pub fn mount(state: WebState) -> Routes<()> {
+    let waiting = from_fn_with_state(state.clone(), pages::require_setup);
+    let pages = pages::routes().map(|router| router.route_layer(waiting));
+    open_routes()
+        .merge(pages)
+        .map(|router| {
+            router
+                .fallback(|| async { PageError::NotFound })
+                .method_not_allowed_fallback(|| async { PageError::Method })
+                .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(PageError::Panic)))
+                .layer(from_fn_with_state(state.clone(), error::show))
+                .layer(from_fn(headers::secure))
+        })
+        .with_state(state)
+}
+
+/// What is open before set-up.
+fn open_routes() -> Routes<WebState> {
+    Routes::default()
+        .get("/assets/{name}", Access::Public, assets::get)
+        .get("/health", Access::Public, health::health)
+        .get("/health/live", Access::Public, health::live)
+        .get("/health/ready", Access::Public, health::ready)
+        .get("/setup", Access::SetupToken, pages::setup::show)
+        .post("/setup", Access::SetupToken, form::LIMIT, pages::setup::complete)
+}

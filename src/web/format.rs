@@ -1,0 +1,246 @@
+//! Numbers and times as text.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use crate::model::{Millis, Period, Zone, date_of};
+use crate::query::{Change, Direction, Interval};
+
+/// `12,345`.
+pub fn grouped(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    if count < 0 {
+        text.push('−');
+    }
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `950`, `1.2k`, `12k`, `3.4M`: two digits that count, rounded down so that no figure looks larger than it is.
+pub fn compact(count: i64) -> String {
+    let size = count.unsigned_abs();
+    let sign = if count < 0 { "−" } else { "" };
+    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")];
+    match units.into_iter().find(|(unit, _)| size >= *unit) {
+        None => format!("{sign}{size}"),
+        Some((unit, letter)) if size / unit >= 10 => format!("{sign}{}{letter}", size / unit),
+        Some((unit, letter)) => match size * 10 / unit % 10 {
+            0 => format!("{sign}{}{letter}", size / unit),
+            tenth => format!("{sign}{}.{tenth}{letter}", size / unit),
+        },
+    }
+}
+
+/// A part of a whole, in percent: `37%`, `4.2%`, `<0.1%`.
+pub fn share(part: i64, whole: i64) -> String {
+    if whole <= 0 || part <= 0 {
+        return "0%".to_owned();
+    }
+    match part as f64 / whole as f64 * 100.0 {
+        p if p < 0.1 => "<0.1%".to_owned(),
+        p if p < 9.95 => format!("{p:.1}%"),
+        p if p < 100.0 => format!("{}%", (p.round() as i64).min(if part < whole { 99 } else { 100 })),
+        _ => "100%".to_owned(),
+    }
+}
+
+/// A change as words and as a class for its colour.
+pub struct ChangeText {
+    /// `up`, `down`, `same` or `new`.
+    pub class: &'static str,
+    /// `+12%`.
+    pub text: String,
+}
+
+/// `+12%`, `−3.1%`, `new`, `no change`.
+pub fn change(change: Change) -> ChangeText {
+    let percent = |fraction: f64| match fraction * 100.0 {
+        p if p < 0.1 => "<0.1%".to_owned(),
+        p if p < 9.95 => format!("{p:.1}%"),
+        p => format!("{}%", grouped(p.round() as i64)),
+    };
+    match (change.direction, change.fraction) {
+        (Direction::Up, Some(fraction)) => ChangeText { class: "up", text: format!("+{}", percent(fraction)) },
+        (Direction::Down, Some(fraction)) => ChangeText { class: "down", text: format!("−{}", percent(fraction)) },
+        (Direction::New | Direction::Up | Direction::Down, None) | (Direction::New, Some(_)) => {
+            ChangeText { class: "new", text: "new".to_owned() }
+        }
+        (Direction::Same, _) => ChangeText { class: "same", text: "no change".to_owned() },
+    }
+}
+
+/// An instant for a `<time>` element.
+pub struct When {
+    /// Universal time, RFC 3339, for `datetime`.
+    pub utc: String,
+    /// On the reader's calendar.
+    pub text: String,
+}
+
+/// The calendar on which a page shows times.
+#[derive(Clone)]
+pub struct Calendar {
+    zone: Arc<Zone>,
+    now: Millis,
+}
+
+impl Calendar {
+    /// A zone's calendar, seen from now.
+    pub fn new(zone: Arc<Zone>, now: Millis) -> Self {
+        Self { zone, now }
+    }
+
+    fn at(&self, at: Millis) -> Zoned {
+        at.timestamp().to_zoned(self.zone.tz().clone())
+    }
+
+    /// To the second: `14:03:22` today, `3 Nov, 14:03:22` this year, with the year otherwise.
+    pub fn moment(&self, at: Millis) -> When {
+        let (then, now) = (self.at(at), self.at(self.now));
+        let form = match (then.date() == now.date(), then.year() == now.year()) {
+            (true, _) => "%H:%M:%S",
+            (false, true) => "%-d %b, %H:%M:%S",
+            (false, false) => "%-d %b %Y, %H:%M:%S",
+        };
+        When { utc: utc(at), text: then.strftime(form).to_string() }
+    }
+
+    /// To the minute, with the date: `3 Nov 2026, 14:03`.
+    pub fn date_time(&self, at: Millis) -> When {
+        When { utc: utc(at), text: self.at(at).strftime("%-d %b %Y, %H:%M").to_string() }
+    }
+
+    /// A period's own name: `Tue 3 Nov, 14:00`, `Tue 3 Nov 2026`, `2–8 Nov 2026`, `November 2026`.
+    pub fn period(&self, interval: Interval, period: &Period) -> String {
+        let first = date_of(period.first.day);
+        match interval {
+            Interval::Hour => self.at(period.range.from).strftime("%a %-d %b, %H:%M").to_string(),
+            Interval::Day => first.strftime("%a %-d %b %Y").to_string(),
+            Interval::Week => days(period),
+            Interval::Month => first.strftime("%B %Y").to_string(),
+        }
+    }
+
+    /// A period's name on an axis: `14:00`, `3 Nov`, `Nov`.
+    pub fn tick(&self, interval: Interval, period: &Period) -> String {
+        let first = date_of(period.first.day);
+        match interval {
+            Interval::Hour if period.first.hour > 0 => self.at(period.range.from).strftime("%H:%M").to_string(),
+            Interval::Hour | Interval::Day | Interval::Week => first.strftime("%-d %b").to_string(),
+            Interval::Month if first.month() == 1 => first.strftime("%b %Y").to_string(),
+            Interval::Month => first.strftime("%b").to_string(),
+        }
+    }
+}
+
+/// The days of a period: `3 Nov 2026`, `2–8 Nov 2026`, `28 Sep – 4 Oct 2026`, `29 Dec 2025 – 4 Jan 2026`.
+pub fn days(period: &Period) -> String {
+    let (first, last) = (date_of(period.first.day), date_of(period.last.day));
+    let end = last.strftime("%-d %b %Y");
+    match (first == last, first.year() == last.year(), first.month() == last.month()) {
+        (true, _, _) => end.to_string(),
+        (false, true, true) => format!("{}–{end}", first.day()),
+        (false, true, false) => format!("{} – {end}", first.strftime("%-d %b")),
+        (false, false, _) => format!("{} – {end}", first.strftime("%-d %b %Y")),
+    }
+}
+
+/// RFC 3339 in universal time.
+pub fn utc(at: Millis) -> String {
+    at.timestamp().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{Preset, Range, Wanted, compare};
+
+    #[test]
+    fn counts_are_grouped_and_compact() {
+        for (count, long, short) in [
+            (0, "0", "0"),
+            (999, "999", "999"),
+            (1_000, "1,000", "1k"),
+            (1_250, "1,250", "1.2k"),
+            (12_999, "12,999", "12k"),
+            (999_999, "999,999", "999k"),
+            (1_000_000, "1,000,000", "1M"),
+            (2_500_000_000, "2,500,000,000", "2.5B"),
+            (-1_234, "−1,234", "−1.2k"),
+            (i64::MAX, "9,223,372,036,854,775,807", "9223372T"),
+        ] {
+            assert_eq!((grouped(count).as_str(), compact(count).as_str()), (long, short));
+        }
+    }
+
+    #[test]
+    fn shares_never_claim_all_or_nothing_wrongly() {
+        for (part, whole, text) in [
+            (0, 10, "0%"),
+            (1, 0, "0%"),
+            (1, 10_000, "<0.1%"),
+            (42, 1_000, "4.2%"),
+            (37, 100, "37%"),
+            (9_999, 10_000, "99%"),
+            (10, 10, "100%"),
+        ] {
+            assert_eq!(share(part, whole), text, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn changes_have_a_sign_and_a_class() {
+        for (now, before, class, text) in [
+            (112, 100, "up", "+12%"),
+            (1_031, 1_000, "up", "+3.1%"),
+            (50, 100, "down", "−50%"),
+            (13_500, 100, "up", "+13,400%"),
+            (5, 5, "same", "no change"),
+            (5, 0, "new", "new"),
+            (1_000_001, 1_000_000, "up", "+<0.1%"),
+        ] {
+            let shown = change(compare(now, before));
+            assert_eq!((shown.class, shown.text.as_str()), (class, text));
+        }
+    }
+
+    #[test]
+    fn times_are_told_on_the_calendar_of_the_zone() {
+        let at = |text: &str| -> Millis { text.parse::<jiff::Timestamp>().unwrap().into() };
+        let zone = Arc::new(Zone::find("Asia/Kolkata").unwrap());
+        let calendar = Calendar::new(zone.clone(), at("2026-11-18T20:00:00Z")); // the 19th, 01:30
+        for (utc, text) in [
+            ("2026-11-18T19:59:59Z", "01:29:59"),
+            ("2026-11-18T18:00:00Z", "18 Nov, 23:30:00"),
+            ("2025-11-18T18:00:00Z", "18 Nov 2025, 23:30:00"),
+        ] {
+            let when = calendar.moment(at(utc));
+            assert_eq!((when.utc.as_str(), when.text.as_str()), (utc, text));
+        }
+        let range = Range::of(Preset::Hours24, &zone, at("2026-11-18T20:00:00Z"));
+        let ticks: Vec<String> = range.periods[21..].iter().map(|p| calendar.tick(Interval::Hour, p)).collect();
+        assert_eq!(ticks, ["23:00", "19 Nov", "01:00"]);
+    }
+
+    #[test]
+    fn periods_are_named_by_their_days() {
+        let now = "2026-11-18T20:00:00Z".parse::<jiff::Timestamp>().unwrap().into();
+        for (from, to, text) in [
+            ("2026-11-03", "2026-11-03", "3 Nov 2026"),
+            ("2026-11-02", "2026-11-08", "2–8 Nov 2026"),
+            ("2026-09-28", "2026-10-04", "28 Sep – 4 Oct 2026"),
+            ("2025-12-29", "2026-01-04", "29 Dec 2025 – 4 Jan 2026"),
+        ] {
+            let wanted = Wanted { from: Some(from), to: Some(to), ..Wanted::default() };
+            let range = Range::parse(wanted, Preset::Days7, &Zone::utc(), now).unwrap();
+            assert_eq!(days(&range.whole), text);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
+
+pub mod apps;
+pub mod keys;
+pub mod login;
+pub mod new_app;
+pub mod overview;
+pub mod set_aside;
+pub mod setup;
+mod waiting;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::http::{Access, Routes};
+
+use super::error::PageError;
+use super::form;
+use super::state::WebState;
+
+/// The navigation of an app: label, and what follows the app's own path.
+pub const APP_TABS: [(&str, &str); 3] = [("Overview", ""), ("Keys", "/keys"), ("Set aside", "/set-aside")];
+
+/// Pages that open only after set-up.
+pub fn routes() -> Routes<WebState> {
+    Routes::default()
+        .get("/", Access::Public, setup::home)
+        .get("/login", Access::Public, login::show)
+        .post("/login", Access::Public, form::LIMIT, login::sign_in)
+        .post("/logout", Access::Member, form::LIMIT, login::sign_out)
+        .get("/apps", Access::Member, apps::show)
+        .get("/apps/new", Access::Admin, new_app::show)
+        .post("/apps/new", Access::Admin, form::LIMIT, new_app::create)
+        .get("/apps/{app}", Access::Member, overview::show)
+        .get("/apps/{app}/{env}", Access::Member, overview::show)
+        .get("/apps/{app}/keys", Access::Member, keys::show)
+        .post("/apps/{app}/keys", Access::Admin, form::LIMIT, keys::create)
+        .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
+        .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
+        .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
+}
+
+/// Until the first member exists, every page but the home page leads there, where the way in is told.
+pub async fn require_setup(State(state): State<WebState>, request: Request, next: Next) -> Result<Response, PageError> {
+    if request.uri().path() == "/" || state.is_set_up().await? {
+        return Ok(next.run(request).await);
+    }
+    Ok(Redirect::to(&state.site.link("/")).into_response())
+}

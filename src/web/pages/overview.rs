@@ -1,0 +1,319 @@
+//! The overview of one app and environment: what happened over time, the top lists, the newest events.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+
+use crate::model::{
+    Ask, Breakdown, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Metric, Millis, Period, Query, Report,
+};
+use crate::query::{Interval, Preset, Range, compare};
+use crate::store::StoreError;
+
+use super::super::chart::{self, Chart};
+use super::super::error::{Page, PageError, page};
+use super::super::extract::AppVisit;
+use super::super::format::{self, Calendar, ChangeText, When, grouped};
+use super::super::frame::{Frame, Tab};
+use super::super::json::pretty;
+use super::super::selection::{METRICS, Selection};
+use super::super::state::WebState;
+use super::waiting;
+
+/// Rows of a top list.
+const TOP: u32 = 8;
+/// Newest events shown.
+const NEWEST: u32 = 15;
+/// How much of an event's properties is shown, in bytes: a page stays under 60 KB.
+const PROPS: usize = 1_500;
+
+#[derive(Template)]
+#[template(path = "pages/overview.html")]
+struct Overview {
+    frame: Frame,
+    environment: String,
+    zone: String,
+    days: String,
+    presets: Vec<Tab>,
+    custom: CustomRange,
+    problem: Option<String>,
+    cards: Vec<Card>,
+    drawing: Drawing,
+    tops: Vec<Top>,
+    events: Vec<EventLine>,
+}
+
+/// The form of a custom range.
+struct CustomRange {
+    current: bool,
+    from: String,
+    to: String,
+    today: String,
+    metric: &'static str,
+    intervals: Vec<(&'static str, bool)>,
+}
+
+/// A metric with its total.
+struct Card {
+    label: &'static str,
+    href: String,
+    current: bool,
+    total: String,
+    change: ChangeText,
+    before: String,
+}
+
+/// The chart of the chosen metric, and the table beneath it.
+struct Drawing {
+    label: &'static str,
+    interval: &'static str,
+    chart: Chart,
+    empty: bool,
+    has_unfinished: bool,
+    spoken: String,
+    rows: Vec<TableRow>,
+}
+
+struct TableRow {
+    name: String,
+    utc: String,
+    unfinished: bool,
+    counts: Vec<String>,
+}
+
+/// The values of a dimension with the most events.
+struct Top {
+    title: &'static str,
+    rows: Vec<TopRow>,
+    /// Events of the values that are not listed.
+    rest: Option<(String, String)>,
+}
+
+struct TopRow {
+    label: String,
+    known: bool,
+    count: String,
+    share: String,
+    /// Percent of the first row's.
+    width: String,
+}
+
+struct EventLine {
+    when: When,
+    name: String,
+    category: Option<String>,
+    version: Option<String>,
+    system: Option<String>,
+    user: Option<String>,
+    id: String,
+    received: When,
+    props: Option<String>,
+}
+
+/// What the store says of a range.
+struct Answers {
+    /// For each of [`METRICS`], one count for each period.
+    series: Vec<Vec<i64>>,
+    /// For each of [`METRICS`], the whole range and the stretch before.
+    totals: Vec<Vec<i64>>,
+    tops: Vec<(&'static str, Breakdown)>,
+    events: Arc<Vec<EventRow>>,
+}
+
+/// The top lists, in their order on the page.
+const TOPS: [(&str, Dimension); 3] = [
+    ("Events", Dimension::Event),
+    ("Versions", Dimension::Fact(Fact::Version)),
+    ("Systems", Dimension::Fact(Fact::System)),
+];
+
+/// `GET /apps/{app}` and `GET /apps/{app}/{env}`
+pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
+    let environment = on.environment.id;
+    let Report::Since(Some(since)) = *state.reports.report(Query { environment, ask: Ask::Since }).await? else {
+        return waiting::show(State(state), on).await;
+    };
+    let now = state.clock.now();
+    // Whoever has just begun sees hours rather than one lonely day.
+    let fallback = if now.since(since) < Millis::DAY { Preset::Hours24 } else { Preset::Days7 };
+    let selection = Selection::parse(&query.unwrap_or_default(), fallback, &on.app.zone, now);
+    let answers = ask(&state, environment, &selection.range).await?;
+    let calendar = Calendar::new(on.app.zone.clone(), now);
+    let path = state.site.link(&on.path());
+    let frame = Frame::app(&state, &on, "");
+    page(&Overview {
+        environment: on.environment.slug.to_string(),
+        zone: on.app.zone.name().to_owned(),
+        days: format::days(&selection.range.whole),
+        presets: presets(&selection, &path),
+        custom: custom(&selection, crate::model::date_of(on.app.zone.local(now).day).to_string()),
+        problem: selection.problem.map(|problem| problem.to_string()),
+        cards: cards(&selection, &answers, &path),
+        drawing: drawing(&selection, &answers, &calendar),
+        tops: answers.tops.iter().map(|(title, list)| top(title, list)).collect(),
+        events: answers.events.iter().map(|event| line(event, &calendar)).collect(),
+        frame,
+    })
+}
+
+async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Result<Answers, PageError> {
+    let ask = |ask: Ask| state.reports.report(Query { environment, ask });
+    let list = |dimension| ask(Ask::Breakdown(dimension, range.whole, TOP));
+    let newest = EventsPage { environment, name: None, before: None, limit: NEWEST };
+    let (series, totals, first, second, third, events) = tokio::try_join!(
+        ask(Ask::Series(METRICS.to_vec(), range.periods.clone())),
+        ask(Ask::Series(METRICS.to_vec(), vec![range.whole, range.previous])),
+        list(TOPS[0].1),
+        list(TOPS[1].1),
+        list(TOPS[2].1),
+        state.reports.events(newest),
+    )?;
+    let tops = TOPS.iter().zip([first, second, third]);
+    let tops = tops.map(|((title, _), report)| Ok((*title, breakdown(&report)?)));
+    Ok(Answers {
+        series: counts(&series)?,
+        totals: counts(&totals)?,
+        tops: tops.collect::<Result<_, StoreError>>()?,
+        events,
+    })
+}
+
+fn counts(report: &Report) -> Result<Vec<Vec<i64>>, StoreError> {
+    match report {
+        Report::Series(rows) => Ok(rows.clone()),
+        Report::Breakdown(_) | Report::Since(_) => Err(mismatch()),
+    }
+}
+
+fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
+    match report {
+        Report::Breakdown(list) => Ok(list.clone()),
+        Report::Series(_) | Report::Since(_) => Err(mismatch()),
+    }
+}
+
+fn mismatch() -> StoreError {
+    StoreError::Unexpected("a report of another shape than asked for".to_owned())
+}
+
+fn presets(selection: &Selection, path: &str) -> Vec<Tab> {
+    let tab = |preset: Preset| Tab {
+        label: preset.label().to_owned(),
+        href: format!("{path}{}", selection.with_preset(preset)),
+        current: preset == selection.range.preset,
+    };
+    Preset::NAMED.into_iter().map(tab).collect()
+}
+
+fn custom(selection: &Selection, today: String) -> CustomRange {
+    let (from, to) = selection.days();
+    CustomRange {
+        current: selection.range.preset == Preset::Custom,
+        from,
+        to,
+        today,
+        metric: selection.metric.name(),
+        intervals: Interval::ALL.iter().map(|i| (i.name(), *i == selection.range.interval)).collect(),
+    }
+}
+
+fn cards(selection: &Selection, answers: &Answers, path: &str) -> Vec<Card> {
+    let total =
+        |metric: usize, period: usize| answers.totals.get(metric).and_then(|row| row.get(period)).copied().unwrap_or(0);
+    let card = |(at, metric): (usize, Metric)| Card {
+        label: metric.label(),
+        href: format!("{path}{}", selection.with_metric(metric)),
+        current: metric == selection.metric,
+        total: grouped(total(at, 0)),
+        change: format::change(compare(total(at, 0), total(at, 1))),
+        before: grouped(total(at, 1)),
+    };
+    METRICS.into_iter().enumerate().map(card).collect()
+}
+
+fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Drawing {
+    let Selection { range, metric, .. } = selection;
+    let chosen = METRICS.iter().position(|m| m == metric).unwrap_or(0);
+    let count = |metric: usize, at: usize| answers.series.get(metric).and_then(|row| row.get(at)).copied().unwrap_or(0);
+    let noun = metric.label().to_lowercase();
+    let so_far = |at| if range.unfinished == Some(at) { " so far" } else { "" };
+    let point = |(at, period): (usize, &Period)| chart::Point {
+        value: count(chosen, at),
+        tick: calendar.tick(range.interval, period),
+        title: format!(
+            "{}: {} {noun}{}",
+            calendar.period(range.interval, period),
+            grouped(count(chosen, at)),
+            so_far(at)
+        ),
+    };
+    let points: Vec<_> = range.periods.iter().enumerate().map(point).collect();
+    let row = |(at, period): (usize, &Period)| TableRow {
+        name: calendar.period(range.interval, period),
+        utc: format::utc(period.range.from),
+        unfinished: range.unfinished == Some(at),
+        counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
+    };
+    let ahead = range.ahead.iter().map(|period| calendar.tick(range.interval, period));
+    let highest = points.iter().max_by_key(|point| point.value);
+    let spoken = highest.map_or(String::new(), |point| format!("Highest: {}.", point.title));
+    Drawing {
+        label: metric.label(),
+        interval: range.interval.name(),
+        empty: points.iter().all(|point| point.value == 0),
+        has_unfinished: range.unfinished.is_some(),
+        spoken,
+        rows: range.periods.iter().enumerate().rev().map(row).collect(),
+        chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),
+    }
+}
+
+fn top(title: &'static str, list: &Breakdown) -> Top {
+    let most = list.rows.iter().map(|row| row.events).max().unwrap_or(0).max(1);
+    let row = |row: &crate::model::BreakdownRow| TopRow {
+        label: row.value.clone().unwrap_or_else(|| "not reported".to_owned()),
+        known: row.value.is_some(),
+        count: grouped(row.events),
+        share: format::share(row.events, list.total),
+        width: format!("{:.1}%", row.events as f64 / most as f64 * 100.0),
+    };
+    let rest = list.total - list.rows.iter().map(|row| row.events).sum::<i64>();
+    Top {
+        title,
+        rows: list.rows.iter().map(row).collect(),
+        rest: (rest > 0).then(|| (grouped(rest), format::share(rest, list.total))),
+    }
+}
+
+fn line(event: &EventRow, calendar: &Calendar) -> EventLine {
+    EventLine {
+        when: calendar.moment(event.occurred_at),
+        name: event.name.clone(),
+        category: event.category.clone(),
+        version: event.version.clone(),
+        system: event.system.clone(),
+        user: event.user.map(|user| hex::encode(&user.0[..4])),
+        id: event.id.to_string(),
+        received: calendar.moment(event.received_at),
+        props: event.props.as_deref().map(|props| pretty(props, PROPS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BreakdownRow;
+
+    #[test]
+    fn top_lists_account_for_every_event() {
+        let rows = vec![
+            BreakdownRow { value: Some("linux".to_owned()), events: 60 },
+            BreakdownRow { value: None, events: 30 },
+        ];
+        let top = top("Systems", &Breakdown { rows, total: 100 });
+        let seen: Vec<_> = top.rows.iter().map(|r| (r.label.as_str(), r.share.as_str(), r.width.as_str())).collect();
+        assert_eq!(seen, [("linux", "60%", "100.0%"), ("not reported", "30%", "50.0%")]);
+        assert_eq!(top.rest, Some(("10".to_owned(), "10%".to_owned())));
+    }
+}

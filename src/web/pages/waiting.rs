@@ -1,0 +1,36 @@
+//! An environment without any event yet: how to send one, on a page that becomes the overview by itself.
+
+use askama::Template;
+use axum::extract::State;
+
+use super::super::error::{Page, page};
+use super::super::extract::AppVisit;
+use super::super::frame::Frame;
+use super::super::snippet::{Credentials, Snippets, snippets};
+use super::super::state::WebState;
+
+#[derive(Template)]
+#[template(path = "pages/waiting.html")]
+struct Waiting {
+    frame: Frame,
+    environment: String,
+    keys_href: String,
+    /// Keys that send into this environment, by name and first characters.
+    keys: Vec<(String, String)>,
+    snippets: Snippets,
+}
+
+/// The overview's answer while there is nothing to show.
+pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
+    let (app, now) = (on.app.id, state.clock.now());
+    let mut keys = state.ask(move |store| store.keys(Some(app))).await?;
+    keys.retain(|key| key.environment.id == on.environment.id && key.revoked_at.is_none_or(|at| at > now));
+    let credentials = Credentials { token: "YOUR_TOKEN", secret: "YOUR_SECRET" };
+    page(&Waiting {
+        frame: Frame::app(&state, &on, ""),
+        environment: on.environment.slug.to_string(),
+        keys_href: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
+        keys: keys.into_iter().map(|key| (key.name, key.hint)).collect(),
+        snippets: snippets(&on.app, &on.visit.place.address, &credentials)?,
+    })
+}

@@ -1,0 +1,137 @@
+//! What pages need to answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::auth::ingest_key::IngestKeys;
+use crate::auth::login::Logins;
+use crate::clock::Clock;
+use crate::query::Reports;
+use crate::store::{Store, StoreError};
+
+use super::health::Probe;
+
+/// Where the box is found.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// The path in front of every page, without a slash at its end; empty at the root of a host.
+    pub base_path: String,
+    /// The address that people and SDKs use, base path included, without a slash at its end. `None` where the
+    /// request's own host is to be believed.
+    pub public_url: Option<String>,
+}
+
+impl Site {
+    /// The address of a page, for links: `path` begins with a slash.
+    pub fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.base_path)
+    }
+
+    /// Whether the public address is reached over TLS.
+    pub fn public_https(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// Scheme, host and port of the public address, as browsers write it into `Origin`.
+    pub fn public_origin(&self) -> Option<&str> {
+        let url = self.public_url.as_deref()?;
+        let host = url.find("://")? + 3;
+        let end = url[host..].find('/').map_or(url.len(), |slash| host + slash);
+        Some(&url[..end])
+    }
+}
+
+/// The parts that the composition root hands over.
+pub struct WebParts {
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// Reports over it.
+    pub reports: Reports,
+    /// Who is signed in.
+    pub logins: Logins,
+    /// For issuing keys.
+    pub keys: IngestKeys,
+    /// Now.
+    pub clock: Clock,
+    /// Where the box is found.
+    pub site: Site,
+    /// Whether the box is shutting down: readiness fails as soon as it answers yes.
+    pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// State of all page handlers; clones share everything.
+#[derive(Clone)]
+pub struct WebState {
+    /// What is kept. Blocking: see [`WebState::ask`].
+    pub store: Arc<dyn Store>,
+    /// Reports over it.
+    pub reports: Reports,
+    /// Who is signed in.
+    pub logins: Logins,
+    /// For issuing keys.
+    pub keys: IngestKeys,
+    /// Now.
+    pub clock: Clock,
+    /// Where the box is found.
+    pub site: Arc<Site>,
+    pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(super) probe: Arc<Probe>,
+    set_up: Arc<AtomicBool>,
+}
+
+impl WebState {
+    /// State over the given parts.
+    pub fn new(parts: WebParts) -> Self {
+        let WebParts { store, reports, logins, keys, clock, site, draining } = parts;
+        Self {
+            store,
+            reports,
+            logins,
+            keys,
+            clock,
+            site: Arc::new(site),
+            draining,
+            probe: Arc::default(),
+            set_up: Arc::default(),
+        }
+    }
+
+    /// Runs a call of the store on a blocking thread.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || call(store.as_ref())).await;
+        done.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
+    }
+
+    /// Whether the first member exists. Asked of the store until it says yes; that never changes back.
+    pub async fn is_set_up(&self) -> Result<bool, StoreError> {
+        if self.set_up.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let done = self.logins.set_up().await?;
+        self.set_up.fetch_or(done, Ordering::Relaxed);
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_of_the_public_address_has_no_path() {
+        for (url, origin) in [
+            (Some("https://stats.example.org/tally"), Some("https://stats.example.org")),
+            (Some("http://box:3000"), Some("http://box:3000")),
+            (Some("nonsense"), None),
+            (None, None),
+        ] {
+            let site = Site { base_path: "/tally".to_owned(), public_url: url.map(str::to_owned) };
+            assert_eq!(site.public_origin(), origin, "{url:?}");
+            assert_eq!(site.link("/apps"), "/tally/apps");
+        }
+    }
+}
