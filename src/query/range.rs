@@ -204,7 +204,7 @@ impl Days {
             let hour = usize::from(zone.local(now).hour).min(hours.len().saturating_sub(1));
             if let Some(hour) = hours.get(hour) {
                 period.range.to = hour.range.to;
-                period.last = hour.last;
+                period.next = hour.next;
             }
         }
         period
@@ -230,30 +230,31 @@ fn hours_of(zone: &Zone, day: i32) -> Vec<Period> {
     (0..=24)
         .take_while(|hour| hour_at(*hour) < end)
         .map(|hour| {
-            let local = LocalTime { day, hour };
             let range = TimeRange { from: hour_at(hour), to: hour_at(hour + 1).min(end) };
-            Period { range, first: local, last: local }
+            let next = if range.to == end { midnight_of(day + 1) } else { LocalTime { day, hour: hour + 1 } };
+            Period { range, first: LocalTime { day, hour }, next }
         })
         .collect()
 }
 
 fn days_period(zone: &Zone, first: i32, last: i32) -> Period {
     let range = TimeRange { from: zone.midnight(first), to: zone.midnight(last + 1) };
-    let hours = range.to.plus(-1).since(zone.midnight(last)).div_euclid(Millis::HOUR);
-    let last = LocalTime { day: last, hour: u8::try_from(hours.clamp(0, 24)).unwrap_or(24) };
-    Period { range, first: LocalTime { day: first, hour: 0 }, last }
+    Period { range, first: midnight_of(first), next: midnight_of(last + 1) }
+}
+
+fn midnight_of(day: i32) -> LocalTime {
+    LocalTime { day, hour: 0 }
 }
 
 /// One period over several that follow each other; of none, the empty one at 1970.
 fn join(periods: &[Period]) -> Period {
-    let none = LocalTime { day: 0, hour: 0 };
     match periods {
         [first, .., last] => {
             let range = TimeRange { from: first.range.from, to: last.range.to };
-            Period { range, first: first.first, last: last.last }
+            Period { range, first: first.first, next: last.next }
         }
         [only] => *only,
-        [] => Period { range: TimeRange { from: Millis(0), to: Millis(0) }, first: none, last: none },
+        [] => Period { range: TimeRange { from: Millis(0), to: Millis(0) }, first: midnight_of(0), next: midnight_of(0) },
     }
 }
 
@@ -327,7 +328,7 @@ mod tests {
             }
             for period in &range.periods {
                 assert_eq!(zone.local(period.range.from), period.first, "{name} {day}");
-                assert_eq!(zone.local(period.range.to.plus(-1)), period.last, "{name} {day}");
+                assert_eq!(zone.local(period.range.to), period.next, "{name} {day}");
             }
         }
     }
@@ -347,7 +348,7 @@ mod tests {
                 }
                 for period in range.periods.iter().chain([&range.whole, &range.previous]) {
                     assert_eq!(zone.local(period.range.from), period.first, "{name} {interval}");
-                    assert_eq!(zone.local(period.range.to.plus(-1)), period.last, "{name} {interval}");
+                    assert_eq!(zone.local(period.range.to), period.next, "{name} {interval}");
                 }
                 assert_eq!(range.previous.range.to, range.whole.range.from, "{name} {interval}");
                 assert_eq!(range.unfinished, None);

@@ -152,7 +152,7 @@ fn defect() -> Shown {
 fn store_failure(error: &StoreError) -> Shown {
     match error {
         StoreError::NotFound(_) => PageError::NotFound.shown(),
-        StoreError::Full | StoreError::Unavailable(_) => {
+        StoreError::Full | StoreError::Unavailable(_) | StoreError::Io(_) => {
             tracing::error!(%error, "page failed");
             Shown {
                 status: StatusCode::SERVICE_UNAVAILABLE,

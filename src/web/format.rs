@@ -142,7 +142,7 @@ impl Calendar {
 
 /// The days of a period: `3 Nov 2026`, `2–8 Nov 2026`, `28 Sep – 4 Oct 2026`, `29 Dec 2025 – 4 Jan 2026`.
 pub fn days(period: &Period) -> String {
-    let (first, last) = (date_of(period.first.day), date_of(period.last.day));
+    let (first, last) = (date_of(period.first.day), date_of(period.last_day()));
     let end = last.strftime("%-d %b %Y");
     match (first == last, first.year() == last.year(), first.month() == last.month()) {
         (true, _, _) => end.to_string(),

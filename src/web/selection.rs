@@ -56,7 +56,7 @@ impl Selection {
     /// First and last day, for the fields of a custom range.
     pub fn days(&self) -> (String, String) {
         let Range { whole, .. } = &self.range;
-        (date_of(whole.first.day).to_string(), date_of(whole.last.day).to_string())
+        (date_of(whole.first.day).to_string(), date_of(whole.last_day()).to_string())
     }
 
     fn range_pairs(&self) -> Vec<(&'static str, String)> {

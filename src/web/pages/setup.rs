@@ -70,6 +70,7 @@ pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
         }
         Err(SetupError::Password(problem)) => problem.to_string(),
         Err(SetupError::Name) => "A name has 1 to 254 characters.".to_owned(),
+        Err(busy @ SetupError::TooBusy { .. }) => busy.to_string(),
         Err(SetupError::Spent) => return spent(&state, &place),
         Err(SetupError::Store(error)) => return Err(error.into()),
     };
