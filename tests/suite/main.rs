@@ -5,3 +5,4 @@
 mod architecture;
 mod durability;
 mod harness;
+mod telemetry_kit;

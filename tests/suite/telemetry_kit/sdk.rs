@@ -1,0 +1,96 @@
+//! The published SDK itself, unchanged, in a program of its own: point 1 of the list.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{server_with_app, set_aside, stored};
+use crate::harness::kit::Credentials;
+use crate::harness::{PROGRAM, Server};
+
+#[test]
+fn the_published_sdk_delivers_everything_and_forgets_it() {
+    let (server, app) = server_with_app();
+    let said = client(&server, &app, &server.url(), &["send", "2500"]);
+    assert_eq!((stored(&server), set_aside(&server)), (2_500, 0), "{said}");
+    let kinds = server.sql("SELECT DISTINCT text FROM strings WHERE kind = 'event' ORDER BY text");
+    for kind in ["command_execution", "feature_used"] {
+        assert!(kinds.lines().any(|line| line == kind), "{kinds}");
+    }
+}
+
+#[test]
+fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once() {
+    let (server, app) = server_with_app();
+    let (proxy, lost) = forgetful(server.address(), 2);
+    client(&server, &app, &format!("http://{proxy}"), &["send", "250"]);
+    assert_eq!(lost.load(Ordering::Relaxed), 2, "the proxy lost no reply, so nothing was shown");
+    assert_eq!(stored(&server), 250);
+}
+
+/// Runs the client program, built by `tests/run` from `tests/clients/telemetry-kit`.
+#[track_caller]
+fn client(server: &Server, app: &Credentials, url: &str, arguments: &[&str]) -> String {
+    let output = Command::new(client_program())
+        .args(arguments)
+        .env_clear()
+        .env("HOME", server.home())
+        .env("XDG_DATA_HOME", server.home().join("share"))
+        .env("TALLYBOX_URL", url)
+        .env("ORG", &app.organization)
+        .env("APP", &app.app)
+        .env("TOKEN", &app.token)
+        .env("SECRET", &app.secret)
+        .current_dir(server.home())
+        .output()
+        .expect("the client runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {said}", output.status);
+    said
+}
+
+fn client_program() -> PathBuf {
+    let triple = Path::new(PROGRAM).ancestors().nth(2).and_then(Path::file_name).unwrap();
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let candidates = [clients.join(triple).join("release"), clients.join("release")];
+    let program = candidates.iter().map(|folder| folder.join("telemetry-kit-client")).find(|path| path.exists());
+    program.unwrap_or_else(|| panic!("no client under {}: tests/run builds it", clients.display()))
+}
+
+/// A proxy that hands requests on, and loses the replies to the first few. How many it lost is counted.
+fn forgetful(server: SocketAddr, lose: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let lost = Arc::new(AtomicUsize::new(0));
+    let counter = lost.clone();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let counter = counter.clone();
+            thread::spawn(move || relay(client, server, &counter, lose));
+        }
+    });
+    (address, lost)
+}
+
+fn relay(mut client: TcpStream, server: SocketAddr, lost: &AtomicUsize, lose: usize) {
+    let mut upstream = TcpStream::connect(server).unwrap();
+    let (mut requests, mut to_server) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+    thread::spawn(move || {
+        _ = std::io::copy(&mut requests, &mut to_server);
+        _ = to_server.shutdown(Shutdown::Write);
+    });
+    let mut bytes = [0; 16 << 10];
+    while let Ok(read) = upstream.read(&mut bytes) {
+        let forget =
+            || lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < lose).then_some(n + 1)).is_ok();
+        if read == 0 || forget() || client.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    _ = client.shutdown(Shutdown::Both);
+    _ = upstream.shutdown(Shutdown::Both);
+}
