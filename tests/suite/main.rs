@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod cli;
 mod durability;
 mod harness;
+mod http;
+mod privacy;
+mod routes;
 mod telemetry_kit;

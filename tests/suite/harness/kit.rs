@@ -110,12 +110,3 @@ pub fn event_of(id: Uuid, at: Timestamp, kind: &str) -> Value {
 pub fn batch(events: &[Value]) -> Vec<u8> {
     json!({ "events": events }).to_string().into_bytes()
 }
-
-/// Undoes the form encoding of [`Request::form`](super::http::Request::form)'s opposite direction: the value of a
-/// field in a page's form.
-pub fn hidden_field(page: &str, name: &str) -> Option<String> {
-    let at = page.find(&format!("name=\"{name}\""))?;
-    let rest = &page[at..page[at..].find('>')? + at];
-    let value = rest.split_once("value=\"")?.1;
-    Some(value.split('"').next()?.to_owned())
-}

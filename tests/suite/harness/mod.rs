@@ -98,6 +98,11 @@ impl Server {
 
     /// Starts the process and waits until it listens, ready or not.
     pub fn launch(&mut self) {
+        self.launch_with(&["serve"]);
+    }
+
+    /// As [`Server::launch`], with other arguments.
+    pub fn launch_with(&mut self, arguments: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
         let note = self.data.join("tallybox.addr");
         if self.address.is_none() {
@@ -105,7 +110,7 @@ impl Server {
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let port = self.address.map_or(0, |address| address.port());
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(arguments);
         command.env("TALLYBOX_PORT", port.to_string());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
@@ -127,6 +132,10 @@ impl Server {
             let reply = Connection::open(self.address()).ok()?.send(&Request::get(path)).ok()?;
             (reply.status == status).then_some(())
         });
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Ends the process as a crash would: nothing of it runs any more.
@@ -178,9 +187,12 @@ impl Server {
         self.data.join("tallybox.db")
     }
 
-    /// Process id, for tools that watch it.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
+    /// Memory that the process holds now.
+    pub fn resident_kib(&self) -> u64 {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Everything the process has said so far, over all its starts.

@@ -14,8 +14,3 @@ pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>)
         std::thread::sleep(Duration::from_millis(3));
     }
 }
-
-/// Lets another process work for a while.
-pub fn meanwhile(time: Duration) {
-    std::thread::sleep(time);
-}

@@ -1,7 +1,5 @@
 //! How the box says no, and what it says to everyone: points 11, 14, 15 and 16 of the list.
 
-use std::fs;
-
 use super::{assert_readable_error, server_with_app, stored};
 use crate::harness::http::{Connection, Reply, Request};
 use crate::harness::{Server, kit};
@@ -42,11 +40,11 @@ fn every_refusal_on_the_ingest_path_is_readable() {
 fn an_oversized_body_is_refused_while_it_is_read() {
     let (server, app) = server_with_app();
     server.accept(&app, &[kit::event("warm")]);
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
     let announced = Request::post(&app.path(), b"{".to_vec()).header("content-length", "314572800");
     assert_readable_error(&server.send(&announced).expect(413).json());
     assert_readable_error(&endless(&server, &app.path()).expect(413).json());
-    let grown = resident_kib(&server).saturating_sub(before);
+    let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 48 << 10, "{grown} KiB more after two oversized bodies");
 }
 
@@ -62,12 +60,6 @@ fn endless(server: &Server, path: &str) -> Reply {
         }
     }
     connection.read(false).expect("the refusal arrives before the connection is gone")
-}
-
-fn resident_kib(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]
