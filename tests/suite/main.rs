@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod browser;
 mod cli;
 mod durability;
 mod harness;
 mod http;
+mod pages;
 mod privacy;
 mod routes;
 mod telemetry_kit;

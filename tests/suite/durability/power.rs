@@ -7,7 +7,7 @@ use crate::harness::random::Random;
 use crate::harness::{Launch, Server, alone};
 
 const CUTS: usize = 20;
-const CONTROL_CUTS: u64 = 7;
+const CONTROL_CUTS: u64 = 12;
 const SHAPE: Shape = Shape { events: 20, padding: 20 };
 
 #[test]
@@ -39,9 +39,10 @@ fn without_full_synchronization_a_power_cut_does_lose_acknowledged_events() {
         return;
     }
     let _alone = alone();
-    let lost: Vec<_> = (0..CONTROL_CUTS).map(|seed| control_cut(seed).lost.len()).collect();
-    println!("lost in each control cut: {lost:?}");
-    assert!(lost.iter().any(|lost| *lost > 0), "the control lost nothing: the drill shows nothing");
+    // A cut right after a checkpoint loses nothing even so; the first loss settles it.
+    let lost = (0..CONTROL_CUTS).map(|seed| control_cut(seed).lost.len()).find(|lost| *lost > 0);
+    println!("the control lost {lost:?} acknowledged events");
+    assert!(lost.is_some(), "the control lost nothing in {CONTROL_CUTS} cuts, so the drill shows nothing");
 }
 
 fn control_cut(seed: u64) -> Findings {
