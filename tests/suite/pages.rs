@@ -9,15 +9,21 @@ use crate::harness::{MEMBER, PASSWORD, Server, kit};
 #[test]
 fn nothing_is_open_before_set_up() {
     let server = Server::with().start_fresh();
-    for path in ["/", "/apps", "/apps/new", "/login", "/no/such/page"] {
+    for path in ["/apps", "/apps/new", "/apps/any/keys", "/login"] {
         let reply = server.get(path);
-        assert_ne!(reply.status, 200, "{path}: {}", reply.text());
-        assert!(!reply.text().contains("password"), "{path} asks for a password");
+        assert_eq!((reply.status, reply.header("location")), (303, Some("/")), "{path}: {}", reply.text());
     }
+    let home = server.get("/").expect(200);
+    assert!(!home.text().contains("type=\"password\""), "the home page asks for a password");
+    lint(&home);
+    server.send(&Request::form("/login", &[("name", MEMBER), ("password", PASSWORD)])).expect(303);
+    server.get("/no/such/page").expect(404);
     server.get("/health/live").expect(200);
     server.get("/health/ready").expect(200);
     for path in ["/setup", "/setup?token=guess", "/setup?token="] {
-        assert!(!server.get(path).text().contains("type=\"password\""), "{path} opens without the token");
+        let page = server.get(path).expect(403);
+        assert!(!page.text().contains("type=\"password\""), "{path} opens without the token");
+        lint(&page);
     }
 }
 
@@ -31,9 +37,20 @@ fn the_printed_link_makes_the_first_account_once() {
     let reply = set_up(&server, MEMBER, PASSWORD).expect(303);
     server.page("/apps", &reply.cookie().unwrap()).expect(200);
     assert_ne!(set_up(&server, "second@example.org", PASSWORD).status, 303);
-    assert_ne!(server.get(&link).status, 200);
+    server.get(&link).expect(303);
     server.page("/apps", &server.sign_in()).expect(200);
     assert_eq!(server.count("SELECT count(*) FROM members"), 1);
+}
+
+#[test]
+fn a_token_from_a_file_opens_set_up_without_a_person() {
+    let token = "bootstrap-4f1c9a0be25d7738a6";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{token}\n")).unwrap();
+    let server = Server::with().setting("TALLYBOX_SETUP_TOKEN_FILE", file.path().display()).start_fresh();
+    assert!(!server.log().contains(token), "{}", server.log());
+    let fields = [("token", token), ("name", MEMBER), ("password", PASSWORD)];
+    server.send(&Request::form("/setup", &fields)).expect(303);
 }
 
 #[test]
@@ -180,9 +197,16 @@ fn viewers_look_and_do_not_touch() {
     let form = Request::form("/login", &[("name", "viewer@example.org"), ("password", PASSWORD)]);
     let cookie = server.send(&form).expect(303).cookie().unwrap();
     server.page(&format!("/apps/{}", app.slug), &cookie).expect(200);
-    for path in ["/apps/new".to_owned(), format!("/apps/{}/keys", app.slug)] {
-        lint(&server.page(&path, &cookie).expect(403));
+    let refused = server.page("/apps/new", &cookie).expect(403);
+    lint(&refused);
+    let csrf = hidden(&server.page("/apps", &cookie).text(), "csrf");
+    for path in
+        ["/apps/new".to_owned(), format!("/apps/{}/keys", app.slug), format!("/apps/{}/keys/1/revoke", app.slug)]
+    {
+        let form = Request::form(&path, &[("csrf", &csrf), ("name", "Mine")]);
+        server.send(&form.header("cookie", &cookie)).expect(403);
     }
+    server.accept(&app, &[kit::event("still taken")]);
 }
 
 #[test]

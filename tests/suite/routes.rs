@@ -25,7 +25,11 @@ fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
         .map(|route| {
             let path = text(route, "path").replace("/assets/{name}", &asset);
             let path = path.replace("{organization}", &app.organization).replace("{first}", &app.organization);
-            let path = path.replace("{app}", &app.slug).replace("{second}", &app.app).replace("{key}", "1");
+            let path = path
+                .replace("{app}", &app.slug)
+                .replace("{second}", &app.app)
+                .replace("{key}", "1")
+                .replace("{env}", "production");
             assert!(!path.contains('{'), "the test does not know how to fill in {path}");
             Route { post: text(route, "method") == "POST", path, access: text(route, "access") }
         })

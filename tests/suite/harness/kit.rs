@@ -19,15 +19,19 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// As `app create --json` and `key create --json` print them.
-    pub fn parse(json: &Value) -> Self {
-        let field = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name:?} in {json}")).to_owned();
+    /// As `key create` and `key rotate` print them: a label, blanks, a value.
+    #[track_caller]
+    pub fn parse(told: &str) -> Self {
+        let value = |label: &str| {
+            let mut values = told.lines().filter_map(|line| line.strip_prefix(label)?.strip_prefix("  "));
+            values.next().unwrap_or_else(|| panic!("no {label} in {told}")).trim().to_owned()
+        };
         Self {
-            organization: field("organization"),
-            app: field("app"),
-            slug: field("app_slug"),
-            token: field("token"),
-            secret: field("secret"),
+            organization: value("organization"),
+            app: value("app"),
+            slug: value("short name"),
+            token: value("token"),
+            secret: value("secret"),
         }
     }
 

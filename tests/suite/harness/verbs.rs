@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use tallybox::model::Slug;
 
 use super::http::{Connection, Reply, Request};
 use super::kit::{self, Credentials};
@@ -49,8 +50,9 @@ impl Server {
 
     /// Makes an app with a key, through the command line.
     pub fn app(&self, name: &str) -> Credentials {
-        let created = self.run(&["app", "create", name, "--json"]);
-        Credentials::parse(&serde_json::from_str(&created).unwrap_or_else(|e| panic!("{e}: {created}")))
+        let slug = Slug::from_name(name);
+        self.run(&["app", "create", name, "--slug", slug.as_str()]);
+        Credentials::parse(&self.run(&["key", "create", slug.as_str()]))
     }
 
     /// Signs in as [`MEMBER`]; the value of the `Cookie` header.
