@@ -139,3 +139,40 @@ fn compare(database: &Path, what: &str, recount: &str, kept: &str, found: &mut V
         }
     }
 }
+
+#[test]
+fn the_oracle_sees_what_it_is_there_for() {
+    let mut server = crate::harness::Server::start();
+    let credentials = server.app("Judged");
+    let shape = super::load::Shape { events: 5, padding: 0 };
+    let mut load = super::load::Load::new(1, server.home(), &credentials, shape);
+    load.run(server.address(), |progress| progress.await_acked(200));
+    assert!(server.stop().success());
+    let sound = examine(&server.database(), &load.ledger);
+    sound.assert_sound();
+    let tampered = |change: &str| {
+        let copy = server.home().join("tampered.db");
+        std::fs::copy(server.database(), &copy).unwrap();
+        let status = std::process::Command::new("sqlite3").arg(&copy).arg(change).status().unwrap();
+        assert!(status.success(), "{change}");
+        examine(&copy, &load.ledger)
+    };
+    let one = "(SELECT max(id) FROM events)";
+    let lost = tampered(&format!("DELETE FROM events WHERE id = {one}"));
+    assert!(lost.lost.len() == 1 && !lost.contradictions.is_empty(), "{lost:?}");
+    let invented = tampered(&format!("UPDATE events SET event_id = randomblob(16) WHERE id = {one}"));
+    assert_eq!((invented.lost.len(), invented.unexplained.len()), (1, 1), "{invented:?}");
+    let doubled = tampered(&format!(
+        "CREATE TEMP TABLE t AS SELECT * FROM events WHERE id = {one};
+         UPDATE t SET id = id + 1, claimed_at = claimed_at + 1; INSERT INTO events SELECT * FROM t"
+    ));
+    assert_eq!(doubled.repeated.len(), 1, "{doubled:?}");
+    for change in [
+        "UPDATE rollup_hours SET events = events + 1 WHERE dimension = 3",
+        "UPDATE rollup_days SET events = events + 1 WHERE dimension = 0",
+        "UPDATE sessions SET events = events + 1 WHERE id = 1",
+        "DELETE FROM user_days WHERE user_id = 1",
+    ] {
+        assert!(!tampered(change).contradictions.is_empty(), "{change} went unnoticed");
+    }
+}
