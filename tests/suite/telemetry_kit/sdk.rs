@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use serde_json::{Value, json};
+
 use super::{server_with_app, set_aside, stored};
 use crate::harness::kit::Credentials;
 use crate::harness::{PROGRAM, Server};
@@ -15,42 +17,44 @@ use crate::harness::{PROGRAM, Server};
 #[test]
 fn the_published_sdk_delivers_everything_and_forgets_it() {
     let (server, app) = server_with_app();
-    let said = client(&server, &app, &server.url(), &["send", "2500"]);
-    assert_eq!((stored(&server), set_aside(&server)), (2_500, 0), "{said}");
-    let kinds = server.sql("SELECT DISTINCT text FROM strings WHERE kind = 'event' ORDER BY text");
-    for kind in ["command_execution", "feature_used"] {
-        assert!(kinds.lines().any(|line| line == kind), "{kinds}");
-    }
+    let told = client(&server, &app, &server.url(), &["send", "2500"]);
+    assert_eq!((&told["tracked"], &told["synced"], &told["unsynced"]), (&json!(2_500), &json!(2_500), &json!(0)));
+    assert_eq!((stored(&server), set_aside(&server)), (2_500, 0), "{told}");
+    let kinds = server.sql("SELECT text, count(*) FROM events JOIN strings s ON s.id = name_id GROUP BY 1 ORDER BY 1");
+    assert_eq!(kinds, "checked_out|833\ncommand_execution|834\nfeature_used|833\n");
 }
 
 #[test]
 fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once() {
     let (server, app) = server_with_app();
-    let (proxy, lost) = forgetful(server.address(), 2);
-    client(&server, &app, &format!("http://{proxy}"), &["send", "250"]);
-    assert_eq!(lost.load(Ordering::Relaxed), 2, "the proxy lost no reply, so nothing was shown");
-    assert_eq!(stored(&server), 250);
+    let (proxy, lost) = forgetful(server.address(), 1);
+    let first = client(&server, &app, &format!("http://{proxy}"), &["send", "250"]);
+    assert_eq!((&first["unsynced"], lost.load(Ordering::Relaxed)), (&json!(250), 1), "{first}");
+    assert_eq!(stored(&server), 100, "the batch whose reply was lost");
+    let second = client(&server, &app, &format!("http://{proxy}"), &["send", "0"]);
+    assert_eq!((&second["unsynced"], stored(&server)), (&json!(0), 250), "{second}");
 }
 
-/// Runs the client program, built by `tests/run` from `tests/clients/telemetry-kit`.
+/// Runs the client program, built by `tests/run` from `tests/clients/telemetry-kit`; what it tells at the end. Its
+/// buffer stays from one run to the next.
 #[track_caller]
-fn client(server: &Server, app: &Credentials, url: &str, arguments: &[&str]) -> String {
+fn client(server: &Server, app: &Credentials, url: &str, arguments: &[&str]) -> Value {
     let output = Command::new(client_program())
         .args(arguments)
         .env_clear()
         .env("HOME", server.home())
-        .env("XDG_DATA_HOME", server.home().join("share"))
-        .env("TALLYBOX_URL", url)
-        .env("ORG", &app.organization)
-        .env("APP", &app.app)
-        .env("TOKEN", &app.token)
-        .env("SECRET", &app.secret)
+        .env("TK_BUFFER", server.home().join("buffer.db"))
+        .env("TK_ENDPOINT", url)
+        .env("TK_ORG", &app.organization)
+        .env("TK_APP", &app.app)
+        .env("TK_TOKEN", &app.token)
+        .env("TK_SECRET", &app.secret)
         .current_dir(server.home())
         .output()
         .expect("the client runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}: {said}", output.status);
-    said
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{}: {said}{errors}", output.status))
 }
 
 fn client_program() -> PathBuf {
