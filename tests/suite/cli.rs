@@ -51,6 +51,21 @@ fn a_rotated_key_gives_way_without_a_refusal() {
 }
 
 #[test]
+fn a_key_of_another_server_can_be_taken_over() {
+    let server = Server::start();
+    let mut app = server.app("Moved");
+    app.token = "tk_00112233445566778899aabbccddeeff".to_owned();
+    app.secret = "kIRV9eC/2+Dvqc4E9ubP9Cjzd0LG2/Dg0OVEfknKBPQ=".to_owned();
+    server.run_with(&["key", "create", &app.slug, "--import"], &format!("{} {}\n", app.token, app.secret));
+    server.accept(&app, &[kit::event("a")]);
+    server.send(&app.guide_form(&kit::batch(&[kit::event("b")]), kit::now())).expect(200);
+    // Signed with the secret's bytes instead of its text: the mistake that the protocol notes warn of.
+    let mut decoded = app.sdk(&kit::batch(&[kit::event("c")])).without("x-signature");
+    decoded = decoded.header("x-signature", "5e6672510da9d318b53e8066326e1b03965a5dffd0d575ee8e70e8be6441f6b2");
+    server.send(&decoded).expect(401);
+}
+
+#[test]
 fn a_new_password_ends_every_login() {
     let server = Server::start();
     let cookie = server.sign_in();

@@ -1,5 +1,6 @@
 //! The published SDK itself, unchanged, in a program of its own: point 1 of the list.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,24 @@ fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once() {
     assert_eq!(stored(&server), 100, "the batch whose reply was lost");
     let second = client(&server, &app, &format!("http://{proxy}"), &["send", "0"]);
     assert_eq!((&second["unsynced"], stored(&server)), (&json!(0), 250), "{second}");
+}
+
+#[test]
+fn recorded_requests_of_the_sdk_are_taken_whole() {
+    let (server, app) = server_with_app();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/protocol/telemetry-kit");
+    let mut recorded = 0;
+    for entry in fs::read_dir(fixtures).unwrap() {
+        let fixture: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        let mut request = app.sdk(fixture["body"].as_str().unwrap().as_bytes());
+        for name in ["x-batch-size", "x-clacks-overhead", "accept"] {
+            request = request.header(name, fixture["headers"][name].as_str().unwrap());
+        }
+        assert_eq!(server.send(&request).expect(200).json()["accepted"], fixture["events"]);
+        recorded += fixture["events"].as_i64().unwrap();
+    }
+    assert!(recorded > 20, "only {recorded} recorded events");
+    assert_eq!((stored(&server), set_aside(&server)), (recorded, 0));
 }
 
 /// Runs the client program, built by `tests/run` from `tests/clients/telemetry-kit`; what it tells at the end. Its
