@@ -68,9 +68,9 @@ impl Credentials {
     }
 }
 
-/// Hex HMAC-SHA256 under the secret's text of the parts, joined by colons.
-pub fn sign(secret: &str, parts: &[&[u8]]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+/// Hex HMAC-SHA256 of the parts, joined by colons. The protocol's key is the secret's text.
+pub fn sign(secret: impl AsRef<[u8]>, parts: &[&[u8]]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_ref()).expect("HMAC takes a key of any length");
     for (i, part) in parts.iter().enumerate() {
         if i > 0 {
             mac.update(b":");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::Engine;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -26,6 +27,11 @@ fn the_worked_values_of_the_protocol_verify() {
     assert_eq!(
         kit::sign(secret, &[at, nonce, body]),
         "4e351186f4911660fbcee23fbec814d17f6b5d30ed10222970ee2a18f7164cb2"
+    );
+    let decoded = base64::engine::general_purpose::STANDARD.decode(secret).unwrap();
+    assert_eq!(
+        kit::sign(decoded, &[at, nonce, body]),
+        "5e6672510da9d318b53e8066326e1b03965a5dffd0d575ee8e70e8be6441f6b2"
     );
 }
 
