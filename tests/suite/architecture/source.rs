@@ -28,9 +28,15 @@ impl Source {
         self.path.split(['/', '.']).next().unwrap_or_default()
     }
 
-    /// What follows each `prefix`: one name, or the first names inside its braces.
+    /// How many `super`s lead from its module to the top.
+    pub fn depth(&self) -> usize {
+        self.path.matches('/').count() + usize::from(!self.path.ends_with("/mod.rs"))
+    }
+
+    /// What follows each `prefix` that begins a path: one name, or the first names inside its braces.
     pub fn names_after(&self, prefix: &str) -> Vec<&str> {
-        let starts = self.code.match_indices(prefix).filter(|(at, _)| !self.code[..*at].ends_with(is_word));
+        let begins = |at: usize| !self.code[..at].ends_with(|c| is_word(c) || c == ':');
+        let starts = self.code.match_indices(prefix).filter(|(at, _)| begins(*at));
         let mut names = Vec::new();
         for (at, _) in starts {
             let rest = &self.code[at + prefix.len()..];
