@@ -1,3 +1,15 @@
-//! The one integration binary.
+//! The whole box, tested from outside; one binary, so that it is linked once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod architecture;
+mod browser;
+mod cli;
+mod durability;
+mod harness;
+mod http;
+mod pages;
+mod privacy;
+mod routes;
 mod store;
+mod telemetry_kit;

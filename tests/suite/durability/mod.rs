@@ -1,0 +1,11 @@
+//! What got a 2xx is on disk and counts once: through crashes, power cuts, full disks and restarts.
+
+mod crash;
+mod disk;
+mod engine;
+mod full;
+mod ledger;
+mod load;
+mod oracle;
+mod power;
+mod stop;

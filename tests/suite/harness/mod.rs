@@ -1,0 +1,235 @@
+//! A real server in a process of its own, over a temporary data directory, and verbs to use it.
+
+pub mod http;
+pub mod kit;
+pub mod poll;
+pub mod random;
+mod verbs;
+
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use http::{Connection, Request};
+pub use verbs::sql;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tallybox");
+/// Sign-in of the member that [`Server::start`] makes.
+pub const MEMBER: &str = "owner@example.org";
+/// Their password.
+pub const PASSWORD: &str = "a quiet harbour at noon";
+/// How long a start may take before a test gives up on it.
+const START: Duration = Duration::from_secs(20);
+
+/// What a server is started with.
+pub struct Launch {
+    settings: Vec<(String, String)>,
+    data: Option<PathBuf>,
+}
+
+/// A server and the files it works on. Dropping it kills the process and deletes the files.
+pub struct Server {
+    home: TempDir,
+    data: PathBuf,
+    settings: Vec<(String, String)>,
+    address: Option<SocketAddr>,
+    child: Option<Child>,
+}
+
+impl Launch {
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Keeps the database in a directory that the caller owns.
+    #[must_use]
+    pub fn data_dir(mut self, path: &Path) -> Self {
+        self.data = Some(path.to_owned());
+        self
+    }
+
+    /// Everything but the process.
+    pub fn prepare(self) -> Server {
+        let home = tempfile::tempdir().unwrap();
+        let data = self.data.unwrap_or_else(|| home.path().join("data"));
+        Server { home, data, settings: self.settings, address: None, child: None }
+    }
+
+    /// A server nobody has set up yet.
+    pub fn start_fresh(self) -> Server {
+        let mut server = self.prepare();
+        server.restart();
+        server
+    }
+
+    /// A server with its owner, [`MEMBER`].
+    pub fn start(self) -> Server {
+        let server = self.start_fresh();
+        server.run_with(&["member", "create", MEMBER, "--role", "owner"], &format!("{PASSWORD}\n"));
+        server
+    }
+}
+
+impl Server {
+    /// Settings to be made before the start.
+    pub fn with() -> Launch {
+        Launch { settings: Vec::new(), data: None }
+    }
+
+    /// A server with its owner, and everything else as it comes.
+    pub fn start() -> Self {
+        Self::with().start()
+    }
+
+    /// Starts the process and waits until it is ready. The port stays the same from the first start on.
+    pub fn restart(&mut self) {
+        self.launch();
+        self.await_status("/health/ready", 200);
+    }
+
+    /// Starts the process and waits until it listens, ready or not.
+    pub fn launch(&mut self) {
+        self.launch_with(&["serve"]);
+    }
+
+    /// As [`Server::launch`], with other arguments.
+    pub fn launch_with(&mut self, arguments: &[&str]) {
+        assert!(self.child.is_none(), "it runs already");
+        let note = self.data.join("tallybox.addr");
+        if self.address.is_none() {
+            _ = fs::remove_file(&note);
+        }
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let port = self.address.map_or(0, |address| address.port());
+        let mut command = self.command(arguments);
+        command.env("TALLYBOX_PORT", port.to_string());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        let address = poll::until(START, "address", || {
+            self.assert_running();
+            self.address.or_else(|| fs::read_to_string(&note).ok()?.trim().parse().ok())
+        });
+        self.address = Some(address);
+        poll::until(START, "open port", || {
+            self.assert_running();
+            Connection::open(address).ok()
+        });
+    }
+
+    /// Waits until a path answers with that status.
+    #[track_caller]
+    pub fn await_status(&self, path: &str, status: u16) {
+        poll::until(START, &format!("{status} from {path}\n{}", self.log()), || {
+            let reply = Connection::open(self.address()).ok()?.send(&Request::get(path)).ok()?;
+            (reply.status == status).then_some(())
+        });
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Ends the process as a crash would: nothing of it runs any more.
+    pub fn crash(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks the process to end.
+    pub fn terminate(&self) {
+        let child = self.child.as_ref().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    #[track_caller]
+    pub fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        poll::until(limit, "end of the server", || child.try_wait().unwrap())
+    }
+
+    /// Ends the process in good order.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.ended(Duration::from_secs(30))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("it was started")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// A directory for a test's own files, deleted with the server.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.data.join("tallybox.db")
+    }
+
+    /// Memory that the process holds now.
+    pub fn resident_kib(&self) -> u64 {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The program with this server's settings and nothing of the test's own environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(self.home.path()).args(arguments);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("TALLYBOX_DATA_DIR", &self.data);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("log")
+    }
+
+    #[track_caller]
+    fn assert_running(&mut self) {
+        if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
+            self.child = None;
+            panic!("the server ended: {status}\n{}", self.log());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+}
+
+/// Held by one test of the whole run at a time: drills measure times, and should not disturb each other.
+pub fn alone() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drill.lock");
+    let lock = File::create(path).unwrap();
+    lock.lock().unwrap();
+    lock
+}

@@ -1,0 +1,16 @@
+//! Waiting for another process: the only place where a test may sleep.
+
+use std::time::{Duration, Instant};
+
+/// Asks every few milliseconds until there is an answer; panics with `what` when the time is over.
+#[track_caller]
+pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "after {limit:?} still no {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,137 @@
+//! The list that `tallybox routes --json` prints, against the server that runs.
+
+use serde_json::Value;
+
+use crate::harness::Server;
+use crate::harness::http::Request;
+use crate::harness::kit::Credentials;
+
+struct Route {
+    post: bool,
+    path: String,
+    access: String,
+}
+
+/// The list, each path filled in with what exists on the server.
+fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
+    let asset = asset_of(&server.get("/login").text());
+    let list: Value = serde_json::from_str(&server.run(&["routes", "--json"])).unwrap();
+    let text =
+        |route: &Value, field: &str| route[field].as_str().unwrap_or_else(|| panic!("{field}: {route}")).to_owned();
+    let routes: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| {
+            let path = text(route, "path").replace("/assets/{name}", &asset);
+            let path = path.replace("{organization}", &app.organization).replace("{first}", &app.organization);
+            let path = path
+                .replace("{app}", &app.slug)
+                .replace("{second}", &app.app)
+                .replace("{key}", "1")
+                .replace("{env}", "production");
+            assert!(!path.contains('{'), "the test does not know how to fill in {path}");
+            Route { post: text(route, "method") == "POST", path, access: text(route, "access") }
+        })
+        .collect();
+    assert!(routes.len() > 10, "only {} routes", routes.len());
+    routes
+}
+
+/// Path of the first asset that a page links to.
+fn asset_of(page: &str) -> String {
+    let at = page.find("/assets/").expect("a page links to its style sheet");
+    page[at..].split('"').next().unwrap().to_owned()
+}
+
+impl Route {
+    fn request(&self) -> Request {
+        if self.post { Request::form(&self.path, &[]) } else { Request::get(&self.path) }
+    }
+}
+
+#[test]
+fn every_listed_route_answers() {
+    let server = Server::start();
+    let app = server.app("Routed");
+    let cookie = server.sign_in();
+    for route in routes(&server, &app) {
+        let reply = server.send(&route.request().header("cookie", &cookie));
+        assert!(!matches!(reply.status, 404 | 405 | 500..), "{}: {} {}", route.path, reply.status, reply.text());
+    }
+}
+
+#[test]
+fn nobody_gets_in_without_signing_in() {
+    let server = Server::start();
+    let app = server.app("Closed");
+    for route in routes(&server, &app) {
+        let reply = server.send(&route.request());
+        let place = reply.header("location").unwrap_or_default();
+        let refused = match route.access.as_str() {
+            "member" | "admin" => {
+                matches!(reply.status, 401 | 403) || (reply.status == 303 && place.contains("/login"))
+            }
+            "ingest-key" => reply.status == 401,
+            "setup-token" => reply.status != 200,
+            "public" => true,
+            other => panic!("{}: unknown access {other}", route.path),
+        };
+        assert!(refused, "{} ({}): {} {place}", route.path, route.access, reply.status);
+    }
+}
+
+#[test]
+fn forms_from_elsewhere_are_refused() {
+    let server = Server::start();
+    let app = server.app("Forged");
+    let cookie = server.sign_in();
+    let forms = routes(&server, &app).into_iter().filter(|route| route.post && route.access != "ingest-key");
+    for route in forms {
+        let sent = |headers: &[(&str, &str)]| {
+            let bare = route.request().without("sec-fetch-site").header("cookie", &cookie);
+            let request = headers.iter().fold(bare, |request, (name, value)| request.header(name, value));
+            server.send(&request).status
+        };
+        for headers in [
+            &[][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+            &[("origin", "http://evil.example")],
+            &[("origin", "null")],
+            &[("sec-fetch-site", "cross-site"), ("origin", server.url().as_str())],
+        ] {
+            assert_eq!(sent(headers), 403, "{} with {headers:?}", route.path);
+        }
+    }
+    assert_eq!(server.count("SELECT count(*) FROM apps"), 1);
+}
+
+#[test]
+fn every_answer_carries_the_headers_of_the_house() {
+    let server = Server::start();
+    let app = server.app("Headers");
+    let cookie = server.sign_in();
+    let listed = routes(&server, &app).into_iter().map(|route| (route.access == "ingest-key", route.request()));
+    let further =
+        [(false, Request::get("/no/such/page")), (true, Request { method: "PUT", ..Request::get(&app.path()) })];
+    for (ingest, request) in listed.chain(further) {
+        let path = request.target.clone();
+        let reply = server.send(&request.header("cookie", &cookie));
+        let has = |name: &str, part: &str| {
+            let value = reply.header(name).unwrap_or_default();
+            assert!(value.contains(part), "{path}: {name} is {value:?}");
+        };
+        has("x-clacks-overhead", "GNU Terry Pratchett");
+        has("x-content-type-options", "nosniff");
+        assert!(reply.header("server").is_none());
+        if !ingest {
+            has("content-security-policy", "default-src 'none'");
+            has("content-security-policy", "frame-ancestors 'none'");
+            assert!(!reply.header("content-security-policy").unwrap().contains("unsafe"));
+            has("referrer-policy", "");
+            let cache = if path.starts_with("/assets/") { "immutable" } else { "no-store" };
+            has("cache-control", cache);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! How the box says no, and what it says to everyone: points 11, 14, 15 and 16 of the list.
+
+use super::{assert_readable_error, server_with_app, stored};
+use crate::harness::http::{Connection, Reply, Request};
+use crate::harness::{Server, kit};
+
+#[test]
+fn every_refusal_on_the_ingest_path_is_readable() {
+    let (server, app) = server_with_app();
+    let good = kit::batch(&[kit::event("a")]);
+    let many: Vec<_> = (0..1_001).map(|_| kit::event("a")).collect();
+    let rows = [
+        (Request::post(&app.path(), good.clone()), 401),
+        (Request::get(&app.path()), 405),
+        (app.sdk(b"{"), 400),
+        (app.sdk(b"[]"), 400),
+        (app.sdk(br#"{"events":{}}"#), 400),
+        (app.sdk(b"\xff\xfe"), 400),
+        (app.sdk(b""), 400),
+        (app.sdk(&kit::batch(&many)), 413),
+        (app.nonce_form(&good, kit::now(), "not-a-uuid"), 400),
+        (app.nonce_form(&good, 1_700_000_000, &uuid::Uuid::new_v4().to_string()), 403),
+        (app.sdk(&good).header("content-encoding", "sdch"), 400),
+        (Request::post("/v1/ingest/one", good.clone()), 404),
+        (Request::post("/v1/nothing", good), 404),
+    ];
+    for (request, status) in rows {
+        let reply = server.send(&request);
+        // What cannot be decoded may also be called by its own status.
+        let fits = reply.status == status || (status == 400 && reply.status == 415);
+        assert!(fits, "{} {}: {} {}", request.method, request.target, reply.status, reply.text());
+        assert_readable_error(&reply.json());
+        let kind = reply.header("content-type").unwrap_or_default();
+        assert!(kind.starts_with("application/json"), "{}: {kind}", reply.status);
+    }
+    assert_eq!(stored(&server), 0);
+}
+
+#[test]
+fn an_oversized_body_is_refused_while_it_is_read() {
+    let (server, app) = server_with_app();
+    server.accept(&app, &[kit::event("warm")]);
+    let before = server.resident_kib();
+    let announced = Request::post(&app.path(), b"{".to_vec()).header("content-length", "314572800");
+    assert_readable_error(&server.send(&announced).expect(413).json());
+    assert_readable_error(&endless(&server, &app.path()).expect(413).json());
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 48 << 10, "{grown} KiB more after two oversized bodies");
+}
+
+/// Streams a body without a stated length until the server has had enough.
+fn endless(server: &Server, path: &str) -> Reply {
+    let mut connection = Connection::open(server.address()).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\n\r\n", server.address());
+    connection.write(head.as_bytes()).unwrap();
+    let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20));
+    for _ in 0..300 {
+        if connection.write(chunk.as_bytes()).is_err() {
+            break;
+        }
+    }
+    connection.read(false).expect("the refusal arrives before the connection is gone")
+}
+
+#[test]
+fn the_clacks_header_is_on_every_answer() {
+    let (server, app) = server_with_app();
+    let many: Vec<_> = (0..1_001).map(|_| kit::event("a")).collect();
+    for (request, status) in [
+        (app.sdk(&kit::batch(&[kit::event("a")])), 200),
+        (Request::post(&app.path(), b"{}".to_vec()), 401),
+        (Request::get("/nothing/here"), 404),
+        (app.sdk(&kit::batch(&many)), 413),
+        (Request::get("/health"), 200),
+        (Request::head("/health"), 200),
+        (Request::get("/login"), 200),
+    ] {
+        let reply = server.send(&request);
+        assert_eq!(reply.status, status, "{} {}", request.method, request.target);
+        assert_eq!(reply.header("x-clacks-overhead"), Some("GNU Terry Pratchett"), "{}", request.target);
+    }
+}
+
+#[test]
+fn health_says_what_load_balancers_ask() {
+    let server = Server::start();
+    let health = server.get("/health").expect(200).json();
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_guides_dashboard_queries_find_data() {
+    let (server, app) = server_with_app();
+    server.accept(&app, &[kit::event("a"), kit::event("b")]);
+    server.send(&Request::post(&app.path(), b"{}".to_vec())).expect(401);
+    let metrics = server.get("/metrics").expect(200).text();
+    let total = |name: &str, label: &str| -> f64 {
+        let lines = metrics.lines().filter(|l| l.starts_with(name) && l.contains(label));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    };
+    assert!(total("http_requests_total{", "status=\"200\"") >= 1.0, "{metrics}");
+    assert!(total("http_requests_total{", "status=\"401\"") >= 1.0, "{metrics}");
+    assert!(total("http_request_duration_seconds_bucket{", "le=\"") >= 1.0, "{metrics}");
+    assert!(metrics.contains("le=\"+Inf\""), "{metrics}");
+    assert!(total("events_ingested_total", "") >= 2.0, "{metrics}");
+    for name in ["events_failed_total", "db_connections_active"] {
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "no {name} in {metrics}");
+    }
+}
