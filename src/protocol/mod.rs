@@ -5,7 +5,6 @@ pub mod telemetry_kit;
 
 use std::sync::Arc;
 
-use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 
 use crate::auth::ingest_key::IngestKeys;
@@ -56,44 +55,4 @@ pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate) -> Routes<S> {
     let limits = gate.intake.limits();
     let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge((adapter.routes)(limits)));
     routes.with_state(gate).map(|router| router.route_layer(from_fn_with_state(cors, cors::apply)))
-}
-
-/// The address with repeated slashes made one, or `None` where there are none. To be applied before routing: an SDK
-/// whose endpoint ends in a slash joins paths to `//v1/ingest/...`.
-pub fn single_slashes(uri: &Uri) -> Option<Uri> {
-    if !uri.path().contains("//") {
-        return None;
-    }
-    let mut path = String::with_capacity(uri.path().len());
-    for c in uri.path().chars() {
-        if c != '/' || !path.ends_with('/') {
-            path.push(c);
-        }
-    }
-    if let Some(query) = uri.query() {
-        path.push('?');
-        path.push_str(query);
-    }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path.try_into().ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repeated_slashes_become_one() {
-        for (from, to) in [
-            ("//v1/ingest/a/b", Some("/v1/ingest/a/b")),
-            ("/prefix///v1//ingest/a/b?x=//y", Some("/prefix/v1/ingest/a/b?x=//y")),
-            ("http://host//events//batch", Some("http://host/events/batch")),
-            ("/v1/ingest/a/b", None),
-            ("/?x=//y", None),
-        ] {
-            let uri = from.parse::<Uri>().unwrap();
-            assert_eq!(single_slashes(&uri).map(|uri| uri.to_string()).as_deref(), to, "{from}");
-        }
-    }
 }

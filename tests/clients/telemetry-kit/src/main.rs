@@ -88,7 +88,7 @@ async fn command(kit: &TelemetryKit, n: usize) -> Anything<()> {
 }
 
 async fn feature(kit: &TelemetryKit, n: usize) -> Anything<()> {
-    let event = |event: FeatureEventBuilder| event.method("oauth").success(n % 2 == 0).data("n", json!(n));
+    let event = |event: FeatureEventBuilder| event.method("oauth").success(n.is_multiple_of(2)).data("n", json!(n));
     Ok(kit.track_feature("sign-in", event).await?)
 }
 
