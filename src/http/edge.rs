@@ -111,7 +111,7 @@ impl Edge {
         }
         refuse::mark(response.headers_mut(), id);
         let path = note.0.get().map_or_else(|| shorten(original.path()), MatchedPath::as_str);
-        let duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        let duration_ms = started.elapsed().as_micros() as f64 / 1_000.0;
         let status = status.as_u16();
         if status >= 500 {
             tracing::warn!(%method, path, status, duration_ms, "request");

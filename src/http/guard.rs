@@ -3,10 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -28,7 +28,16 @@ pub(crate) struct Bounds {
 
 /// Requests of one connection that are not answered yet, counted by [`Turn`]s.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(AtomicUsize);
+pub(crate) struct InFlight(Mutex<Turns>);
+
+#[derive(Debug, Default)]
+struct Turns {
+    open: usize,
+    /// When the last one ended.
+    rested: Option<Instant>,
+    /// To be woken when the last one ends.
+    waiting: Option<Waker>,
+}
 
 /// One request, from its call until its response is handed over or given up.
 #[derive(Debug)]
@@ -37,14 +46,19 @@ pub(crate) struct Turn(Arc<InFlight>);
 impl InFlight {
     /// Counts until the turn is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Turn {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.lock().open += 1;
         Turn(self.clone())
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let mut turns = self.0.0.lock();
+        turns.open -= 1;
+        if turns.open == 0 {
+            turns.rested = Some(Instant::now());
+            turns.waiting.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -75,9 +89,13 @@ pub(crate) struct Guard<S> {
     finished: bool,
     /// Whether a request has come already.
     used: bool,
+    /// When the first byte of what is held came.
     head_since: Option<Instant>,
-    idle_since: Option<Instant>,
+    /// When there was first nothing to read, or a stalled write went on.
+    quiet_since: Option<Instant>,
     stalled_since: Option<Instant>,
+    /// To be woken when a stalled write goes on.
+    waiting: Option<Waker>,
     read_alarm: Alarm,
     write_alarm: Alarm,
 }
@@ -97,8 +115,9 @@ impl<S> Guard<S> {
             finished: false,
             used: false,
             head_since: None,
-            idle_since: None,
+            quiet_since: None,
             stalled_since: None,
+            waiting: None,
             read_alarm: Alarm::default(),
             write_alarm: Alarm::default(),
         }
@@ -111,7 +130,7 @@ impl<S> Guard<S> {
     }
 
     fn busy(&self) -> bool {
-        self.stalled_since.is_some() || self.in_flight.0.load(Ordering::Relaxed) > 0
+        self.stalled_since.is_some() || self.in_flight.0.lock().open > 0
     }
 
     fn turn_away(&mut self, turned: Turned) {
@@ -123,7 +142,6 @@ impl<S> Guard<S> {
     fn advance(&mut self, framing: Framing, available: usize) -> usize {
         self.used = true;
         self.head_since = None;
-        self.idle_since = None;
         match framing {
             Framing::Chunked => {
                 self.next = Next::Rest;
@@ -216,15 +234,30 @@ impl<S> Guard<S> {
             self.turn_away(head::too_slow());
             return Poll::Ready(());
         }
-        if self.busy() {
-            self.idle_since = None;
-            return Poll::Pending;
-        }
-        let since = *self.idle_since.get_or_insert_with(Instant::now);
         let patience = if self.used { self.bounds.idle } else { self.bounds.header };
+        if self.busy() {
+            // hyper does not ask again by itself when it has answered, so the alarm has to make it.
+            return self.read_alarm.poll(cx, Instant::now() + patience);
+        }
+        let quiet = *self.quiet_since.get_or_insert_with(Instant::now);
+        let since = self.in_flight.0.lock().rested.map_or(quiet, |rested| rested.max(quiet));
         ready!(self.read_alarm.poll(cx, since + patience));
         self.finished = true;
         Poll::Ready(())
+    }
+
+    /// The end of input, once no response is on its way: shown it before, hyper would give that response up.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stalled_since.is_some() {
+            self.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let mut turns = self.in_flight.0.lock();
+        if turns.open > 0 {
+            turns.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -238,9 +271,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.turned.is_some() || this.finished {
-                // Shown the end now, hyper would give up the response that it is still sending. It asks again
-                // when that is done.
-                return if this.busy() { Poll::Pending } else { Poll::Ready(Ok(())) };
+                return this.poll_end(cx);
             }
             if this.held.len() > this.searched {
                 this.examine();
@@ -262,8 +293,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 impl<S: AsyncWrite + Unpin> Guard<S> {
     fn written<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stalled_since = None;
-            self.idle_since = None;
+            if self.stalled_since.take().is_some() {
+                self.quiet_since = Some(Instant::now());
+                self.waiting.take().into_iter().for_each(Waker::wake);
+            }
             return progress;
         }
         let since = *self.stalled_since.get_or_insert_with(Instant::now);

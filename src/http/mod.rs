@@ -2,6 +2,7 @@
 
 mod address;
 pub mod body;
+mod connection;
 mod decode;
 mod edge;
 mod guard;
@@ -11,6 +12,8 @@ pub mod origin;
 mod refuse;
 mod route;
 pub mod server;
+#[cfg(test)]
+mod trial;
 
 pub use address::{IpNet, IpNetError};
 pub use edge::layers;

@@ -107,3 +107,33 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router, list: self.list }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_mounted_is_listed_and_the_reverse() {
+        let more = Routes::default().post("/b/{id}", Access::IngestKey, 9, || async { "b" });
+        let routes: Routes<()> = Routes::default().get("/a", Access::Public, || async { "a" }).merge(more);
+        let listed: Vec<_> =
+            routes.list().iter().map(|r| (r.method, r.path.as_str(), r.access.as_str(), r.body_limit)).collect();
+        assert_eq!(listed, [("GET", "/a", "public", 0), ("POST", "/b/{id}", "ingest-key", 9)]);
+        for (method, path, status) in [
+            ("GET", "/a", 200),
+            ("HEAD", "/a", 200),
+            ("POST", "/a", 405),
+            ("POST", "/b/1", 200),
+            ("GET", "/b/1", 405),
+            ("GET", "/c", 404),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = routes.router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        }
+    }
+}
