@@ -11,7 +11,9 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope};
-use tallybox::model::{EventId, Fact, IngestKeyId, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone};
+use tallybox::model::{
+    EventId, Fact, IngestKeyId, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
+};
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
 
@@ -71,7 +73,8 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
     let user = format!("client_{:064x}", (request * 7_919) % 20_000);
     let claims = (0..BATCH).map(|i| {
         let mut facts = RawFacts::default();
-        facts.set(Fact::Version, Some(["1.0.0", "1.1.0", "1.2.0", "2.0.0"][(request / 3 + request * 4 / requests) % 4]));
+        facts
+            .set(Fact::Version, Some(["1.0.0", "1.1.0", "1.2.0", "2.0.0"][(request / 3 + request * 4 / requests) % 4]));
         facts.set(Fact::System, Some(["linux", "macos", "windows"][request % 3]));
         facts.set(Fact::Arch, Some("x86_64"));
         facts.set(Fact::Sdk, Some("telemetry-kit-rust/0.3.0"));
@@ -87,7 +90,8 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
             facts,
         })
     });
-    let request = Request { scope, received_at: Millis(at + 100_000), sent_at: None, nonce: None, claims: claims.collect() };
+    let request =
+        Request { scope, received_at: Millis(at + 100_000), sent_at: None, nonce: None, claims: claims.collect() };
     let receipt = intake.accept(request).await.expect("nothing is refused");
     assert_eq!(receipt.stored(), BATCH);
 }

@@ -21,8 +21,9 @@ pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
-/// How long an answer that new events can change is kept, in milliseconds.
-const LIVE: i64 = 1_000;
+/// How long an answer that new events can change is kept, in milliseconds: half of the second within which an event is
+/// promised to be seen.
+const LIVE: i64 = 500;
 /// How long an answer about times that are over is kept, in milliseconds: only late events change it.
 const PAST: i64 = 60_000;
 
@@ -41,8 +42,8 @@ impl Reports {
         Self { store, clock, cache: Arc::new(Cache::new()), loads: Arc::new(Semaphore::new(LOADS)) }
     }
 
-    /// Answers a question, from the cache where an answer is fresh: not older than a second if the question reaches
-    /// up to now, not older than a minute otherwise. Those who ask the same meanwhile share one load; errors are not
+    /// Answers a question, from the cache where an answer is fresh: not older than half a second if the question
+    /// reaches up to now, not older than a minute otherwise. Those who ask the same meanwhile share one load; errors are not
     /// kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
         let life = if touches(&query.ask, self.clock.now()) { LIVE } else { PAST };
@@ -53,7 +54,7 @@ impl Reports {
         self.cache.report(query, self.clock.now(), life, self.load(load)).await
     }
 
-    /// A page of raw events, not older than a second.
+    /// A page of raw events, not older than half a second.
     pub async fn events(&self, page: EventsPage) -> Result<Arc<Vec<EventRow>>, StoreError> {
         let load = {
             let page = page.clone();

@@ -40,15 +40,24 @@ pub enum PageError {
     /// A template failed.
     #[error("rendering failed: {0}")]
     Render(#[from] askama::Error),
-    /// A handler panicked; the panic itself has been logged.
-    #[error("a page panicked")]
-    Panic,
+    /// A handler panicked, saying so.
+    #[error("a page panicked: {0}")]
+    Panic(String),
     /// The request carries no [`Origin`]: the server is put together wrongly.
     #[error("the request has no origin")]
     NoOrigin,
 }
 
-/// A page's successful answer.
+impl PageError {
+    /// From what a panic carries.
+    pub fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::Panic(text.unwrap_or("without a text").to_owned())
+    }
+}
+
+/// What a page's handler answers.
 pub type Page = Result<Response, PageError>;
 
 /// Renders a page.
@@ -133,7 +142,7 @@ impl PageError {
             ),
             Self::SignIn(_) => shown(StatusCode::UNAUTHORIZED, "Sign in first", "This page is for members only."),
             Self::Store(error) => store_failure(error),
-            Self::Render(_) | Self::Panic | Self::NoOrigin => {
+            Self::Render(_) | Self::Panic(_) | Self::NoOrigin => {
                 tracing::error!(error = %self, "page failed");
                 defect()
             }

@@ -88,7 +88,9 @@ impl FromRequestParts<WebState> for Place {
         let wire = if https { Wire::Encrypted } else { Wire::Plain };
         let host = host(&parts.headers);
         let address = match &state.site.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
+            // It may leave out the base path.
+            Some(url) if url.ends_with(&state.site.base_path) => url.clone(),
+            Some(url) => format!("{url}{}", state.site.base_path),
             None => format!("{}://{host}{}", if https { "https" } else { "http" }, state.site.base_path),
         };
         Ok(Self { origin, wire, address, exposed: !https && !is_loopback(host) })

@@ -152,8 +152,7 @@ pub fn days(period: &Period) -> String {
     }
 }
 
-/// RFC 3339 in universal time.
-pub fn utc(at: Millis) -> String {
+fn utc(at: Millis) -> String {
     at.timestamp().to_string()
 }
 

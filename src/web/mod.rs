@@ -16,7 +16,10 @@ mod selection;
 mod snippet;
 mod state;
 
+use std::any::Any;
+
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::{Access, Routes};
@@ -43,7 +46,7 @@ pub fn mount(state: WebState) -> Routes<()> {
             router
                 .fallback(|| async { PageError::NotFound })
                 .method_not_allowed_fallback(|| async { PageError::Method })
-                .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(PageError::Panic)))
+                .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(state.clone(), error::show))
                 .layer(from_fn(headers::secure))
         })
@@ -59,4 +62,8 @@ fn open_routes() -> Routes<WebState> {
         .get("/health/ready", Access::Public, health::ready)
         .get("/setup", Access::SetupToken, pages::setup::show)
         .post("/setup", Access::SetupToken, form::LIMIT, pages::setup::complete)
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    PageError::panic(payload.as_ref()).into_response()
 }

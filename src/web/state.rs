@@ -16,8 +16,8 @@ use super::health::Probe;
 pub struct Site {
     /// The path in front of every page, without a slash at its end; empty at the root of a host.
     pub base_path: String,
-    /// The address that people and SDKs use, base path included, without a slash at its end. `None` where the
-    /// request's own host is to be believed.
+    /// The address that people and SDKs use, with or without the base path, without a slash at its end. `None` where
+    /// the request's own host is to be believed.
     pub public_url: Option<String>,
 }
 

@@ -274,8 +274,7 @@ fn a_hundred_takers_of_one_setup_link_make_one_member() {
             .map(|n| {
                 let store = bench.store.clone();
                 scope.spawn(move || {
-                    let member =
-                        NewMember { name: format!("m{n}"), role: Role::Owner, password_hash: "x".to_owned() };
+                    let member = NewMember { name: format!("m{n}"), role: Role::Owner, password_hash: "x".to_owned() };
                     store.complete_setup(&hash, &member, NOW)
                 })
             })

@@ -24,9 +24,9 @@ use super::waiting;
 /// Rows of a top list.
 const TOP: u32 = 8;
 /// Newest events shown.
-const NEWEST: u32 = 15;
+const NEWEST: u32 = 12;
 /// How much of an event's properties is shown, in bytes: a page stays under 60 KB.
-const PROPS: usize = 1_500;
+const PROPS: usize = 900;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -77,7 +77,6 @@ struct Drawing {
 
 struct TableRow {
     name: String,
-    utc: String,
     unfinished: bool,
     counts: Vec<String>,
 }
@@ -251,7 +250,6 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
     let points: Vec<_> = range.periods.iter().enumerate().map(point).collect();
     let row = |(at, period): (usize, &Period)| TableRow {
         name: calendar.period(range.interval, period),
-        utc: format::utc(period.range.from),
         unfinished: range.unfinished == Some(at),
         counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
     };

@@ -62,15 +62,25 @@ pub async fn show(State(state): State<WebState>, place: Place, RawQuery(query): 
 pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
     let Posted { place, fields } = posted;
     let (token, name) = (fields.get("token"), fields.get("name").trim());
-    let problem = match state.logins.complete_setup(token, name, fields.get("password")).await {
+    let (status, problem) = match state.logins.complete_setup(token, name, fields.get("password")).await {
         Ok(signed_in) => {
             let cookie = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
             let next = Redirect::to(&state.site.link("/apps/new"));
             return Ok(([(SET_COOKIE, cookie)], next).into_response());
         }
+<<<<<<< HEAD
         Err(SetupError::Password(problem)) => problem.to_string(),
         Err(SetupError::Name) => "A name has 1 to 254 characters.".to_owned(),
         Err(busy @ SetupError::TooBusy { .. }) => busy.to_string(),
+=======
+        Err(SetupError::Password(problem)) => (StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
+        Err(SetupError::Name) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "A name has 1 to 254 characters, none of them invisible.".to_owned())
+        }
+        Err(SetupError::TooBusy { retry_after }) => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("Too many try at once. Try again in {retry_after} seconds."))
+        }
+>>>>>>> wt-web
         Err(SetupError::Spent) => return spent(&state, &place),
         Err(SetupError::Store(error)) => return Err(error.into()),
     };
@@ -80,7 +90,7 @@ pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
         name: name.to_owned(),
         problem: Some(problem),
     };
-    page_with(StatusCode::UNPROCESSABLE_ENTITY, &form)
+    page_with(status, &form)
 }
 
 fn spent(state: &WebState, place: &Place) -> Page {
