@@ -143,7 +143,12 @@ impl Default for QueueSize {
 
 impl Intake {
     /// Starts the writer thread over a store and opens its queue.
-    pub fn start(store: Arc<dyn Store>, limits: Arc<Limits>, clock: Clock, size: QueueSize) -> std::io::Result<(Self, Writer)> {
+    pub fn start(
+        store: Arc<dyn Store>,
+        limits: Arc<Limits>,
+        clock: Clock,
+        size: QueueSize,
+    ) -> std::io::Result<(Self, Writer)> {
         let (queue, waiting) = mpsc::channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::privacy::Pseudonyms;
 use super::{Claim, Request};
-use crate::model::{
-    Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside,
-};
+use crate::model::{Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
 use crate::store::{Draft, Entry};
 
 /// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
@@ -56,8 +54,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
             };
         entries.push(entry);
     }
-    let draft =
-        Draft { received_at, app: scope.app, key: scope.key, environment: scope.environment, nonce, entries };
+    let draft = Draft { received_at, app: scope.app, key: scope.key, environment: scope.environment, nonce, entries };
     (draft, size)
 }
 

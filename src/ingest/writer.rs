@@ -96,7 +96,9 @@ impl Loop {
         }
         let answers: Vec<_> = match self.try_commit(&drafts) {
             Ok(committed) => committed.into_iter().map(answer).collect(),
-            Err(StoreError::Unexpected(_)) if drafts.len() > 1 => drafts.iter().map(|draft| self.alone(draft)).collect(),
+            Err(StoreError::Unexpected(_)) if drafts.len() > 1 => {
+                drafts.iter().map(|draft| self.alone(draft)).collect()
+            }
             Err(error) => drafts.iter().map(|_| Err(refusal(&error))).collect(),
         };
         for ((answer, draft), (reply, _room)) in answers.into_iter().zip(&drafts).zip(waiting) {

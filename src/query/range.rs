@@ -254,7 +254,9 @@ fn join(periods: &[Period]) -> Period {
             Period { range, first: first.first, next: last.next }
         }
         [only] => *only,
-        [] => Period { range: TimeRange { from: Millis(0), to: Millis(0) }, first: midnight_of(0), next: midnight_of(0) },
+        [] => {
+            Period { range: TimeRange { from: Millis(0), to: Millis(0) }, first: midnight_of(0), next: midnight_of(0) }
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Applied {
 pub fn embedded<E: rust_embed::Embed>() -> Vec<Migration> {
     let mut all: Vec<_> = E::iter()
         .map(|name| {
-            let number = name.split('-').next().and_then(|n| n.parse().ok()).expect("migrations are named NNNN-what.sql");
+            let number =
+                name.split('-').next().and_then(|n| n.parse().ok()).expect("migrations are named NNNN-what.sql");
             let file = E::get(&name).expect("the embedded list names embedded files");
             let sql = String::from_utf8(file.data.into_owned()).expect("migrations are UTF-8");
             let sha256 = hex::encode(Sha256::digest(sql.as_bytes()));
@@ -55,7 +56,10 @@ pub fn pending<'a>(known: &'a [Migration], applied: &[Applied]) -> Result<&'a [M
             )));
         };
         if is.sha256 != was.sha256 {
-            return Err(StoreError::Schema(format!("migration {} differs from the one that made this database", is.name)));
+            return Err(StoreError::Schema(format!(
+                "migration {} differs from the one that made this database",
+                is.name
+            )));
         }
     }
     Ok(&known[applied.len()..])

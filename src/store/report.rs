@@ -81,7 +81,9 @@ pub fn events(db: &impl Rows, page: &EventsPage) -> Result<Vec<EventRow>> {
     const AHEAD: i64 = 10 * Millis::MINUTE;
     let before = page.before.map_or(i64::MAX - AHEAD, |before| before.0);
     let mut found = Vec::new();
-    for (order, low, high) in [("DESC", i64::MIN, before.saturating_add(AHEAD)), ("ASC", before.saturating_add(AHEAD), i64::MAX)] {
+    for (order, low, high) in
+        [("DESC", i64::MIN, before.saturating_add(AHEAD)), ("ASC", before.saturating_add(AHEAD), i64::MAX)]
+    {
         let sql = [
             "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, c.text, u.hash, \
              v.text, s.text, e.props \

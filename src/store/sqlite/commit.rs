@@ -271,9 +271,7 @@ fn merge(tx: &Transaction<'_>, deltas: &Deltas) -> Result<()> {
 
 fn merge_row(statement: &mut Statement<'_>, key: &Key, m: &Measures) -> Result<()> {
     let key = (key.environment.0, key.dimension, key.bucket.0, key.value);
-    statement.execute((
-        key.0, key.1, key.2, key.3, m.events, m.sessions, m.users, m.day_users, m.new_users,
-    ))?;
+    statement.execute((key.0, key.1, key.2, key.3, m.events, m.sessions, m.users, m.day_users, m.new_users))?;
     Ok(())
 }
 
@@ -307,7 +305,7 @@ impl From<rusqlite::Error> for StoreError {
 
 /// Whether an error says that a unique key is taken.
 pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|e| {
-        matches!(e.extended_code, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
-    })
+    error
+        .sqlite_error()
+        .is_some_and(|e| matches!(e.extended_code, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY))
 }

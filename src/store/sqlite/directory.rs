@@ -107,10 +107,9 @@ pub(super) fn key_ring(conn: &Connection, lookup: &KeyLookup, now: Millis) -> Re
             None => None,
         },
     };
-    Ok(found.filter(|(_, keys)| !keys.is_empty()).map(|(app, keys)| KeyRing {
-        app,
-        keys: keys.into_iter().map(|(_, key)| key).collect(),
-    }))
+    Ok(found
+        .filter(|(_, keys)| !keys.is_empty())
+        .map(|(app, keys)| KeyRing { app, keys: keys.into_iter().map(|(_, key)| key).collect() }))
 }
 
 /// Both segments as organization and app; else the first alone as an app.

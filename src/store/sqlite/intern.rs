@@ -6,9 +6,9 @@ use hashbrown::{Equivalent, HashMap};
 use rusqlite::{OptionalExtension, Transaction, params_from_iter, types::Value};
 use sha2::{Digest, Sha256};
 
-use crate::store::Result;
 use crate::model::{AppId, Fact, Facts, Limits, OTHER};
 use crate::rollup::InternedFacts;
+use crate::store::Result;
 
 /// Kinds of text beside the facts, as in `strings.kind`.
 pub(super) const EVENT: &str = "event";
@@ -147,9 +147,8 @@ impl Interner {
         if let Some(count) = self.facts_counts.get(&app) {
             return Ok(*count);
         }
-        let count = tx
-            .prepare_cached("SELECT count(*) FROM facts WHERE app_id = ?1")?
-            .query_row([app.0], |row| row.get(0))?;
+        let count =
+            tx.prepare_cached("SELECT count(*) FROM facts WHERE app_id = ?1")?.query_row([app.0], |row| row.get(0))?;
         self.facts_counts.insert(app, count);
         Ok(count)
     }

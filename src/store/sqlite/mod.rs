@@ -189,7 +189,11 @@ impl Store for SqliteStore {
             self.disk.lay_ballast();
         }
         if pages >= CHECKPOINT_PAGES || (idle && pages > 0) {
-            let mode = if pages * 4_096 > WAL_MAX { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+            let mode = if pages * 4_096 > WAL_MAX {
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            } else {
+                "PRAGMA wal_checkpoint(PASSIVE)"
+            };
             writer.conn.query_row(mode, [], |_| Ok(()))?;
         }
         if now.since(writer.purged_at) >= Millis::MINUTE {

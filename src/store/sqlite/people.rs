@@ -114,9 +114,7 @@ impl People {
             return Ok(*session);
         }
         let found = tx
-            .prepare_cached(
-                "SELECT id, started_at, ended_at, facts_id FROM sessions WHERE env_id = ?1 AND hash = ?2",
-            )?
+            .prepare_cached("SELECT id, started_at, ended_at, facts_id FROM sessions WHERE env_id = ?1 AND hash = ?2")?
             .query_row((environment.0, hash.0), read_session)
             .optional()?;
         Ok(found.map_or_else(|| self.new_session(), |session| self.latest(session)))
@@ -125,9 +123,7 @@ impl People {
     /// The session of an event whose SDK names none: the user's one that it falls into or follows within half an hour,
     /// or the one that it begins.
     pub(super) fn derived_session(&self, tx: &Transaction<'_>, user: &User, at: Millis) -> Result<Session> {
-        let fits = |session: &Session| {
-            at.since(session.started_at) >= -PAUSE && at.since(session.ended_at) <= PAUSE
-        };
+        let fits = |session: &Session| at.since(session.started_at) >= -PAUSE && at.since(session.ended_at) <= PAUSE;
         if let Some(session) = user.derived.map(|session| self.latest(session)).filter(fits) {
             return Ok(session);
         }
@@ -162,8 +158,7 @@ impl People {
 
     /// Writes what [`People::see`] held back. To be called once before each commit.
     pub(super) fn flush(&mut self, tx: &Transaction<'_>) -> Result<()> {
-        let mut grow =
-            tx.prepare_cached("UPDATE sessions SET ended_at = ?2, events = events + ?3 WHERE id = ?1")?;
+        let mut grow = tx.prepare_cached("UPDATE sessions SET ended_at = ?2, events = events + ?3 WHERE id = ?1")?;
         let mut start = tx.prepare_cached("UPDATE sessions SET started_at = ?2 WHERE id = ?1")?;
         for (id, touched) in self.touched.drain() {
             grow.execute((id, touched.session.ended_at.0, touched.events))?;
@@ -259,8 +254,11 @@ impl People {
             }
             user.first_at = user.first_at.min(seen.at);
             user.last_day = user.last_day.max(day);
-            tx.prepare_cached("UPDATE users SET first_at = ?2, last_day = ?3 WHERE id = ?1")?
-                .execute((user.id, user.first_at.0, user.last_day))?;
+            tx.prepare_cached("UPDATE users SET first_at = ?2, last_day = ?3 WHERE id = ?1")?.execute((
+                user.id,
+                user.first_at.0,
+                user.last_day,
+            ))?;
         }
         Ok(())
     }

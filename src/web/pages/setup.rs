@@ -68,11 +68,6 @@ pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
             let next = Redirect::to(&state.site.link("/apps/new"));
             return Ok(([(SET_COOKIE, cookie)], next).into_response());
         }
-<<<<<<< HEAD
-        Err(SetupError::Password(problem)) => problem.to_string(),
-        Err(SetupError::Name) => "A name has 1 to 254 characters.".to_owned(),
-        Err(busy @ SetupError::TooBusy { .. }) => busy.to_string(),
-=======
         Err(SetupError::Password(problem)) => (StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
         Err(SetupError::Name) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "A name has 1 to 254 characters, none of them invisible.".to_owned())
@@ -80,7 +75,6 @@ pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
         Err(SetupError::TooBusy { retry_after }) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many try at once. Try again in {retry_after} seconds."))
         }
->>>>>>> wt-web
         Err(SetupError::Spent) => return spent(&state, &place),
         Err(SetupError::Store(error)) => return Err(error.into()),
     };
