@@ -35,6 +35,7 @@ pub struct Scope {
 
 /// One event as an adapter read it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every claim is an event, and a box would cost it an allocation")]
 pub enum Claim<'a> {
     /// Readable.
     Event(RawEvent<'a>),
