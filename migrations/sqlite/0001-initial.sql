@@ -114,7 +114,6 @@ CREATE TABLE users (
     last_day INTEGER NOT NULL,
     UNIQUE (env_id, hash)
 ) STRICT;
-CREATE INDEX users_last_day ON users (env_id, last_day);
 
 -- One row for each local day on which a user was seen; bit N of `hours` is set if it was in hour N of that day.
 CREATE TABLE user_days (
@@ -137,7 +136,7 @@ CREATE TABLE sessions (
     events     INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX sessions_hash ON sessions (env_id, hash) WHERE hash IS NOT NULL;
-CREATE INDEX sessions_user ON sessions (user_id, started_at) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_derived ON sessions (user_id, started_at) WHERE hash IS NULL;
 
 -- occurred_at = claimed_at + skew; received_at = claimed_at + skew + delay: small numbers take less room.
 CREATE TABLE events (

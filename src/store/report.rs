@@ -173,16 +173,17 @@ impl Totals {
 fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<i64> {
     let (first_day, last_day) = (period.first.day, period.last_day());
     let environment = Cell::Int(environment.0);
-    let one = |sql: &str, params: &[Cell]| -> Result<i64> {
-        Ok(db.rows(sql, params)?.first().and_then(|row| row.first()).map_or(0, Cell::int))
-    };
     if period.first.hour == 0 {
-        // Nobody was seen after the period: whoever was last seen in it was in it, and nobody else.
-        let latest = one("SELECT max(last_day) FROM users WHERE env_id = $1", std::slice::from_ref(&environment))?;
-        let complete = period.next.hour == 0 || latest < i64::from(last_day);
-        if complete && latest <= i64::from(last_day) {
-            let sql = "SELECT count(*) FROM users WHERE env_id = $1 AND last_day >= $2";
-            return one(sql, &[environment, Cell::Int(first_day.into())]);
+        // Where nobody was seen after the period, whoever was last seen in it was in it, and nobody else. One walk over
+        // the users is faster than one over their days; the sign keeps it off the index, which lacks the day.
+        let rows = db.rows(
+            "SELECT max(last_day), sum(CASE WHEN last_day >= $1 THEN 1 ELSE 0 END) FROM users WHERE +env_id = $2",
+            &[Cell::Int(first_day.into()), environment.clone()],
+        )?;
+        let (latest, seen) = rows.first().map_or((0, 0), |row| (row[0].int(), row[1].int()));
+        let last_whole_day = if period.next.hour == 0 { last_day } else { last_day - 1 };
+        if latest <= i64::from(last_whole_day) {
+            return Ok(seen);
         }
     }
     let all = (1_i64 << 25) - 1;
@@ -192,7 +193,7 @@ fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<
         from_first &= until_last;
         until_last = from_first;
     }
-    one(
+    let rows = db.rows(
         "SELECT count(DISTINCT user_id) FROM user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
          AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)",
         &[
@@ -202,7 +203,8 @@ fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<
             Cell::Int(from_first),
             Cell::Int(until_last),
         ],
-    )
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).map_or(0, Cell::int))
 }
 
 /// Whole UTC days come from the day table, the hours around them from the hour table.

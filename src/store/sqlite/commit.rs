@@ -1,12 +1,14 @@
 //! One commit: drafts in, one durable transaction, what became of each out.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, Transaction, TransactionBehavior, ffi};
 
 use super::intern::{CATEGORY, EVENT, Interner};
 use super::people::{People, Sighting};
-use crate::model::{AppId, Event, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SetAside};
-use crate::rollup::{Bucket, Deltas, Fold, Key, Measures};
+use crate::model::{AppId, Event, Facts, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SetAside};
+use crate::rollup::{Bucket, Deltas, Fold, InternedFacts, Key, Measures};
 use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
 
 /// What the writer remembers between commits so that it need not ask the database again. Forgotten as a whole
@@ -71,6 +73,7 @@ struct Work<'c> {
     calendar: HashMap<(AppId, Bucket), LocalTime>,
     outcomes: HashMap<(AppId, i64, &'static str), i64>,
     apps_with_set_aside: HashSet<AppId>,
+    last_facts: Option<(AppId, Arc<Facts>, Arc<InternedFacts>)>,
 }
 
 impl<'c> Work<'c> {
@@ -91,6 +94,7 @@ impl<'c> Work<'c> {
             calendar: HashMap::new(),
             outcomes: HashMap::new(),
             apps_with_set_aside: HashSet::new(),
+            last_facts: None,
         })
     }
 
@@ -130,7 +134,7 @@ impl<'c> Work<'c> {
             Some(text) => Some(self.strings.string(self.tx, app, CATEGORY, (text, self.limits.names))?),
             None => None,
         };
-        let facts = self.strings.facts(self.tx, app, event.facts(), self.limits)?;
+        let facts = self.facts(app, event.facts())?;
         let at = event.occurred_at();
         let user = match event.user() {
             Some(hash) => Some((hash, self.people.user(self.tx, environment, hash)?)),
@@ -164,6 +168,18 @@ impl<'c> Work<'c> {
         let sighting = Sighting { environment, at, local, zone, facts: &facts, user, session };
         self.people.see(self.tx, sighting, &mut self.fold)?;
         Ok(Outcome::Stored)
+    }
+
+    /// The stored form of a set of facts, which the events of a batch mostly share.
+    fn facts(&mut self, app: AppId, facts: &Arc<Facts>) -> Result<Arc<InternedFacts>> {
+        match &self.last_facts {
+            Some((last_app, last, interned)) if *last_app == app && Arc::ptr_eq(last, facts) => Ok(interned.clone()),
+            _ => {
+                let interned = self.strings.facts(self.tx, app, facts, self.limits)?;
+                self.last_facts = Some((app, facts.clone(), interned.clone()));
+                Ok(interned)
+            }
+        }
     }
 
     fn set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<Outcome> {

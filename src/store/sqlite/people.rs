@@ -1,5 +1,7 @@
 //! Users and their sessions: who is known, when they were seen, and which session an event belongs to.
 
+use std::hash::Hash;
+
 use hashbrown::HashMap;
 use quick_cache::unsync::Cache;
 use rusqlite::{OptionalExtension, Transaction};
@@ -16,12 +18,40 @@ const PAUSE: i64 = 30 * Millis::MINUTE;
 
 /// Remembers users and sessions.
 pub(super) struct People {
-    users: Cache<(EnvironmentId, UserHash), User>,
-    sessions: Cache<(EnvironmentId, SessionHash), Session>,
+    users: Recent<(EnvironmentId, UserHash), User>,
+    sessions: Recent<(EnvironmentId, SessionHash), Session>,
     next_user: i64,
     next_session: i64,
     /// Sessions that this commit has changed and not written yet.
     touched: HashMap<i64, Touched>,
+}
+
+/// A bounded cache that keeps its latest entry at hand, since one event mostly has the user and the session of the one
+/// before.
+struct Recent<K, V> {
+    last: Option<(K, V)>,
+    older: Cache<K, V>,
+}
+
+impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
+    fn new() -> Self {
+        Self { last: None, older: Cache::new(REMEMBERED) }
+    }
+
+    fn get(&self, key: K) -> Option<V> {
+        match self.last {
+            Some((last, value)) if last == key => Some(value),
+            _ => self.older.get(&key).copied(),
+        }
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        if let Some((was, value)) = self.last.replace((key, value))
+            && was != key
+        {
+            self.older.insert(was, value);
+        }
+    }
 }
 
 /// What is known of a user.
@@ -72,8 +102,8 @@ impl People {
     pub(super) fn load(tx: &Transaction<'_>) -> Result<Self> {
         let next = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
         Ok(Self {
-            users: Cache::new(REMEMBERED),
-            sessions: Cache::new(REMEMBERED),
+            users: Recent::new(),
+            sessions: Recent::new(),
             next_user: next("SELECT coalesce(max(id), 0) + 1 FROM users")?,
             next_session: next("SELECT coalesce(max(id), 0) + 1 FROM sessions")?,
             touched: HashMap::new(),
@@ -82,8 +112,8 @@ impl People {
 
     /// The user of that hash, or the one they will be if an event of theirs is stored.
     pub(super) fn user(&self, tx: &Transaction<'_>, environment: EnvironmentId, hash: UserHash) -> Result<User> {
-        if let Some(user) = self.users.get(&(environment, hash)) {
-            return Ok(*user);
+        if let Some(user) = self.users.get((environment, hash)) {
+            return Ok(user);
         }
         let found = tx
             .prepare_cached("SELECT id, first_at, last_day FROM users WHERE env_id = ?1 AND hash = ?2")?
@@ -110,8 +140,8 @@ impl People {
         environment: EnvironmentId,
         hash: SessionHash,
     ) -> Result<Session> {
-        if let Some(session) = self.sessions.get(&(environment, hash)) {
-            return Ok(*session);
+        if let Some(session) = self.sessions.get((environment, hash)) {
+            return Ok(session);
         }
         let found = tx
             .prepare_cached("SELECT id, started_at, ended_at, facts_id FROM sessions WHERE env_id = ?1 AND hash = ?2")?
@@ -151,7 +181,7 @@ impl People {
                 user.derived = Some(session);
             }
             self.see_user(tx, seen, (hash, &mut user), fold)?;
-            self.users.insert((seen.environment, hash), user);
+            self.users.put((seen.environment, hash), user);
         }
         Ok(())
     }
@@ -224,7 +254,7 @@ impl People {
         touched.session = session;
         touched.events += 1;
         if let Some(hash) = hash {
-            self.sessions.insert((seen.environment, hash), session);
+            self.sessions.put((seen.environment, hash), session);
         }
         Ok(session)
     }
