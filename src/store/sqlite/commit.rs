@@ -1,14 +1,15 @@
 //! One commit: drafts in, one durable transaction, what became of each out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, Transaction, TransactionBehavior, ffi};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, ffi};
 
 use super::intern::{CATEGORY, EVENT, Interner};
 use super::people::{People, Sighting};
 use crate::model::{AppId, Event, Facts, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SetAside};
-use crate::rollup::{Bucket, Deltas, Fold, InternedFacts, Key, Measures};
+use crate::rollup::{Bucket, Fold, InternedFacts, Key, Measures};
 use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
 
 /// What the writer remembers between commits so that it need not ask the database again. Forgotten as a whole
@@ -242,7 +243,9 @@ impl<'c> Work<'c> {
 
     fn finish(self) -> Result<()> {
         self.people.flush(self.tx)?;
-        merge(self.tx, &self.fold.into_deltas())?;
+        let deltas = self.fold.into_deltas();
+        merge(self.tx, "rollup_hours", &deltas.hours)?;
+        merge(self.tx, "rollup_days", &deltas.days)?;
         let mut count = self.tx.prepare_cached(
             "INSERT INTO intake_days (app_id, day, outcome, events) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = events + excluded.events",
@@ -262,32 +265,24 @@ impl<'c> Work<'c> {
     }
 }
 
-/// Adds the deltas to both summary tables, in key order.
-fn merge(tx: &Transaction<'_>, deltas: &Deltas) -> Result<()> {
-    let mut hours = tx.prepare_cached(
-        "INSERT INTO rollup_hours VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+/// Adds rows to a summary table, in key order.
+fn merge(tx: &Transaction<'_>, table: &'static str, rows: &BTreeMap<Key, Measures>) -> Result<()> {
+    let sql = [
+        "INSERT INTO ",
+        table,
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
          ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = events + excluded.events, \
          sessions = sessions + excluded.sessions, users = users + excluded.users, \
          day_users = day_users + excluded.day_users, new_users = new_users + excluded.new_users",
-    )?;
-    let mut days = tx.prepare_cached(
-        "INSERT INTO rollup_days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = events + excluded.events, \
-         sessions = sessions + excluded.sessions, users = users + excluded.users, \
-         day_users = day_users + excluded.day_users, new_users = new_users + excluded.new_users",
-    )?;
-    for (key, measures) in &deltas.hours {
-        merge_row(&mut hours, key, measures)?;
+    ]
+    .concat();
+    let mut statement = tx.prepare_cached(&sql)?;
+    for (key, m) in rows {
+        let (environment, bucket) = (key.environment.0, key.bucket.0);
+        let Measures { events, sessions, users, day_users, new_users } = *m;
+        let row = (environment, key.dimension, bucket, key.value, events, sessions, users, day_users, new_users);
+        statement.execute(row)?;
     }
-    for (key, measures) in &deltas.days {
-        merge_row(&mut days, key, measures)?;
-    }
-    Ok(())
-}
-
-fn merge_row(statement: &mut Statement<'_>, key: &Key, m: &Measures) -> Result<()> {
-    let key = (key.environment.0, key.dimension, key.bucket.0, key.value);
-    statement.execute((key.0, key.1, key.2, key.3, m.events, m.sessions, m.users, m.day_users, m.new_users))?;
     Ok(())
 }
 

@@ -5,21 +5,19 @@ mod directory;
 mod disk;
 mod intern;
 mod members;
+mod open;
 mod people;
 mod read;
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::migrate::{self, Applied};
 use super::{
     App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
     Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreError,
@@ -36,10 +34,6 @@ const WAL_MAX: i64 = 64 << 20;
 
 /// Longest report, in milliseconds.
 const REPORT_MAX: Duration = Duration::from_secs(5);
-
-#[derive(rust_embed::Embed)]
-#[folder = "migrations/sqlite"]
-struct Migrations;
 
 /// How hard a commit is pressed onto the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,19 +90,19 @@ struct Writer {
 impl SqliteStore {
     /// Opens or makes the database at `path` and brings its schema up to date.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
-        check_engine(rusqlite::version_number())?;
+        open::check_engine(rusqlite::version_number())?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
-        let conn = match open_writer(path, options) {
+        let conn = match open::writer(path, options) {
             // A full disk also has no room for the shared memory file: give up the ballast and try once more.
             Err(error) if disk.release_ballast() => {
                 tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
-                open_writer(path, options)
+                open::writer(path, options)
             }
             other => other,
         }?;
         disk.lay_ballast();
-        let readers = RwLock::new(open_readers(path, options)?);
+        let readers = RwLock::new(open::readers(path, options)?);
         let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
         let failed = AtomicBool::new(false);
         Ok(Self { path: path.to_path_buf(), options, writer: Mutex::new(writer), readers, disk, failed })
@@ -147,13 +141,13 @@ impl SqliteStore {
     fn reopen(&self, writer: &mut Writer) -> Result<()> {
         writer.conn = Connection::open_in_memory()?;
         writer.memory = Memory::default();
-        *self.readers.write() = no_readers()?;
-        writer.conn = open_writer(&self.path, self.options)?;
+        *self.readers.write() = open::no_readers()?;
+        writer.conn = open::writer(&self.path, self.options)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt(verdict));
         }
-        *self.readers.write() = open_readers(&self.path, self.options)?;
+        *self.readers.write() = open::readers(&self.path, self.options)?;
         Ok(())
     }
 
@@ -326,124 +320,5 @@ impl Store for SqliteStore {
         tx.execute("UPDATE directory SET version = version", [])?;
         tx.rollback()?;
         Ok(())
-    }
-}
-
-/// Refuses engines that can lose committed pages when a write races a checkpoint: all before 3.51.3, and 3.52.0.
-fn check_engine(version: i32) -> Result<()> {
-    if version >= 3_051_003 && version != 3_052_000 {
-        return Ok(());
-    }
-    Err(StoreError::Schema(format!("SQLite {version} can lose committed data: 3.51.3 or later but 3.52.0 is needed")))
-}
-
-fn open_writer(path: &Path, options: Options) -> Result<Connection> {
-    fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?; // takes effect on a database that has no table yet
-    conn.pragma_update(None, "journal_mode", "WAL")?;
-    let synchronous = match options.synchronous {
-        Synchronous::Full => "FULL",
-        Synchronous::Normal => "NORMAL",
-    };
-    conn.pragma_update(None, "synchronous", synchronous)?;
-    conn.pragma_update(None, "journal_size_limit", WAL_MAX)?;
-    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
-    conn.pragma_update(None, "cache_size", -16_384)?;
-    conn.pragma_update(None, "foreign_keys", true)?;
-    harden(&conn)?;
-    conn.set_prepared_statement_cache_capacity(64);
-    migrate(&mut conn)?;
-    Ok(conn)
-}
-
-fn open_readers(path: &Path, options: Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {
-    let manager = SqliteConnectionManager::file(path)
-        .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .with_init(|conn| {
-            conn.busy_timeout(Duration::from_secs(5))?;
-            conn.pragma_update(None, "wal_autocheckpoint", 0)?;
-            conn.pragma_update(None, "cache_size", -4_096)?;
-            conn.pragma_update(None, "query_only", true)?;
-            conn.set_prepared_statement_cache_capacity(64);
-            harden(conn)
-        });
-    r2d2::Pool::builder()
-        .max_size(options.readers.max(1))
-        .min_idle(Some(1))
-        .connection_timeout(Duration::from_secs(5))
-        .build(manager)
-        .map_err(|e| StoreError::Unavailable(e.to_string()))
-}
-
-/// A pool that gives nothing, while the file is closed.
-fn no_readers() -> Result<r2d2::Pool<SqliteConnectionManager>> {
-    r2d2::Pool::builder()
-        .max_size(1)
-        .min_idle(Some(0))
-        .connection_timeout(Duration::from_millis(1))
-        .build(SqliteConnectionManager::memory())
-        .map_err(|e| StoreError::Unavailable(e.to_string()))
-}
-
-fn harden(conn: &Connection) -> rusqlite::Result<()> {
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    conn.pragma_update(None, "cell_size_check", true)?;
-    conn.pragma_update(None, "mmap_size", 0)?;
-    Ok(())
-}
-
-/// Runs the migrations that are missing, each in a transaction, so that a kill leaves the old schema or the new one.
-fn migrate(conn: &mut Connection) -> Result<()> {
-    let known = migrate::embedded::<Migrations>();
-    conn.execute_batch(
-        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, \
-         sha256 TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT (datetime('now'))) STRICT",
-    )?;
-    loop {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let applied = tx
-            .prepare("SELECT number, sha256 FROM migrations ORDER BY number")?
-            .query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let Some(next) = migrate::pending(&known, &applied)?.first() else {
-            directory::ensure_organization(&tx)?;
-            tx.commit()?;
-            return Ok(());
-        };
-        tx.execute_batch(&next.sql)?;
-        let remember = "INSERT INTO migrations (number, name, sha256) VALUES (?1, ?2, ?3)";
-        tx.execute(remember, (next.number, &next.name, &next.sha256))?;
-        tx.commit()?;
-        tracing::info!(migration = next.name, "schema migrated");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn engines_that_lose_commits_are_refused() {
-        for (version, fine) in [
-            (3_040_001, false),
-            (3_051_002, false),
-            (3_051_003, true),
-            (3_052_000, false),
-            (3_052_001, true),
-            (3_053_002, true),
-        ] {
-            assert_eq!(check_engine(version).is_ok(), fine, "{version}");
-        }
-        assert!(check_engine(rusqlite::version_number()).is_ok());
     }
 }
