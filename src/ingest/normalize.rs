@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::privacy::Pseudonyms;
+use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request};
 use crate::model::{Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
 use crate::store::{Draft, Entry};
@@ -38,7 +38,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
                     Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms))
                 }
                 Some((reason, detail)) => {
-                    let body = raw.props.map_or("", |props| props.get());
+                    let body = raw.props.map_or("null", |props| props.get());
                     Entry::SetAside(set_aside(reason, detail, raw.id, body, limits))
                 }
             },
@@ -163,6 +163,7 @@ fn bounded(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 fn set_aside(reason: Reason, detail: String, id: Option<EventId>, body: &str, limits: &Limits) -> SetAside {
+    let body = without_identifiers(body);
     let mut end = body.len().min(limits.set_aside_bytes);
     while !body.is_char_boundary(end) {
         end -= 1;

@@ -1,6 +1,7 @@
 //! What becomes of the client's own identifiers: keyed hashes, different for each app.
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
 use sha2::Sha256;
 
 use crate::model::{Salt, SessionHash, UserHash};
@@ -52,6 +53,51 @@ impl<'a> Pseudonyms<'a> {
     }
 }
 
+/// Members whose values name a person, a device or a place on the network, in the spelling of any SDK, without case and
+/// separators.
+const IDENTIFYING: [&str; 12] = [
+    "userid",
+    "sessionid",
+    "distinctid",
+    "anonymousid",
+    "deviceid",
+    "previousid",
+    "ip",
+    "ipaddress",
+    "email",
+    "phone",
+    "username",
+    "pushtoken",
+];
+
+/// The text of an event that is kept aside, with the values of identifying members replaced, wherever they stand.
+pub(super) fn without_identifiers(json: &str) -> String {
+    match serde_json::from_str::<Value>(json) {
+        Ok(mut value) => {
+            hide(&mut value);
+            value.to_string()
+        }
+        Err(_) => "(not readable as JSON)".to_owned(),
+    }
+}
+
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+                if IDENTIFYING.contains(&plain.to_ascii_lowercase().as_str()) && !member.is_null() {
+                    *member = Value::from("(hidden)");
+                } else {
+                    hide(member);
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(hide),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// The stored form of a user identifier of an app, to find what is kept of one person.
 pub fn user_hash(salt: &Salt, id: &str) -> UserHash {
     Pseudonyms::new(salt).user(id)
@@ -60,6 +106,19 @@ pub fn user_hash(salt: &Salt, id: &str) -> UserHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_aside_names_nobody() {
+        for (json, kept) in [
+            (r#"{"user_id":"ada","event":{"type":1}}"#, r#"{"user_id":"(hidden)","event":{"type":1}}"#),
+            (r#"[{"a":{"Session-ID":[1,"s"]}},"x"]"#, r#"[{"a":{"Session-ID":"(hidden)"}},"x"]"#),
+            (r#"{"userId":null,"IP":"203.0.113.9"}"#, r#"{"userId":null,"IP":"(hidden)"}"#),
+            ("7", "7"),
+            ("1e999", "(not readable as JSON)"),
+        ] {
+            assert_eq!(without_identifiers(json), kept);
+        }
+    }
 
     #[test]
     fn the_same_user_differs_between_apps_and_from_a_session_of_that_name() {

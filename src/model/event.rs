@@ -185,7 +185,8 @@ pub struct SetAside {
     pub detail: String,
     /// The client's id for it, where it could be read.
     pub id: Option<EventId>,
-    /// The event's own text, cut at [`Limits::set_aside_bytes`](super::Limits::set_aside_bytes).
+    /// The event's own text without identifiers of people, cut at
+    /// [`Limits::set_aside_bytes`](super::Limits::set_aside_bytes).
     pub body: Box<str>,
 }
 
