@@ -5,13 +5,16 @@ pub mod telemetry_kit;
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::any;
 
 use crate::auth::ingest_key::IngestKeys;
 use crate::clock::Clock;
-use crate::http::Routes;
 use crate::http::body::BodyLimits;
 use crate::http::limit::AddressLimiter;
+use crate::http::{self, Routes};
 use crate::ingest::Intake;
 use crate::model::Limits;
 
@@ -54,5 +57,13 @@ pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate) -> Routes<S> {
     let cors = gate.cors.clone();
     let limits = gate.intake.limits();
     let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge((adapter.routes)(limits)));
-    routes.with_state(gate).map(|router| router.route_layer(from_fn_with_state(cors, cors::apply)))
+    // What lies beside the paths of programs is refused in the programs' language, not with a page.
+    routes.with_state(gate).map(|router| {
+        let router = router.route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
+        router.route_layer(from_fn_with_state(cors, cors::apply))
+    })
+}
+
+async fn nowhere() -> Response {
+    http::refuse(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
 }

@@ -3,6 +3,7 @@
 mod assets;
 mod chart;
 mod cookie;
+mod credentials;
 mod error;
 mod extract;
 mod form;
@@ -15,6 +16,7 @@ mod pages;
 mod selection;
 mod snippet;
 mod state;
+mod waiting;
 
 use std::any::Any;
 

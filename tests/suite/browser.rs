@@ -109,7 +109,7 @@ async fn the_first_minute_ends_with_an_event_on_the_page() {
 
     run_as_shown(&snippet);
     let sent = Instant::now();
-    await_text(&client, "Top events").await; // by itself: nobody reloads
+    await_text(&client, "Newest events").await; // by itself: nobody reloads
     println!("the page turned {:?} after the event, {:?} after the link", sent.elapsed(), begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(server.count("SELECT count(*) FROM events"), 1);

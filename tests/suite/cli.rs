@@ -186,6 +186,7 @@ fn a_second_signal_ends_it_now() {
     hanging.write(head.as_bytes()).unwrap();
     server.get("/health/live").expect(200);
     server.terminate();
+    server.await_status("/health/ready", 503); // two signals at once would be one
     server.terminate();
     server.ended(Duration::from_secs(3));
 }

@@ -10,7 +10,6 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
@@ -108,8 +107,10 @@ impl Call {
     /// The order of checks is the protocol's: size while reading, headers, credentials, signature, time, envelope,
     /// batch size, Do Not Track, and at last the events with the nonce, in one transaction.
     async fn take(&self, body: Body) -> Result<Taken, Refusal> {
-        let body = self.read(body).await?;
-        let Proven { scope, sent_at, nonce } = self.prove(&body).await?;
+        let limits = &self.gate.body;
+        let wire = body::read_wire(&self.headers, body, limits).await.map_err(unreadable)?;
+        let Proven { scope, sent_at, nonce } = self.prove(&wire).await?;
+        let body = body::decode(&self.headers, wire, limits).await.map_err(unreadable)?;
         let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
         if self.gate.respect_dnt && self.header("dnt") == Some("1") {
@@ -125,17 +126,6 @@ impl Call {
             }
         })?;
         Ok(if strict { Taken::Judged(receipt) } else { Taken::InCharge(receipt) })
-    }
-
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
-        body::read(&self.headers, body, self.gate.body.clone()).await.map_err(|e| match e {
-            BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
-            BodyError::Timeout => Refusal::Malformed("the body did not arrive in time".to_owned()),
-            BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
-            BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
-            BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
-            BodyError::Busy => Refusal::Busy(2),
-        })
     }
 
     /// Failures alone count against an address, so that nobody can use up the allowance of those behind it.
@@ -169,6 +159,17 @@ impl Call {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+}
+
+fn unreadable(error: BodyError) -> Refusal {
+    match error {
+        BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
+        BodyError::Timeout => Refusal::Malformed("the body did not arrive in time".to_owned()),
+        BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
+        BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
+        BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
+        BodyError::Busy => Refusal::Busy(2),
     }
 }
 

@@ -155,7 +155,9 @@ fn explain(refusal: &Refusal) -> (StatusCode, Problem<'_>) {
         }
         Refusal::Busy(_) => unavailable("too busy, try again soon"),
         Refusal::Draining => unavailable("shutting down, try again soon"),
-        Refusal::StorageFull => unavailable("there is no room left, try again later"),
+        Refusal::StorageFull => {
+            (StatusCode::SERVICE_UNAVAILABLE, "storage_full", "there is no room left, try again later".into())
+        }
         Refusal::StorageDown => unavailable("nothing can be stored now, try again later"),
         Refusal::Internal => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong on the server".into())
@@ -286,7 +288,7 @@ mod tests {
             (Refusal::Busy(2), 503, "service_unavailable", Some(2)),
             (Refusal::Draining, 503, "service_unavailable", Some(2)),
             (Refusal::StorageDown, 503, "service_unavailable", Some(10)),
-            (Refusal::StorageFull, 503, "service_unavailable", Some(60)),
+            (Refusal::StorageFull, 503, "storage_full", Some(60)),
         ] {
             for shape in [Shape::Flat, Shape::Nested] {
                 let response = refused(&refusal, shape);

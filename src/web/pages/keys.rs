@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Redirect};
 
 use crate::model::{EnvironmentId, IngestKey, IngestKeyId, Millis};
 
+use super::super::credentials::{Shown, name_fits, shown};
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{AppAction, AppVisit, environment_path};
 use super::super::format::{Calendar, When};
 use super::super::frame::Frame;
 use super::super::state::WebState;
-use super::new_app::{Shown, shown};
 
 /// For how many days an old key may go on after a rotation. Copies of a program in the field keep their key until they
 /// are updated.
@@ -104,11 +104,6 @@ pub async fn rotate(State(state): State<WebState>, Path(path): Path<KeyPath>, ac
 
 /// `{app}` and `{key}` of a path.
 pub type KeyPath = std::collections::HashMap<String, String>;
-
-/// Whether a name of an app or key has 1 to 100 characters, none of them a control character.
-pub fn name_fits(name: &str) -> bool {
-    (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control)
-}
 
 async fn issue(state: &WebState, on: &AppVisit, environment: EnvironmentId, name: &str) -> Result<Shown, PageError> {
     let issued = state.keys.issue(environment, name);

@@ -7,7 +7,6 @@ pub mod new_app;
 pub mod overview;
 pub mod set_aside;
 pub mod setup;
-mod waiting;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;

@@ -7,14 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::auth::token;
-use crate::model::{App, NewApp, Salt, Slug, Zone};
+use crate::model::{NewApp, Salt, Slug, Zone};
 
+use super::super::credentials::{Shown, name_fits, shown};
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{Action, Visit};
 use super::super::frame::Frame;
-use super::super::snippet::{Credentials, Snippets, snippets};
 use super::super::state::WebState;
-use super::keys::name_fits;
 
 #[derive(Template)]
 #[template(path = "pages/new_app.html")]
@@ -30,30 +29,6 @@ struct NewAppForm {
 struct Region {
     name: &'static str,
     zones: Vec<String>,
-}
-
-/// A new key with what it needs to be used, shown once.
-#[derive(Template)]
-#[template(path = "pages/credentials.html")]
-pub struct Shown {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Its heading.
-    pub heading: String,
-    /// What became of an older key, where this one takes its place.
-    pub note: Option<String>,
-    /// `org_id` of the SDK.
-    pub organization: String,
-    /// `app_id` of the SDK.
-    pub app: String,
-    /// The key's token.
-    pub token: String,
-    /// The key's secret.
-    pub secret: String,
-    /// To paste.
-    pub snippets: Snippets,
-    /// Where the first event will appear.
-    pub overview: String,
 }
 
 static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
@@ -111,23 +86,6 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         ..shown(&app, &visit, issued.token, issued.secret, Frame::member(&state, &visit, ""))?
     };
     page(&shown)
-}
-
-/// A new key as it is shown, with plain surroundings that the caller may replace.
-pub fn shown(app: &App, visit: &Visit, token: String, secret: String, frame: Frame) -> Result<Shown, PageError> {
-    let credentials = Credentials { token: &token, secret: &secret };
-    let snippets = snippets(app, &visit.place.address, &credentials)?;
-    Ok(Shown {
-        frame,
-        heading: String::new(),
-        note: None,
-        organization: app.organization.uuid.to_string(),
-        app: app.uuid.to_string(),
-        overview: String::new(),
-        snippets,
-        token,
-        secret,
-    })
 }
 
 fn form(state: &WebState, visit: &Visit, name: &str, zone: &str, problem: Option<&'static str>) -> NewAppForm {

@@ -19,7 +19,7 @@ use super::super::frame::{Frame, Tab};
 use super::super::json::pretty;
 use super::super::selection::{METRICS, Selection};
 use super::super::state::WebState;
-use super::waiting;
+use super::super::waiting;
 
 /// Rows of a top list.
 const TOP: u32 = 8;

@@ -175,6 +175,8 @@ impl Client {
         };
         let (state, again) = match &answer {
             Answer::Acked => (State::Acked, self.random.between(0, 19) == 0), // a client that did not hear it
+            // After a sync that failed nobody knows what the disk has kept.
+            Answer::Refused(reply) if failed_on_disk(reply) => (State::Unknown, true),
             Answer::Refused(_) | Answer::Unreached => (State::Refused, true),
             Answer::Lost => (State::Unknown, self.random.between(0, 1) == 0),
         };
@@ -212,4 +214,9 @@ impl Drop for Stop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+fn failed_on_disk(reply: &Reply) -> bool {
+    reply.status == 503
+        && reply.json()["message"].as_str().is_some_and(|text| text.starts_with("nothing can be stored"))
 }

@@ -3,11 +3,11 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::super::error::{Page, page};
-use super::super::extract::AppVisit;
-use super::super::frame::Frame;
-use super::super::snippet::{Credentials, Snippets, snippets};
-use super::super::state::WebState;
+use super::error::{Page, page};
+use super::extract::AppVisit;
+use super::frame::Frame;
+use super::snippet::{Credentials, Snippets, snippets};
+use super::state::WebState;
 
 #[derive(Template)]
 #[template(path = "pages/waiting.html")]

@@ -1,0 +1,56 @@
+//! A new key's credentials, on the only page that ever shows them.
+
+use askama::Template;
+
+use crate::model::App;
+
+use super::error::PageError;
+use super::extract::Visit;
+use super::frame::Frame;
+use super::snippet::{Credentials, Snippets, snippets};
+
+/// A new key with what it needs to be used, shown once.
+#[derive(Template)]
+#[template(path = "pages/credentials.html")]
+pub struct Shown {
+    /// The page's surroundings.
+    pub frame: Frame,
+    /// Its heading.
+    pub heading: String,
+    /// What became of an older key, where this one takes its place.
+    pub note: Option<String>,
+    /// `org_id` of the SDK.
+    pub organization: String,
+    /// `app_id` of the SDK.
+    pub app: String,
+    /// The key's token.
+    pub token: String,
+    /// The key's secret.
+    pub secret: String,
+    /// To paste.
+    pub snippets: Snippets,
+    /// Where the first event will appear.
+    pub overview: String,
+}
+
+/// A new key as it is shown, with plain surroundings that the caller may replace.
+pub fn shown(app: &App, visit: &Visit, token: String, secret: String, frame: Frame) -> Result<Shown, PageError> {
+    let credentials = Credentials { token: &token, secret: &secret };
+    let snippets = snippets(app, &visit.place.address, &credentials)?;
+    Ok(Shown {
+        frame,
+        heading: String::new(),
+        note: None,
+        organization: app.organization.uuid.to_string(),
+        app: app.uuid.to_string(),
+        overview: String::new(),
+        snippets,
+        token,
+        secret,
+    })
+}
+
+/// Whether a name of an app or key has 1 to 100 characters, none of them a control character.
+pub fn name_fits(name: &str) -> bool {
+    (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
