@@ -104,6 +104,7 @@ fn scope(store: &dyn Store) -> Scope {
         name: "Bench".to_owned(),
         zone: Zone::find("Europe/Zurich").expect("the zone exists"),
         salt: Salt([7; 32]),
+        strict: false,
     };
     let app = store.create_app(&app, Millis(START)).expect("the app is made");
     let environment = app.environments[0].id;

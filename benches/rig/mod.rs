@@ -117,6 +117,7 @@ fn prepare(directory: &Path) -> (String, String, String) {
         name: "Bench".to_owned(),
         zone: Zone::find("Europe/Zurich").expect("the zone exists"),
         salt: Salt(token::random()),
+        strict: false,
     };
     let app = store.create_app(&app, Millis(YEAR_START)).expect("the app is made");
     let master = MasterKey::load_or_create(&directory.join("master.key")).expect("the key is made");

@@ -26,6 +26,9 @@ pub enum Verb {
         /// Public id, to take over that of another server [default: a fresh one].
         #[arg(long)]
         uuid: Option<Uuid>,
+        /// Tell clients of unusable events (207 or 400) instead of taking them in charge, to test a client.
+        #[arg(long)]
+        strict: bool,
     },
     /// List all apps.
     List,
@@ -53,7 +56,7 @@ pub fn display_name(text: &str) -> anyhow::Result<String> {
 
 fn answer(store: &dyn Store, verb: &Verb, clock: &Clock) -> anyhow::Result<String> {
     match verb {
-        Verb::Create { name, slug, timezone, uuid } => {
+        Verb::Create { name, slug, timezone, uuid, strict } => {
             let fixed = slug.as_deref().map(|text| {
                 Slug::parse(text).with_context(|| format!("`{text}` is no short name: 1 to 64 of A-Z a-z 0-9 _ -"))
             });
@@ -65,6 +68,7 @@ fn answer(store: &dyn Store, verb: &Verb, clock: &Clock) -> anyhow::Result<Strin
                 name,
                 zone: Zone::find(timezone).with_context(|| format!("there is no time zone {timezone}"))?,
                 salt: Salt(token::random()),
+                strict: *strict,
             };
             let app = store.create_app(&new, clock.now())?;
             let values = table::labelled(&[
@@ -101,7 +105,13 @@ mod tests {
     use crate::store::sqlite::{Options, SqliteStore};
 
     fn create(name: &str, slug: Option<&str>, timezone: &str) -> Verb {
-        Verb::Create { name: name.to_owned(), slug: slug.map(str::to_owned), timezone: timezone.to_owned(), uuid: None }
+        Verb::Create {
+            name: name.to_owned(),
+            slug: slug.map(str::to_owned),
+            timezone: timezone.to_owned(),
+            uuid: None,
+            strict: false,
+        }
     }
 
     #[test]

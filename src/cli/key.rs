@@ -208,6 +208,7 @@ mod tests {
             name: "Rocket".to_owned(),
             zone: Zone::utc(),
             salt: Salt([0; 32]),
+            strict: false,
         };
         store.create_app(&new, NOW).unwrap();
         (dir, store)

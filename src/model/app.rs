@@ -88,6 +88,8 @@ pub struct NewApp {
     pub zone: Zone,
     /// Salt of its user hashes.
     pub salt: Salt,
+    /// See [`App::strict`].
+    pub strict: bool,
 }
 
 /// What an SDK proves itself with, as listed: no secret in it.

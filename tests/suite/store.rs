@@ -55,6 +55,7 @@ impl Bench {
             name: "Test app".to_owned(),
             zone: Zone::find(zone).unwrap(),
             salt: Salt([9; 32]),
+            strict: false,
         };
         self.store.create_app(&app, NOW).unwrap()
     }
@@ -201,6 +202,23 @@ async fn a_nonce_works_once_and_a_replay_writes_nothing() {
     bench.reopen();
     assert_eq!(bench.request(&scope, vec![second.claim()], nonce).await, Err(Refusal::Replayed));
     assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
+}
+
+#[tokio::test]
+async fn a_nonce_is_remembered_for_as_long_as_its_time_is_accepted() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    // Stamped nine minutes ahead, a request stays valid for nineteen.
+    let nonce = Some(Nonce { at: NOW.seconds() + 540, value: [5; 16] });
+    bench.request(&scope, vec![Sent::new("a").claim()], nonce).await.unwrap();
+    for minutes in [11, 18] {
+        bench.store.tend(NOW.plus(minutes * Millis::MINUTE)).unwrap();
+        let again = bench.request(&scope, vec![Sent::new("b").claim()], nonce).await;
+        assert_eq!(again, Err(Refusal::Replayed), "after {minutes} minutes");
+    }
+    bench.store.tend(NOW.plus(31 * Millis::MINUTE)).unwrap();
+    bench.request(&scope, vec![Sent::new("c").claim()], nonce).await.unwrap();
 }
 
 #[tokio::test]

@@ -48,8 +48,9 @@ pub(super) fn create_app(tx: &Transaction<'_>, app: &NewApp, now: Millis) -> Res
     let organization: i64 = tx.query_row("SELECT min(id) FROM organizations", [], |row| row.get(0))?;
     let slug = if app.slug_fixed { app.slug.clone() } else { free_slug(tx, &app.slug)? };
     tx.execute(
-        "INSERT INTO apps (organization_id, uuid, slug, name, zone, salt, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        (organization, app.uuid.as_bytes(), slug.as_str(), &app.name, app.zone.name(), app.salt.0, now.0),
+        "INSERT INTO apps (organization_id, uuid, slug, name, zone, strict, salt, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        (organization, app.uuid.as_bytes(), slug.as_str(), &app.name, app.zone.name(), app.strict, app.salt.0, now.0),
     )
     .map_err(|e| if is_taken(&e) { StoreError::Exists("an app of that short name or id") } else { e.into() })?;
     let id = tx.last_insert_rowid();

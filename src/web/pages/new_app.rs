@@ -70,6 +70,7 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         name: name.to_owned(),
         zone,
         salt: Salt(token::random()),
+        strict: false,
     };
     let now = state.clock.now();
     let app = state.ask(move |store| store.create_app(&new, now)).await?;

@@ -5,9 +5,9 @@ use std::thread;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{server_with_app, set_aside, stored};
+use super::{assert_readable_error, server_with_app, set_aside, stored};
 use crate::harness::http::Request;
-use crate::harness::kit;
+use crate::harness::kit::{self, Credentials};
 
 #[test]
 fn duplicates_count_as_accepted_and_are_stored_once() {
@@ -57,6 +57,25 @@ fn a_batch_of_malformed_events_only_is_taken_and_set_aside() {
     let all: Vec<_> = (0..7).map(malformed).collect();
     server.accept(&app, &all);
     assert_eq!((stored(&server), set_aside(&server)), (0, 7));
+}
+
+#[test]
+fn a_strict_app_tells_of_unusable_events_as_the_reference_server_does() {
+    let (server, _) = server_with_app();
+    server.run(&["app", "create", "Strict", "--slug", "strict", "--strict"]);
+    let app = Credentials::parse(&server.run(&["key", "create", "strict"]));
+    let unusable = malformed(2);
+    let some =
+        server.send(&app.sdk(&kit::batch(&[kit::event("a"), unusable.clone(), malformed(1)]))).expect(207).json();
+    assert_eq!((&some["status"], &some["accepted"], &some["rejected"]), (&json!("partial"), &json!(1), &json!(2)));
+    // An id that is no UUID cannot be listed: the SDK could not read the answer.
+    assert_eq!(some["errors"].as_array().unwrap().len(), 1, "{some}");
+    assert_eq!(some["errors"][0]["event_id"], unusable["event_id"]);
+    assert_readable_error(&server.send(&app.sdk(&kit::batch(&[malformed(0)]))).expect(400).json());
+    let again = kit::event("b");
+    server.accept(&app, std::slice::from_ref(&again));
+    server.accept(&app, &[again]);
+    assert_eq!(stored(&server), 2);
 }
 
 /// Unusable in one way or another.

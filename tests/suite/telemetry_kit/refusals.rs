@@ -36,6 +36,22 @@ fn every_refusal_on_the_ingest_path_is_readable() {
     assert_eq!(stored(&server), 0);
 }
 
+/// Guessing is slowed down by address; whoever proves a key from the same address is served all the same.
+#[test]
+fn failed_proofs_are_limited_by_address_and_say_when_to_come_back() {
+    let (server, app) = server_with_app();
+    let body = kit::batch(&[kit::event("a")]);
+    let wrong = kit::Credentials { secret: "wrong".to_owned(), ..app.clone() };
+    let limited =
+        (0..200).map(|_| server.send(&wrong.sdk(&body))).find(|reply| reply.status != 401).unwrap().expect(429);
+    let json = limited.json();
+    assert_readable_error(&json);
+    let seconds = json["retry_after"].as_u64().unwrap();
+    assert!((1..=60).contains(&seconds), "{json}");
+    assert_eq!(limited.header("retry-after"), Some(seconds.to_string().as_str()));
+    server.accept(&app, &[kit::event("b")]);
+}
+
 #[test]
 fn an_oversized_body_is_refused_while_it_is_read() {
     let (server, app) = server_with_app();
