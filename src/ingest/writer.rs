@@ -32,6 +32,7 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let _guard = EndWithTheWriter;
             Loop { store, limits, clock, counters, queue }.run(&runtime);
         })?;
         Ok(Self(thread))
@@ -39,8 +40,20 @@ impl Writer {
 
     /// Waits until everything queued is committed and the thread has ended.
     pub fn join(self) {
-        if self.0.join().is_err() {
-            tracing::error!("the writer ended with a panic");
+        // A panic of the thread has ended the process already.
+        _ = self.0.join();
+    }
+}
+
+/// A box whose writer has panicked would refuse events for ever while it looks alive. Everything acknowledged is on the
+/// disk, so ending the process, for its supervisor to start anew, loses nothing.
+struct EndWithTheWriter;
+
+impl Drop for EndWithTheWriter {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer panicked: ending the process, to be started anew");
+            std::process::abort();
         }
     }
 }
