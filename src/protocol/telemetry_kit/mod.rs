@@ -130,7 +130,7 @@ impl Call {
     async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
         body::read(&self.headers, body, self.gate.body.clone()).await.map_err(|e| match e {
             BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
-            BodyError::Timeout => Refusal::Malformed("the body did not arrive in time".to_owned()),
+            BodyError::Timeout => Refusal::Timeout,
             BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
             BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
             BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
