@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::body::{self, BodyLimits};
+use super::metrics::RequestMetrics;
 use super::{ServerOptions, layers, serve};
 use crate::clock::Clock;
 
@@ -58,7 +59,7 @@ pub(crate) async fn start(options: ServerOptions) -> Running {
     let flood = || async { Body::from(vec![b'x'; 64 << 20]) };
     let router = Router::new().route("/", get(|| async { "hello" })).route("/length", post(length));
     let router = router.route("/held", get(hold)).route("/flood", get(flood));
-    let router = layers(router, Clock::system(), &options);
+    let router = layers(router, Clock::system(), &options, RequestMetrics::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
