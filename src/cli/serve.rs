@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
+use crate::http::metrics::RequestMetrics;
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, QueueSize, Writer};
 use crate::logging;
@@ -25,7 +26,7 @@ use crate::protocol::{self, Cors, Gate};
 use crate::query::Reports;
 use crate::store::Store;
 use crate::store::sqlite::{Options, Synchronous};
-use crate::web::{self, Site, WebParts, WebState};
+use crate::web::{self, MetricsParts, Site, WebParts, WebState};
 
 /// The file in the data directory that tells where the server listens, for port 0 and for scripts.
 const ADDRESS_FILE: &str = "tallybox.addr";
@@ -70,7 +71,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     greet(config, &parts, address).await?;
 
     let options = server_options(config)?;
-    let router = http::layers(parts.router(config)?, parts.clock.clone(), &options);
+    let requests = RequestMetrics::default();
+    let router = parts.router(config, requests.clone())?;
+    let router = http::layers(router, parts.clock.clone(), &options, requests);
     let intake = parts.intake.clone();
     let stop = async {
         signals.next().await;
@@ -130,7 +133,7 @@ impl Parts {
         Ok(Self { clock, store, keys, logins, intake, writer })
     }
 
-    fn router(&self, config: &Config) -> anyhow::Result<axum::Router> {
+    fn router(&self, config: &Config, requests: RequestMetrics) -> anyhow::Result<axum::Router> {
         let gate = Gate {
             intake: self.intake.clone(),
             keys: self.keys.clone(),
@@ -146,6 +149,8 @@ impl Parts {
             },
         };
         let intake = self.intake.clone();
+        let metrics =
+            MetricsParts { requests, counters: intake.counters().clone(), token: config.metrics_token.clone() };
         let state = WebState::new(WebParts {
             store: self.store.clone(),
             reports: Reports::new(self.store.clone(), self.clock.clone()),
@@ -154,6 +159,7 @@ impl Parts {
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
             draining: Arc::new(move || intake.is_draining()),
+            metrics,
         });
         Ok(protocol::routes(gate).merge(web::mount(state)).into_router())
     }

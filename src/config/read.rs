@@ -224,8 +224,8 @@ pub fn master_key(text: &str) -> Read<SecretString> {
     }
 }
 
-/// At least 22 characters of visible ASCII (128 bits in base64), since it goes into a link.
-pub fn setup_token(text: &str) -> Read<SecretString> {
+/// At least 22 characters of visible ASCII (128 bits in base64), since it goes into a link or a header.
+pub fn token(text: &str) -> Read<SecretString> {
     let fits = (22..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if fits {
         return Ok(SecretString::from(text));

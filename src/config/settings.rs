@@ -158,7 +158,11 @@ settings! {
     }
     /// Set-up token for a first run without a person, at least 22 characters.
     setup_token: Option<SecretString> {
-        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::setup_token),
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::token),
+    }
+    /// Token with which other machines may read `/metrics` (`Authorization: Bearer TOKEN`), at least 22 characters.
+    metrics_token: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::token),
     }
     /// Largest request body, before and after decompression.
     max_body_bytes: usize { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("33554432"), read: read::size(1 << 10) }

@@ -162,8 +162,9 @@ fn secret_files_that_say_nothing_clear_are_refused_without_quoting_them() {
     fs::write(&empty, "\n").unwrap();
     fs::write(&short, "canary-too-short").unwrap();
     let (empty, short) = (empty.to_str().unwrap(), short.to_str().unwrap());
-    let rows: [(&[(&str, &str)], &str); 5] = [
+    let rows: [(&[(&str, &str)], &str); 6] = [
         (&[("TALLYBOX_SETUP_TOKEN_FILE", empty)], "is empty"),
+        (&[("TALLYBOX_METRICS_TOKEN", "canary-of-21-letters-")], "metrics_token must be 22 to 256"),
         (&[("TALLYBOX_SETUP_TOKEN_FILE", short)], "must be 22 to 256"),
         (&[("TALLYBOX_SETUP_TOKEN_FILE", "/nonexistent/token")], "cannot be read"),
         (&[("TALLYBOX_SETUP_TOKEN_FILE", short), ("TALLYBOX_SETUP_TOKEN", "canary")], "is given directly as well"),

@@ -267,7 +267,7 @@ mod tests {
         let mut stream = connect(&server).await;
         let good = "GET /held HTTP/1.1\r\nhost: a\r\n\r\n";
         stream.write_all(format!("{good}GET / HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
-        let release = server.held.recv().await.unwrap();
+        let release = held(&mut server).await;
         quiet(&mut stream, 20).await;
         release.send(()).unwrap();
         until(&mut stream, "released").await;
@@ -313,10 +313,12 @@ mod tests {
         let mut server = start(ServerOptions { idle_timeout: Duration::from_millis(100), ..brisk() }).await;
         let mut stream = connect(&server).await;
         stream.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        let release = server.held.recv().await.unwrap();
+        let release = held(&mut server).await;
         quiet(&mut stream, 300).await;
         release.send(()).unwrap();
         until(&mut stream, "released").await;
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        until(&mut stream, "hello").await;
         assert_eq!(rest(&mut stream).await, "", "idle from here on");
     }
 
@@ -367,6 +369,6 @@ mod tests {
         until(&mut stream, "\r\n\r\n").await;
         server.stop.send(()).unwrap();
         // With the connection still open it would last until the drain timeout of 30 s.
-        timeout(Duration::from_secs(5), server.ended).await.unwrap().unwrap().unwrap();
+        soon(server.ended).await.unwrap().unwrap();
     }
 }

@@ -8,6 +8,7 @@ mod edge;
 mod guard;
 mod head;
 pub mod limit;
+pub mod metrics;
 pub mod origin;
 mod refuse;
 mod route;

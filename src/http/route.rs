@@ -14,6 +14,8 @@ pub enum Access {
     IngestKey,
     /// The holder of the one-time set-up link.
     SetupToken,
+    /// Programs on this machine, and elsewhere the holder of the metrics token.
+    Metrics,
     /// A signed-in member of any role.
     Member,
     /// A signed-in member who may administer.
@@ -27,6 +29,7 @@ impl Access {
             Self::Public => "public",
             Self::IngestKey => "ingest-key",
             Self::SetupToken => "setup-token",
+            Self::Metrics => "metrics",
             Self::Member => "member",
             Self::Admin => "admin",
         }

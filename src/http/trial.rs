@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::body::{self, BodyLimits};
+use super::metrics::RequestMetrics;
 use super::{ServerOptions, layers, serve};
 use crate::clock::Clock;
 
@@ -58,7 +59,7 @@ pub(crate) async fn start(options: ServerOptions) -> Running {
     let flood = || async { Body::from(vec![b'x'; 64 << 20]) };
     let router = Router::new().route("/", get(|| async { "hello" })).route("/length", post(length));
     let router = router.route("/held", get(hold)).route("/flood", get(flood));
-    let router = layers(router, Clock::system(), &options);
+    let router = layers(router, Clock::system(), &options, RequestMetrics::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -70,10 +71,20 @@ pub(crate) async fn connect(server: &Running) -> TcpStream {
     TcpStream::connect(server.address).await.unwrap()
 }
 
+/// Waits, but not for ever: a test that would hang fails.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), future).await.expect("this comes soon or never")
+}
+
+/// The next call of `/held`.
+pub(crate) async fn held(server: &mut Running) -> oneshot::Sender<()> {
+    soon(server.held.recv()).await.unwrap()
+}
+
 /// What the server says until it closes.
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
+    soon(stream.read_to_end(&mut bytes)).await.unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -81,7 +92,7 @@ pub(crate) async fn rest(stream: &mut TcpStream) -> String {
 pub(crate) async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(end.as_bytes()) {
-        let byte = stream.read_u8().await.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&bytes)));
+        let byte = soon(stream.read_u8()).await.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&bytes)));
         bytes.push(byte);
     }
     String::from_utf8(bytes).unwrap()

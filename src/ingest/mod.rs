@@ -207,7 +207,7 @@ impl Intake {
     }
 
     /// Counts since start.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

@@ -71,6 +71,8 @@ pub enum Refusal {
     Replayed,
     /// Body or batch over the limit; which, in words.
     TooLarge(String),
+    /// The body did not arrive in the time it was given.
+    Timeout,
     /// A content encoding we cannot read.
     UnsupportedEncoding,
     /// Too many requests; seconds until the next is welcome, 1 to 60.

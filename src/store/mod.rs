@@ -79,6 +79,8 @@ pub struct StoreStatus {
     pub bytes: u64,
     /// Bytes of the write-ahead log.
     pub wal_bytes: u64,
+    /// Connections that were in use when asked.
+    pub connections_active: u32,
     /// Bytes free where the database lies; `None` where that cannot be known.
     pub free_bytes: Option<u64>,
     /// Whether writes are refused, and why.

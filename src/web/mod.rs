@@ -1,4 +1,4 @@
-//! Pages for people: set-up, sign-in, apps, the overview, keys; with assets and health.
+//! Pages for people: set-up, sign-in, apps, the overview, keys; with assets, health and metrics.
 
 mod assets;
 mod chart;
@@ -12,6 +12,7 @@ mod frame;
 mod headers;
 mod health;
 mod json;
+mod metrics;
 mod pages;
 mod selection;
 mod snippet;
@@ -27,9 +28,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::http::{Access, Routes};
 
 pub use error::PageError;
+pub use metrics::MetricsParts;
 pub use state::{Site, WebParts, WebState};
 
-/// Every route of this module: pages, assets and health.
+/// Every route of this module: pages, assets, health and metrics.
 pub fn routes() -> Routes<WebState> {
     open_routes().merge(pages::routes())
 }
@@ -62,6 +64,7 @@ fn open_routes() -> Routes<WebState> {
         .get("/health", Access::Public, health::health)
         .get("/health/live", Access::Public, health::live)
         .get("/health/ready", Access::Public, health::ready)
+        .get("/metrics", Access::Metrics, metrics::get)
         .get("/setup", Access::SetupToken, pages::setup::show)
         .post("/setup", Access::SetupToken, form::LIMIT, pages::setup::complete)
 }

@@ -10,6 +10,7 @@ use crate::query::Reports;
 use crate::store::{Store, StoreError};
 
 use super::health::Probe;
+use super::metrics::{Metrics, MetricsParts};
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,8 @@ pub struct WebParts {
     pub site: Site,
     /// Whether the box is shutting down: readiness fails as soon as it answers yes.
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// For `/metrics`.
+    pub metrics: MetricsParts,
 }
 
 /// State of all page handlers; clones share everything.
@@ -76,13 +79,14 @@ pub struct WebState {
     pub site: Arc<Site>,
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) probe: Arc<Probe>,
+    pub(super) metrics: Arc<Metrics>,
     set_up: Arc<AtomicBool>,
 }
 
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, logins, keys, clock, site, draining } = parts;
+        let WebParts { store, reports, logins, keys, clock, site, draining, metrics } = parts;
         Self {
             store,
             reports,
@@ -92,6 +96,7 @@ impl WebState {
             site: Arc::new(site),
             draining,
             probe: Arc::default(),
+            metrics: Arc::new(Metrics::new(metrics)),
             set_up: Arc::default(),
         }
     }

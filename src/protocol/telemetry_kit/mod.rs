@@ -165,7 +165,7 @@ impl Call {
 fn unreadable(error: BodyError) -> Refusal {
     match error {
         BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
-        BodyError::Timeout => Refusal::Malformed("the body did not arrive in time".to_owned()),
+        BodyError::Timeout => Refusal::Timeout,
         BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
         BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
         BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),

@@ -139,6 +139,10 @@ struct Problem<'a> {
 fn explain(refusal: &Refusal) -> (StatusCode, Problem<'_>) {
     let (status, code, message): (_, _, Cow<'_, str>) = match refusal {
         Refusal::Malformed(problem) => (StatusCode::BAD_REQUEST, "bad_request", problem.into()),
+        // The SDK reads no 408, but treats it as any other failure: it keeps the events and sends them again.
+        Refusal::Timeout => {
+            (StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive in time, try again".into())
+        }
         // 415 is not among the statuses that the SDK can read.
         Refusal::UnsupportedEncoding => {
             (StatusCode::BAD_REQUEST, "bad_request", "this content encoding cannot be read".into())
@@ -177,6 +181,7 @@ fn retry_after(refusal: &Refusal) -> Option<u32> {
         Refusal::StorageDown => Some(AFTER_OUTAGE),
         Refusal::StorageFull => Some(AFTER_FULL),
         Refusal::Malformed(_)
+        | Refusal::Timeout
         | Refusal::UnsupportedEncoding
         | Refusal::Unauthorized
         | Refusal::Forbidden(_)
@@ -277,6 +282,7 @@ mod tests {
     async fn every_refusal_can_be_read_by_the_sdk_in_both_shapes() {
         for (refusal, status, code, seconds) in [
             (Refusal::Malformed("why".into()), 400, "bad_request", None),
+            (Refusal::Timeout, 408, "request_timeout", None),
             (Refusal::UnsupportedEncoding, 400, "bad_request", None),
             (Refusal::Unauthorized, 401, "unauthorized", None),
             (Refusal::Forbidden("why".into()), 403, "forbidden", None),

@@ -296,6 +296,8 @@ impl Store for SqliteStore {
 
     fn status(&self) -> Result<StoreStatus> {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
+        let pool = self.readers.read().state();
+        let writing = u32::from(self.writer.is_locked());
         let conn = self.reader()?;
         let failed = self.failed.load(Ordering::Relaxed);
         let read_only = match self.disk.check_floor() {
@@ -308,6 +310,7 @@ impl Store for SqliteStore {
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
+            connections_active: pool.connections.saturating_sub(pool.idle_connections) + writing,
             free_bytes: self.disk.free(),
             read_only,
         })

@@ -78,7 +78,7 @@ fn assert_reads_work(server: &Server, credentials: &Credentials) {
     let overview = server.page(&format!("/apps/{}", credentials.slug), &cookie);
     assert_eq!(overview.status, 200, "{}", overview.text());
     assert_eq!(server.get("/health/live").status, 200);
-    assert_eq!(server.get("/health/ready").status, 503);
+    server.await_status("/health/ready", 503); // it looks at the store once a second
 }
 
 /// Grows a file until only so much is free.

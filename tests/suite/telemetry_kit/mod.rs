@@ -1,6 +1,7 @@
 //! The conformance list of the telemetry-kit protocol, point by point, over real connections.
 
 mod batches;
+mod metrics;
 mod refusals;
 mod sdk;
 mod signatures;
