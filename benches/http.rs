@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rig::{Connection, Rig, batch, clients};
+use rig::{Connection, Rig, Sender, batch, clients};
 
 /// Events of a batch.
 const BATCH: usize = 100;
@@ -72,7 +72,7 @@ fn singles(rig: &Arc<Rig>, figures: &mut Figures) {
     let each = SINGLE_REQUESTS / SINGLES;
     let start = std::sync::Barrier::new(SINGLES);
     let results = clients(rig, SINGLES, |n, mut connection| {
-        let requests: Vec<_> = (0..each).map(|i| rig.signed(&batch(n * each + i, SINGLE_REQUESTS, 1))).collect();
+        let requests: Vec<_> = (0..each).map(|i| rig.signed(&batch(&now_from(n, i)))).collect();
         start.wait();
         let began = Instant::now();
         let mut waits = Vec::with_capacity(each);
@@ -93,6 +93,13 @@ fn singles(rig: &Arc<Rig>, figures: &mut Figures) {
     figures.add("singles_p99_ms", at(0.99));
 }
 
+/// The `i`th event of client `n`, at this moment.
+fn now_from(n: usize, i: usize) -> Sender {
+    let at = i64::try_from(std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis()).expect("in range");
+    let session = 1_000_000_000 + n * SINGLE_REQUESTS + i / 50;
+    Sender { user: 20_000 + n * 100 + i / 500, session, at, release: 3, events: 1 }
+}
+
 /// Batches on 8 connections; the requests of each million are made before its time is taken. Events a second of each.
 fn batches(rig: &Arc<Rig>, millions: usize) -> Vec<f64> {
     let per_million = 1_000_000 / BATCH;
@@ -105,7 +112,9 @@ fn batches(rig: &Arc<Rig>, millions: usize) -> Vec<f64> {
                         scope.spawn(move || {
                             let share = per_million / 2;
                             let first = million * per_million + half * share;
-                            (first..first + share).map(|r| rig.signed(&batch(r, total, BATCH))).collect::<Vec<_>>()
+                            (first..first + share)
+                                .map(|r| rig.signed(&batch(&Sender::of_the_year(r, total, BATCH))))
+                                .collect::<Vec<_>>()
                         })
                     })
                     .collect();

@@ -184,15 +184,38 @@ fn whole(answer: &[u8]) -> Option<(u16, usize)> {
     (answer.len() >= head + 4 + length).then_some((status, length))
 }
 
-/// One batch of a believable client: one user, two sessions, a few minutes of one day of the year.
-pub fn batch(request: usize, requests: usize, events: usize) -> String {
+/// What a client sends: who, when, in which version, and how many events.
+pub struct Sender {
+    pub user: usize,
+    /// Sessions last for fifty events.
+    pub session: usize,
+    /// Of the first event, in milliseconds.
+    pub at: i64,
+    pub release: usize,
+    pub events: usize,
+}
+
+impl Sender {
+    /// The `request`th of `requests` that are spread over 300 days of the year: a batch of a believable client, with
+    /// two sessions of a few minutes.
+    pub fn of_the_year(request: usize, requests: usize, events: usize) -> Self {
+        Self {
+            user: (request * 7_919) % 20_000,
+            session: request * 2,
+            at: YEAR_START + request as i64 * (300 * Millis::DAY / requests.max(1) as i64),
+            release: (request / 3 + request * 4 / requests.max(1)) % 4,
+            events,
+        }
+    }
+}
+
+/// The body of a request.
+pub fn batch(sender: &Sender) -> String {
     use std::fmt::Write as _;
+    let Sender { user, session, at, release, events } = *sender;
     let mut body = String::with_capacity(events * 720 + 32);
     body.push_str("{\"events\":[");
-    let at = YEAR_START + request as i64 * (300 * Millis::DAY / requests.max(1) as i64);
-    let user = (request * 7_919) % 20_000;
-    let release = (request / 3 + request * 4 / requests.max(1)) % 4;
-    let system = ["linux", "macos", "windows"][request % 3];
+    let system = ["linux", "macos", "windows"][user % 3];
     for i in 0..events {
         let millis = at + i as i64 * 997;
         let time = jiff::Timestamp::from_millisecond(millis).expect("in range");
@@ -202,13 +225,13 @@ pub fn batch(request: usize, requests: usize, events: usize) -> String {
             body,
             "{}{{\"schema_version\":\"1.0.0\",\"event_id\":\"{id}\",\"timestamp\":\"{time}\",\"service\":{{\"name\":\"acme-cli\",\
              \"version\":\"2.{release}.0\",\"language\":\"rust\",\"language_version\":\"1.75.0\"}},\
-             \"user_id\":\"client_{user:064x}\",\"session_id\":\"sess_{request:030x}{:02x}\",\
+             \"user_id\":\"client_{user:064x}\",\"session_id\":\"sess_{:032x}\",\
              \"environment\":{{\"os\":\"{system}\",\"arch\":\"x86_64\",\"ci\":false,\"shell\":\"zsh\"}},\
              \"event\":{{\"type\":\"{name}\",\"category\":\"usage\",\"data\":{{\"command\":\"build\",\"flags\":[\"--release\"],\
              \"success\":true,\"duration_ms\":{}}}}},\"metadata\":{{\"sdk_version\":\"telemetry-kit-rust/0.3.0\",\
              \"transmission_timestamp\":\"{time}\",\"batch_size\":1,\"retry_count\":0}}}}",
             if i == 0 { "" } else { "," },
-            i / 50,
+            session + i / 50,
             i * 37 % 5_000,
         );
     }

@@ -180,11 +180,14 @@ impl Intake {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Submission { draft, reply, _room: room }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
-            mpsc::error::TrySendError::Closed(_) => Refusal::Draining,
+        self.counters.queued.fetch_add(1, Ordering::Relaxed); // before the writer can take it off again
+        self.queue.try_send(Submission { draft, reply, _room: room }).map_err(|e| {
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+            match e {
+                mpsc::error::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
+                mpsc::error::TrySendError::Closed(_) => Refusal::Draining,
+            }
         })?;
-        self.counters.queued.fetch_add(1, Ordering::Relaxed);
         Ok(answer)
     }
 

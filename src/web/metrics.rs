@@ -110,9 +110,7 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
     let mut commits = text.family("tallybox_commits_total", Kind::Counter, "Commits of events.");
     commits.sample(&[("result", "done")], read(&counters.commits));
     commits.sample(&[("result", "failed")], read(&counters.failed_commits));
-    // The writer may take a request before it is counted as waiting: for a moment the count is below zero, and wraps.
-    let queued = read(&counters.queued).cast_signed().max(0);
-    text.gauge("tallybox_queued_requests", "Requests that wait for a commit.", queued);
+    text.gauge("tallybox_queued_requests", "Requests that wait for a commit.", read(&counters.queued));
 }
 
 fn expose_caches(text: &mut Exposition, keys: KeyStats, reports: Stats) {
