@@ -146,7 +146,7 @@ fn pages(rig: &Arc<Rig>, figures: &mut Figures) {
     let mut connection = Connection::open(rig);
     for (range, cold_name, warm_name) in [
         ("?range=28d", "overview_28d_cold_ms", "overview_28d_warm_ms"),
-        ("?from=2026-01-01&to=2026-10-31", "overview_year_cold_ms", "overview_year_warm_ms"),
+        ("?range=year", "overview_year_cold_ms", "overview_year_warm_ms"),
     ] {
         let request =
             format!("GET /apps/bench{range} HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n", rig.address, rig.cookie);

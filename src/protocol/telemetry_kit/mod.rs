@@ -113,7 +113,7 @@ impl Call {
         let body = body::decode(&self.headers, wire, limits).await.map_err(unreadable)?;
         let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
-        if self.gate.respect_dnt && self.header("dnt") == Some("1") {
+        if self.gate.respect_dnt && (self.header("dnt") == Some("1") || self.header("sec-gpc") == Some("1")) {
             return Ok(Taken::Untracked(self.gate.intake.drop_all(claims.len())));
         }
         let strict = scope.app.strict;
