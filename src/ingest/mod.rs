@@ -6,8 +6,9 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
@@ -112,7 +113,7 @@ impl Counters {
 /// The door to the pipeline. Clones share one queue; the writer ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Intake {
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::SyncSender<Submission>,
     bytes: Arc<Semaphore>,
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
@@ -150,7 +151,7 @@ impl Intake {
         clock: Clock,
         size: QueueSize,
     ) -> std::io::Result<(Self, Writer)> {
-        let (queue, waiting) = mpsc::channel(size.requests.max(1));
+        let (queue, waiting) = mpsc::sync_channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
         let bytes = Arc::new(Semaphore::new(size.bytes.min(Semaphore::MAX_PERMITS)));
@@ -184,8 +185,8 @@ impl Intake {
         self.queue.try_send(Submission { draft, reply, _room: room }).map_err(|e| {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             match e {
-                mpsc::error::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
-                mpsc::error::TrySendError::Closed(_) => Refusal::Draining,
+                mpsc::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
+                mpsc::TrySendError::Disconnected(_) => Refusal::Draining,
             }
         })?;
         Ok(answer)

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-use tokio::sync::mpsc;
 
 use super::{Counters, Submission};
 use crate::clock::Clock;
@@ -22,18 +21,16 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Writer(JoinHandle<()>);
 
 impl Writer {
-    /// Must be called within a runtime, whose timer the thread borrows.
     pub(super) fn spawn(
         store: Arc<dyn Store>,
         limits: Arc<Limits>,
         clock: Clock,
         counters: Arc<Counters>,
-        queue: mpsc::Receiver<Submission>,
+        queue: Receiver<Submission>,
     ) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let _guard = EndWithTheWriter;
-            Loop { store, limits, clock, counters, queue }.run(&runtime);
+            Loop { store, limits, clock, counters, queue }.run();
         })?;
         Ok(Self(thread))
     }
@@ -63,19 +60,19 @@ struct Loop {
     limits: Arc<Limits>,
     clock: Clock,
     counters: Arc<Counters>,
-    queue: mpsc::Receiver<Submission>,
+    queue: Receiver<Submission>,
 }
 
 impl Loop {
-    fn run(mut self, runtime: &tokio::runtime::Handle) {
+    fn run(self) {
         loop {
-            match runtime.block_on(async { tokio::time::timeout(IDLE, self.queue.recv()).await }) {
-                Ok(Some(first)) => {
+            match self.queue.recv_timeout(IDLE) {
+                Ok(first) => {
                     let group = self.gather(first);
                     self.commit(group);
                 }
-                Ok(None) => break,
-                Err(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
             }
             if let Err(error) = self.store.tend(self.clock.now()) {
                 tracing::warn!(%error, "looking after the store failed");
@@ -83,18 +80,15 @@ impl Loop {
         }
     }
 
-    /// Everything that waits, up to the size of a group.
-    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+    /// Everything that waits, up to the size of a group. Waiting for more was measured and is slower: while one group
+    /// commits, the requests of the next are decoded.
+    fn gather(&self, first: Submission) -> Vec<Submission> {
         let mut events = first.draft.entries.len();
         let mut group = vec![first];
         while events < GROUP {
-            match self.queue.try_recv() {
-                Ok(next) => {
-                    events += next.draft.entries.len();
-                    group.push(next);
-                }
-                Err(_) => break,
-            }
+            let Ok(next) = self.queue.try_recv() else { break };
+            events += next.draft.entries.len();
+            group.push(next);
         }
         self.counters.queued.fetch_sub(group.len() as u64, Ordering::Relaxed);
         group
