@@ -8,6 +8,7 @@ mod members;
 mod open;
 mod people;
 mod read;
+mod wal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,10 +27,13 @@ use super::{
 use commit::Memory;
 use disk::Disk;
 
-/// Pages of the write-ahead log after which it is written back (4 KiB each).
+/// Bytes of a page.
+const PAGE: i64 = 4_096;
+
+/// Pages of the write-ahead log after which it is written back.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
-/// The log is cut to nothing when it has grown beyond this many bytes.
+/// The log is cut to nothing when this many bytes of it are in use.
 const WAL_MAX: i64 = 64 << 20;
 
 /// Longest report, in milliseconds.
@@ -176,26 +180,20 @@ impl Store for SqliteStore {
 
     fn tend(&self, now: Millis) -> Result<()> {
         let mut writer = self.healthy_writer()?;
-        let pages = i64::try_from(fs::metadata(self.wal_path()).map_or(0, |m| m.len()) / 4_096).unwrap_or(0);
-        let idle = now.since(writer.tended_at) >= Millis::SECOND;
+        // A clock that was set back makes an age negative: nothing waits until it has caught up.
+        let due = |last: Millis, pause: i64| !(0..pause).contains(&now.since(last));
+        let idle = due(writer.tended_at, Millis::SECOND);
         if idle {
             writer.tended_at = now;
             self.disk.lay_ballast();
         }
-        if pages >= CHECKPOINT_PAGES || (idle && pages > 0) {
-            let mode = if pages * 4_096 > WAL_MAX {
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            } else {
-                "PRAGMA wal_checkpoint(PASSIVE)"
-            };
-            writer.conn.query_row(mode, [], |_| Ok(()))?;
-        }
-        if now.since(writer.purged_at) >= Millis::MINUTE {
+        let written_back = wal::write_back(&writer.conn, if idle { 1 } else { CHECKPOINT_PAGES });
+        if due(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);
             self.write(|tx| members::purge(tx, now))?;
         }
-        Ok(())
+        written_back
     }
 
     fn report(&self, query: &Query) -> Result<Report> {

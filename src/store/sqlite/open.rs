@@ -13,6 +13,9 @@ use super::{Options, Synchronous, WAL_MAX, directory};
 use crate::store::migrate::{self, Applied};
 use crate::store::{Result, StoreError};
 
+/// How long a connection waits for another one's lock.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
 #[derive(rust_embed::Embed)]
 #[folder = "migrations/sqlite"]
 struct Migrations;
@@ -35,7 +38,7 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
         .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.busy_timeout(BUSY)?;
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?; // takes effect on a database that has no table yet
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match options.synchronous {
@@ -57,7 +60,7 @@ pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<Sqlite
     let manager = SqliteConnectionManager::file(path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(|conn| {
-            conn.busy_timeout(Duration::from_secs(5))?;
+            conn.busy_timeout(BUSY)?;
             conn.pragma_update(None, "wal_autocheckpoint", 0)?;
             conn.pragma_update(None, "cache_size", -4_096)?;
             conn.pragma_update(None, "query_only", true)?;

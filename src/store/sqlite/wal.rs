@@ -1,0 +1,107 @@
+//! The write-ahead log: when it is written back into the database, and when it is cut.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::open::BUSY;
+use super::{PAGE, WAL_MAX};
+use crate::store::Result;
+
+/// How long a cut may wait for readers, while nobody can write.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Writes the log back once at least `due` of its pages wait for it. The size of the file would not tell: a log that
+/// has been written back is filled again from its start, and keeps its length.
+pub(super) fn write_back(conn: &Connection, due: i64) -> Result<()> {
+    let Log { pages, waiting } = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;
+    if waiting >= due.max(1) {
+        checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    // So long a log has not begun anew for a while: one reader or another has always been in it.
+    if pages * PAGE > WAL_MAX {
+        conn.busy_timeout(PATIENCE)?;
+        let cut = checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+        conn.busy_timeout(BUSY)?;
+        cut?;
+    }
+    Ok(())
+}
+
+/// What the log holds.
+struct Log {
+    /// Pages in use.
+    pages: i64,
+    /// Those of them that are not written back.
+    waiting: i64,
+}
+
+fn checkpoint(conn: &Connection, sql: &str) -> Result<Log> {
+    Ok(conn.prepare_cached(sql)?.query_row([], |row| {
+        let (pages, written): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok(Log { pages, waiting: pages - written })
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, SqliteStore, Store};
+    use super::*;
+    use crate::model::Millis;
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+
+    fn waiting(store: &SqliteStore) -> i64 {
+        checkpoint(&store.reader().unwrap(), "PRAGMA wal_checkpoint(NOOP)").unwrap().waiting
+    }
+
+    fn put(store: &SqliteStore, bytes: i64) {
+        let sql = "INSERT INTO members (organization_id, name, role, password_hash, created_at) \
+                   VALUES (1, random(), 'viewer', hex(zeroblob(?1)), 0)";
+        store.write(|tx| Ok(tx.execute(sql, [bytes / 2])?)).unwrap();
+    }
+
+    #[test]
+    fn a_small_commit_waits_to_be_written_back_even_after_a_large_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        store.tend(NOW).unwrap();
+        put(&store, 20 << 20);
+        assert!(waiting(&store) > super::super::CHECKPOINT_PAGES);
+        store.tend(NOW).unwrap();
+        assert_eq!(waiting(&store), 0);
+        put(&store, 10);
+        store.tend(NOW.plus(1)).unwrap();
+        assert!(waiting(&store) > 0, "every commit was written back at once");
+        store.tend(NOW.plus(Millis::SECOND)).unwrap();
+        assert_eq!(waiting(&store), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_housekeeping() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        store.tend(NOW).unwrap();
+        put(&store, 10);
+        store.tend(NOW.plus(-Millis::DAY)).unwrap();
+        assert_eq!(waiting(&store), 0);
+    }
+
+    #[test]
+    fn a_reader_in_a_long_log_holds_the_writer_up_only_briefly() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        put(&store, 10);
+        let reader = store.reader().unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM members").unwrap();
+        put(&store, WAL_MAX + (1 << 20));
+        let begun = std::time::Instant::now();
+        store.tend(NOW).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        let length = || std::fs::metadata(store.wal_path()).unwrap().len();
+        assert!(length() > WAL_MAX as u64);
+        reader.execute_batch("COMMIT").unwrap();
+        store.tend(NOW).unwrap();
+        assert_eq!(length(), 0);
+    }
+}
