@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
-use crate::harness::{MEMBER, PASSWORD, PROGRAM, Server};
+use crate::harness::{MEMBER, PASSWORD, PROGRAM, Server, poll};
 
 #[test]
 fn apps_and_keys_are_made_and_listed_while_the_server_runs() {
@@ -26,6 +26,33 @@ fn apps_and_keys_are_made_and_listed_while_the_server_runs() {
     for secret in [&app.secret, &app.token, &second.secret, &second.token] {
         assert!(!keys.contains(secret.as_str()), "{keys}");
     }
+}
+
+// The published SDK's requests name the app and not the key: the server remembers the app with the keys it had.
+
+#[test]
+fn a_key_made_beside_a_running_server_works_at_once() {
+    let server = Server::start();
+    let app = server.app("Second Key");
+    server.accept(&app, &[kit::event("a")]);
+    let create = || Credentials::parse(&server.run(&["key", "create", &app.slug]));
+    server.accept(&create(), &[kit::event("b")]);
+    // That request made the server look for new keys, and it does so once a second.
+    let third = create();
+    let sent = || server.send(&third.sdk(&kit::batch(&[kit::event("c")])));
+    poll::until(Duration::from_secs(2), "use of the third key", || (sent().status == 200).then_some(()));
+    server.accept(&app, &[kit::event("d")]);
+}
+
+#[test]
+fn the_successor_of_a_key_works_at_once() {
+    let server = Server::start();
+    let app = server.app("Successor");
+    server.accept(&app, &[kit::event("a")]);
+    let id = server.sql("SELECT id FROM ingest_keys").trim().to_owned();
+    let fresh = Credentials::parse(&server.run(&["key", "rotate", &id]));
+    server.accept(&fresh, &[kit::event("b")]);
+    server.accept(&app, &[kit::event("c")]);
 }
 
 #[test]

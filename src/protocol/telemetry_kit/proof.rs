@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use uuid::Uuid;
 
-use crate::auth::ingest_key::IngestKeys;
+use crate::auth::ingest_key::{IngestKeys, Ring};
 use crate::auth::signature::{self, SignedText};
 use crate::auth::token;
 use crate::ingest::{Nonce, Scope};
@@ -83,11 +83,12 @@ impl<'a> Claims<'a> {
         Ok(Self { signature: signature::parse(signature), timestamp, at, nonce: nonce.transpose()?, token })
     }
 
-    /// Finds the credential with one look-up and verifies the signature over `body`, then the place and the time.
+    /// Finds the key that signed `body`, then checks the place and the time.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`] whatever is wrong with the credential; with a right one, [`Refusal::Forbidden`] for
-    /// another app's path and [`Refusal::ClockSkew`] more than 600 seconds from `now`.
+    /// another app's path and [`Refusal::ClockSkew`] more than 600 seconds from `now`; [`Refusal::StorageDown`] where
+    /// the store cannot be asked.
     pub async fn prove(
         &self,
         keys: &IngestKeys,
@@ -95,29 +96,36 @@ impl<'a> Claims<'a> {
         body: &[u8],
         now: Millis,
     ) -> Result<Proven, Refusal> {
-        let ring = match self.lookup(path) {
-            Some(lookup) => keys.find(lookup).await?,
-            None => None,
-        };
         let signed = SignedText { timestamp: self.timestamp, nonce: self.nonce.map(|(text, _)| text), body };
-        let claimed = self.signature.unwrap_or_default();
-        let Some(ring) = ring.filter(|ring| ring.active(now).next().is_some()) else {
-            std::hint::black_box(signed.verify(DUMMY, &claimed));
-            return Err(Refusal::Unauthorized);
+        let signer = |ring: Option<&Ring>| self.signer(ring, &signed, now);
+        let scope = match self.lookup(path) {
+            Some(lookup) => keys.find(&lookup, signer).await?,
+            None => signer(None),
         };
-        let key = ring.active(now).find(|key| signed.verify(&key.secret, &claimed));
-        let key = key.filter(|_| self.signature.is_some()).ok_or(Refusal::Unauthorized)?;
-        if path.is_some_and(|path| !path.names(&ring.app)) {
+        let scope = scope.ok_or(Refusal::Unauthorized)?;
+        if path.is_some_and(|path| !path.names(&scope.app)) {
             return Err(Refusal::Forbidden("the token belongs to another app than the path names".to_owned()));
         }
         if self.at.abs_diff(now.seconds()) > WINDOW {
             return Err(Refusal::ClockSkew(now.seconds()));
         }
         Ok(Proven {
-            scope: Scope { app: ring.app.clone(), environment: key.environment, key: key.id },
+            scope,
             sent_at: Millis(self.at * Millis::SECOND),
             nonce: self.nonce.map(|(_, uuid)| Nonce { at: self.at, value: *uuid.as_bytes() }),
         })
+    }
+
+    /// Whose key, of those that work, made the signature.
+    fn signer(&self, ring: Option<&Ring>, signed: &SignedText<'_>, now: Millis) -> Option<Scope> {
+        let claimed = self.signature.unwrap_or_default();
+        let Some(ring) = ring.filter(|ring| ring.active(now).next().is_some()) else {
+            std::hint::black_box(signed.verify(DUMMY, &claimed));
+            return None;
+        };
+        let key = ring.active(now).find(|key| signed.verify(&key.secret, &claimed));
+        let key = key.filter(|_| self.signature.is_some())?;
+        Some(Scope { app: ring.app.clone(), environment: key.environment, key: key.id })
     }
 
     /// A token names its app, wherever one is sent. Without one the path does, but only in the form with a nonce:
@@ -165,16 +173,14 @@ fn names(segment: &str, uuid: Uuid, slug: &Slug) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::auth::ingest_key::tests::{app, sealed};
-    use crate::auth::ingest_key::{self, IssuedKey, Loader};
+    use crate::auth::ingest_key::tests::{Shelf, sealed};
+    use crate::auth::ingest_key::{self, IssuedKey};
     use crate::auth::seal::MasterKey;
     use crate::clock::Clock;
-    use crate::model::{EnvironmentId, IngestKeyId, KeyRing};
+    use crate::model::{EnvironmentId, IngestKeyId};
 
     const NOW: Millis = Millis(1_700_000_000_900);
     const BODY: &[u8] = br#"{"events":[]}"#;
@@ -191,20 +197,8 @@ mod tests {
         let master = MasterKey::generate();
         let new = ingest_key::issue(&master, EnvironmentId(2), "new");
         let old = ingest_key::issue(&master, EnvironmentId(1), "old");
-        let stored = [sealed(2, &new, None), sealed(1, &old, Some(NOW.plus(Millis::HOUR)))];
-        let load: Loader = Arc::new(move |lookup, _| {
-            let acme = [Uuid::from_u128(1).to_string(), "acme".to_owned()];
-            let rocket = [Uuid::from_u128(2).to_string(), "rocket".to_owned()];
-            let keys = match lookup {
-                KeyLookup::Token(hash) => stored.iter().filter(|key| key.token_hash == *hash).cloned().collect(),
-                KeyLookup::Path(first, second) => {
-                    let found = acme.contains(first) && rocket.contains(second) || rocket.contains(first);
-                    if found { stored.to_vec() } else { Vec::new() }
-                }
-            };
-            Ok((!keys.is_empty()).then(|| KeyRing { app: app(), keys }))
-        });
-        Bench { keys: IngestKeys::over(load, master, Clock::manual(NOW)), old, new }
+        let shelf = Shelf::with([sealed(2, &new, None), sealed(1, &old, Some(NOW.plus(Millis::HOUR)))]);
+        Bench { keys: IngestKeys::over(shelf, master, Clock::manual(NOW)), old, new }
     }
 
     /// A request's credential, as a client makes it.
@@ -263,7 +257,7 @@ mod tests {
                 sent.nonce.map(|text| Nonce { at: 1_700_000_000, value: *text.parse::<Uuid>().unwrap().as_bytes() });
             assert_eq!(proven.nonce, nonce);
         }
-        assert_eq!(bench.keys.stats().lookups, 4, "one look-up a request");
+        assert_eq!(bench.keys.stats().lookups(), 4, "one look-up a request");
     }
 
     #[tokio::test]
