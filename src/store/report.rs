@@ -174,16 +174,17 @@ fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<
     let (first_day, last_day) = (period.first.day, period.last_day());
     let environment = Cell::Int(environment.0);
     if period.first.hour == 0 {
-        // Where nobody was seen after the period, whoever was last seen in it was in it, and nobody else. One walk over
-        // the users is faster than one over their days; the sign keeps it off the index, which lacks the day.
-        let rows = db.rows(
-            "SELECT max(last_day), sum(CASE WHEN last_day >= $1 THEN 1 ELSE 0 END) FROM users WHERE +env_id = $2",
-            &[Cell::Int(first_day.into()), environment.clone()],
-        )?;
-        let (latest, seen) = rows.first().map_or((0, 0), |row| (row[0].int(), row[1].int()));
+        let rows = db.rows("SELECT max(day) FROM user_days WHERE env_id = $1", std::slice::from_ref(&environment))?;
+        let latest = rows.first().and_then(|row| row.first()).map_or(0, Cell::int);
         let last_whole_day = if period.next.hour == 0 { last_day } else { last_day - 1 };
         if latest <= i64::from(last_whole_day) {
-            return Ok(seen);
+            // Nobody was seen after the period, so whoever was last seen in it was in it, and nobody else. One walk over
+            // the users is faster than one over their days; the sign keeps it off the index, which lacks the day.
+            let rows = db.rows(
+                "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2",
+                &[Cell::Int(first_day.into()), environment],
+            )?;
+            return Ok(rows.first().and_then(|row| row.first()).map_or(0, Cell::int));
         }
     }
     let all = (1_i64 << 25) - 1;
