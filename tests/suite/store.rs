@@ -282,6 +282,52 @@ async fn sessions_are_derived_from_pauses_where_an_sdk_names_none() {
     }
 }
 
+#[tokio::test]
+async fn derived_sessions_are_the_same_in_one_commit_as_in_several() {
+    let minutes = [100, 75, 300, 50];
+    for chunk in [1, minutes.len()] {
+        let bench = Bench::new();
+        let app = bench.app("UTC");
+        let scope = bench.scope(&app, 0);
+        let events =
+            minutes.map(|m| Sent { session: None, at: NOW.plus((m - 400) * Millis::MINUTE), ..Sent::new("a") });
+        for part in events.chunks(chunk) {
+            bench.send(&scope, part).await.unwrap();
+        }
+        assert_eq!(bench.series(&scope, Metric::Sessions, &[today(&app.zone)]), [2], "{chunk} at a time");
+    }
+}
+
+#[tokio::test]
+async fn the_first_event_is_told_by_its_hour_not_by_its_midnight() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    bench.send(&scope, &[Sent::new("a")]).await.unwrap();
+    let query = Query { environment: scope.environment, ask: Ask::Since };
+    assert_eq!(bench.store.report(&query).unwrap(), Report::Since(Some(NOW.plus(-Millis::HOUR))));
+}
+
+#[tokio::test]
+async fn clocks_far_ahead_do_not_hide_the_newest_events() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let year_2099 = NOW.plus(73 * 365 * Millis::DAY);
+    for n in 0..4 {
+        bench.send(&scope, &[Sent { at: year_2099.plus(n), ..Sent::new("ahead") }]).await.unwrap();
+    }
+    let request = |name: &str, received_at: Millis| (Sent { at: received_at, ..Sent::new(name) }, received_at);
+    for (event, received_at) in [request("b", NOW.plus(5)), request("c", NOW.plus(Millis::DAY))] {
+        let claims = vec![event.claim()];
+        let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims };
+        bench.intake.as_ref().unwrap().accept(request).await.unwrap();
+    }
+    let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 3 };
+    let names: Vec<_> = bench.store.events(&page).unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["c", "b", "ahead"]);
+}
+
 #[test]
 fn a_hundred_takers_of_one_setup_link_make_one_member() {
     let bench = tokio::runtime::Runtime::new().unwrap().block_on(async { Bench::new() });
