@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Writer(JoinHandle<()>);
 
 impl Writer {
-    /// Must be called within a runtime, whose timer the thread borrows.
+    /// The thread has a runtime of its own for its timer: that of its caller may end before the queue does.
     pub(super) fn spawn(
         store: Arc<dyn Store>,
         limits: Arc<Limits>,
@@ -30,7 +30,7 @@ impl Writer {
         counters: Arc<Counters>,
         queue: mpsc::Receiver<Submission>,
     ) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let _guard = EndWithTheWriter;
             Loop { store, limits, clock, counters, queue }.run(&runtime);
@@ -67,7 +67,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn run(mut self, runtime: &tokio::runtime::Handle) {
+    fn run(mut self, runtime: &tokio::runtime::Runtime) {
         loop {
             match runtime.block_on(async { tokio::time::timeout(IDLE, self.queue.recv()).await }) {
                 Ok(Some(first)) => {
