@@ -58,13 +58,13 @@ pub struct Options {
     pub disk_floor: u64,
     /// Size in bytes of a file that is given up when the disk is full, so that housekeeping can free more.
     pub disk_ballast: u64,
-    /// Reading connections.
+    /// Reading connections: more than there are slow reports at once, so that a credential is looked up meanwhile.
     pub readers: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 4 }
+        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6 }
     }
 }
 
@@ -78,11 +78,14 @@ pub struct SqliteStore {
     path: PathBuf,
     options: Options,
     writer: Mutex<Writer>,
-    readers: RwLock<r2d2::Pool<SqliteConnectionManager>>,
+    /// `None` while the file is closed.
+    readers: RwLock<Option<Readers>>,
     disk: Disk,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
 }
+
+type Readers = r2d2::Pool<SqliteConnectionManager>;
 
 struct Writer {
     conn: Connection,
@@ -97,16 +100,9 @@ impl SqliteStore {
         open::check_engine(rusqlite::version_number())?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
-        let conn = match open::writer(path, options) {
-            // A full disk also has no room for the shared memory file: give up the ballast and try once more.
-            Err(error) if disk.release_ballast() => {
-                tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
-                open::writer(path, options)
-            }
-            other => other,
-        }?;
+        let conn = open_writer(path, options, &disk)?;
         disk.lay_ballast();
-        let readers = RwLock::new(open::readers(path, options)?);
+        let readers = RwLock::new(Some(open::readers(path, options)?));
         let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
         let failed = AtomicBool::new(false);
         Ok(Self { path: path.to_path_buf(), options, writer: Mutex::new(writer), readers, disk, failed })
@@ -114,6 +110,7 @@ impl SqliteStore {
 
     fn reader(&self) -> Result<r2d2::PooledConnection<SqliteConnectionManager>> {
         let pool = self.readers.read().clone();
+        let pool = pool.ok_or_else(|| StoreError::Unavailable("the database is being opened anew".to_owned()))?;
         pool.get().map_err(|e| StoreError::Unavailable(e.to_string()))
     }
 
@@ -145,13 +142,13 @@ impl SqliteStore {
     fn reopen(&self, writer: &mut Writer) -> Result<()> {
         writer.conn = Connection::open_in_memory()?;
         writer.memory = Memory::default();
-        *self.readers.write() = open::no_readers()?;
-        writer.conn = open::writer(&self.path, self.options)?;
+        *self.readers.write() = None;
+        writer.conn = open_writer(&self.path, self.options, &self.disk)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt(verdict));
         }
-        *self.readers.write() = open::readers(&self.path, self.options)?;
+        *self.readers.write() = Some(open::readers(&self.path, self.options)?);
         Ok(())
     }
 
@@ -159,6 +156,17 @@ impl SqliteStore {
         let mut name = self.path.clone().into_os_string();
         name.push("-wal");
         name.into()
+    }
+}
+
+/// A full disk also has no room for the shared memory file: then the ballast is given up for it.
+fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
+    match open::writer(path, options) {
+        Err(error) if disk.release_ballast() => {
+            tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
+            open::writer(path, options)
+        }
+        other => other,
     }
 }
 
@@ -294,7 +302,10 @@ impl Store for SqliteStore {
 
     fn status(&self) -> Result<StoreStatus> {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
-        let pool = self.readers.read().state();
+        let reading = self.readers.read().as_ref().map_or(0, |pool| {
+            let pool = pool.state();
+            pool.connections.saturating_sub(pool.idle_connections)
+        });
         let writing = u32::from(self.writer.is_locked());
         let conn = self.reader()?;
         let failed = self.failed.load(Ordering::Relaxed);
@@ -308,7 +319,7 @@ impl Store for SqliteStore {
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
-            connections_active: pool.connections.saturating_sub(pool.idle_connections) + writing,
+            connections_active: reading + writing,
             free_bytes: self.disk.free(),
             read_only,
         })
