@@ -118,23 +118,39 @@ impl SqliteStore {
     /// room for it.
     fn write<T>(&self, change: impl Fn(&rusqlite::Transaction<'_>) -> Result<T>) -> Result<T> {
         let mut writer = self.healthy_writer()?;
-        let mut attempt = || {
-            let tx = writer.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let attempt = |conn: &mut Connection| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = change(&tx)?;
             tx.commit()?;
             Ok(value)
         };
-        match attempt() {
-            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(),
+        let result = match attempt(&mut writer.conn) {
+            // A full disk can also show as a failure, of the shared memory file that has no room.
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
             other => other,
-        }
+        };
+        self.recover(&mut writer, &result);
+        result
     }
 
     fn healthy_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        let writer = self.writer.lock();
+        // Asked last: whoever held the connection before may have left it unusable.
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the disk failed twice; restart after repairing it".to_owned()));
         }
-        Ok(self.writer.lock())
+        Ok(writer)
+    }
+
+    /// Opens the database anew where the disk failed. Where that fails too, nothing is written until a restart.
+    fn recover<T>(&self, writer: &mut Writer, result: &Result<T>) {
+        if let Err(StoreError::Io(error)) = result {
+            tracing::error!(error, "a commit failed on the disk; opening the database anew");
+            if let Err(error) = self.reopen(writer) {
+                tracing::error!(%error, "opening anew failed: no more writes until a restart");
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// After a failed sync nothing that the old connections hold can be trusted: all are closed and opened anew, and
@@ -176,13 +192,7 @@ impl Store for SqliteStore {
         self.disk.check_floor()?;
         let Writer { conn, memory, .. } = &mut *writer;
         let result = commit::commit(conn, memory, drafts, limits);
-        if let Err(StoreError::Io(error)) = &result {
-            tracing::error!(error, "a commit failed on the disk; opening the database anew");
-            if let Err(error) = self.reopen(&mut writer) {
-                tracing::error!(%error, "opening anew failed: no more writes until a restart");
-                self.failed.store(true, Ordering::Relaxed);
-            }
-        }
+        self.recover(&mut writer, &result);
         result
     }
 
@@ -332,5 +342,35 @@ impl Store for SqliteStore {
         tx.execute("UPDATE directory SET version = version", [])?;
         tx.rollback()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_disk_failure_the_database_is_opened_anew_and_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        let failing = store.write::<()>(|_| Err(StoreError::Io("test".to_owned())));
+        assert!(matches!(failing, Err(StoreError::Io(_))));
+        assert!(!store.has_members().unwrap());
+        store.probe().unwrap();
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_opened_anew_takes_no_more_writes_and_no_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let store = SqliteStore::open(&path, Options::default()).unwrap();
+        let failing = store.write::<()>(|_| {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            Err(StoreError::Io("test".to_owned()))
+        });
+        assert!(matches!(failing, Err(StoreError::Io(_))));
+        assert!(matches!(store.probe(), Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.has_members(), Err(StoreError::Unavailable(_))));
     }
 }
