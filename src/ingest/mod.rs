@@ -115,6 +115,8 @@ impl Counters {
 pub struct Intake {
     queue: mpsc::SyncSender<Submission>,
     bytes: Arc<Semaphore>,
+    /// All of `bytes`.
+    room: u32,
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
     limits: Arc<Limits>,
@@ -154,9 +156,10 @@ impl Intake {
         let (queue, waiting) = mpsc::sync_channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
-        let bytes = Arc::new(Semaphore::new(size.bytes.min(Semaphore::MAX_PERMITS)));
+        let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
+        let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
-        Ok((Self { queue, bytes, draining, counters, limits }, writer))
+        Ok((Self { queue, bytes, room, draining, counters, limits }, writer))
     }
 
     /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on
@@ -178,7 +181,8 @@ impl Intake {
             return Err(Refusal::Draining);
         }
         let (draft, size) = normalize::draft(request, &self.limits);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        // One that takes more room than there is waits until it can have all of it, or it would be sent for ever.
+        let size = u32::try_from(size).unwrap_or(u32::MAX).min(self.room);
         let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
         let (reply, answer) = oneshot::channel();
         self.counters.queued.fetch_add(1, Ordering::Relaxed); // before the writer can take it off again

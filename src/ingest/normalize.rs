@@ -54,6 +54,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
             };
         entries.push(entry);
     }
+    size += shared.bytes;
     let draft = Draft { received_at, app: scope.app, key: scope.key, environment: scope.environment, nonce, entries };
     (draft, size)
 }
@@ -64,6 +65,8 @@ struct Shared<'a> {
     name: Option<Arc<str>>,
     category: Option<Arc<str>>,
     facts: Option<(&'a RawFacts<'a>, Arc<Facts>)>,
+    /// Length of all that was not found here.
+    bytes: usize,
 }
 
 /// Why an event cannot be kept as one, if it cannot.
@@ -98,13 +101,15 @@ fn event<'a>(
     shared: &mut Shared<'a>,
     pseudonyms: &mut Pseudonyms<'a>,
 ) -> Event {
-    let name = reuse(&mut shared.name, &bounded(&raw.name, limits.name_bytes));
+    let name = reuse(&mut shared.name, &bounded(&raw.name, limits.name_bytes), &mut shared.bytes);
     let category = raw.category.as_deref().filter(|text| !text.is_empty());
-    let category = category.map(|text| reuse(&mut shared.category, &bounded(text, limits.name_bytes)));
+    let category =
+        category.map(|text| reuse(&mut shared.category, &bounded(text, limits.name_bytes), &mut shared.bytes));
     let facts = match &shared.facts {
         Some((last, facts)) if **last == raw.facts => facts.clone(),
         _ => {
             let made = Arc::new(facts(&raw.facts));
+            shared.bytes += Fact::ALL.iter().filter_map(|fact| made.get(*fact)).map(str::len).sum::<usize>();
             shared.facts = Some((&raw.facts, made.clone()));
             made
         }
@@ -138,10 +143,13 @@ fn facts(raw: &RawFacts<'_>) -> Facts {
     facts
 }
 
-fn reuse(last: &mut Option<Arc<str>>, text: &str) -> Arc<str> {
+fn reuse(last: &mut Option<Arc<str>>, text: &str, bytes: &mut usize) -> Arc<str> {
     match last {
         Some(shared) if **shared == *text => shared.clone(),
-        _ => last.insert(text.into()).clone(),
+        _ => {
+            *bytes += text.len();
+            last.insert(text.into()).clone()
+        }
     }
 }
 
@@ -163,12 +171,7 @@ fn bounded(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 fn set_aside(reason: Reason, detail: String, id: Option<EventId>, body: &str, limits: &Limits) -> SetAside {
-    let body = without_identifiers(body);
-    let mut end = body.len().min(limits.set_aside_bytes);
-    while !body.is_char_boundary(end) {
-        end -= 1;
-    }
-    SetAside { reason, detail, id, body: body[..end].into() }
+    SetAside { reason, detail, id, body: without_identifiers(body, limits.set_aside_bytes).into() }
 }
 
 /// How deep valid JSON is nested, and how many members and elements it has at all depths together.

@@ -1,6 +1,11 @@
 //! What becomes of the client's own identifiers: keyed hashes, different for each app.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -70,32 +75,136 @@ const IDENTIFYING: [&str; 12] = [
     "pushtoken",
 ];
 
-/// The text of an event that is kept aside, with the values of identifying members replaced, wherever they stand.
-pub(super) fn without_identifiers(json: &str) -> String {
-    match serde_json::from_str::<Value>(json) {
-        Ok(mut value) => {
-            hide(&mut value);
-            value.to_string()
+/// The text of an event that is kept aside, with the values of identifying members replaced, wherever they stand, and
+/// cut at `max` bytes. It is read once and nothing is built from it: text of a few bytes can make a tree of many.
+pub(super) fn without_identifiers(json: &str, max: usize) -> String {
+    let mut kept = Kept { text: String::new(), max };
+    let mut json = serde_json::Deserializer::from_str(json);
+    let read = Copying { kept: &mut kept, after: "" }.deserialize(&mut json).and_then(|()| json.end());
+    if read.is_err() {
+        kept = Kept { text: String::new(), max };
+        kept.push("(not readable as JSON)");
+    }
+    kept.text
+}
+
+/// A text that stops growing.
+struct Kept {
+    text: String,
+    max: usize,
+}
+
+impl Kept {
+    /// Appends what there is room for; after the first part that was cut, nothing.
+    fn push(&mut self, part: &str) {
+        let room = self.max.saturating_sub(self.text.len());
+        if part.len() <= room {
+            self.text.push_str(part);
+        } else {
+            self.text.push_str(&part[..part.floor_char_boundary(room)]);
+            self.max = self.text.len();
         }
-        Err(_) => "(not readable as JSON)".to_owned(),
+    }
+
+    fn push_string(&mut self, text: &str) {
+        // A part is quoted no longer than its source is, and what has no room need not be quoted.
+        let end = text.floor_char_boundary(self.max.saturating_sub(self.text.len()).min(text.len()));
+        let quoted = Value::from(&text[..end]).to_string();
+        self.push(if end == text.len() { &quoted } else { &quoted[..quoted.len() - 1] });
+        if end < text.len() {
+            self.max = self.text.len();
+        }
     }
 }
 
-fn hide(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-                if IDENTIFYING.contains(&plain.to_ascii_lowercase().as_str()) && !member.is_null() {
-                    *member = Value::from("(hidden)");
-                } else {
-                    hide(member);
-                }
-            }
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(hide),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+/// Copies one value, compact, after a separator.
+struct Copying<'k> {
+    kept: &'k mut Kept,
+    after: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Copying<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        self.kept.push(self.after);
+        json.deserialize_any(self)
     }
+}
+
+impl<'de> Visitor<'de> for Copying<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.kept.push("null");
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.kept.push(if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.kept.push(&value.to_string());
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.kept.push(&value.to_string());
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.kept.push(&Value::from(value).to_string());
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.kept.push_string(text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        self.kept.push("[");
+        let mut after = "";
+        while elements.next_element_seed(Copying { kept: self.kept, after })?.is_some() {
+            after = ",";
+        }
+        self.kept.push("]");
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        self.kept.push("{");
+        let mut after = "";
+        while let Some(Name(name)) = members.next_key()? {
+            self.kept.push(after);
+            self.kept.push_string(&name);
+            if is_identifying(&name) {
+                let value: Option<IgnoredAny> = members.next_value()?;
+                self.kept.push(if value.is_some() { r#":"(hidden)""# } else { ":null" });
+            } else {
+                members.next_value_seed(Copying { kept: self.kept, after: ":" })?;
+            }
+            after = ",";
+        }
+        self.kept.push("}");
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn is_identifying(name: &str) -> bool {
+    // No name of the list is that long.
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    IDENTIFYING.contains(&plain.to_ascii_lowercase().as_str())
 }
 
 /// The stored form of a user identifier of an app, to find what is kept of one person.
@@ -114,10 +223,30 @@ mod tests {
             (r#"[{"a":{"Session-ID":[1,"s"]}},"x"]"#, r#"[{"a":{"Session-ID":"(hidden)"}},"x"]"#),
             (r#"{"userId":null,"IP":"203.0.113.9"}"#, r#"{"userId":null,"IP":"(hidden)"}"#),
             ("7", "7"),
+            (r#"[1,-2,3.5,1e3,true,"a\"\u00e9",{},[]]"#, r#"[1,-2,3.5,1000.0,true,"a\"é",{},[]]"#),
+            (
+                r#"{"user_id":{"a":[1]},"user\u005fid":2,"b":{"ip":[]}}"#,
+                r#"{"user_id":"(hidden)","user_id":"(hidden)","b":{"ip":"(hidden)"}}"#,
+            ),
             ("1e999", "(not readable as JSON)"),
+            ("[1", "(not readable as JSON)"),
+            ("1 2", "(not readable as JSON)"),
         ] {
-            assert_eq!(without_identifiers(json), kept);
+            assert_eq!(without_identifiers(json, 1_000), kept);
         }
+    }
+
+    #[test]
+    fn what_is_kept_aside_is_cut_wherever_that_falls() {
+        let json = r#"{"a":"é\n","ip":"203.0.113.9","n":[1,{"b":"zwölf"}]}"#;
+        let whole = without_identifiers(json, 1_000);
+        assert_eq!(whole, r#"{"a":"é\n","ip":"(hidden)","n":[1,{"b":"zwölf"}]}"#);
+        for max in 0..=whole.len() {
+            let kept = without_identifiers(json, max);
+            assert!(kept.len() <= max && kept.len() + 3 >= max && whole.starts_with(&kept), "{max}: {kept}");
+        }
+        let many = format!("[{}0]", "[],".repeat(1_000_000));
+        assert_eq!(without_identifiers(&many, 10), "[[],[],[],");
     }
 
     #[test]

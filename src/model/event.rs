@@ -110,16 +110,6 @@ impl Facts {
     pub fn get(&self, fact: Fact) -> Option<&str> {
         self.0[fact as usize].as_deref()
     }
-
-    /// The same set without all facts but these.
-    #[must_use]
-    pub fn only(&self, kept: &[Fact]) -> Self {
-        let mut facts = Self::default();
-        for fact in kept {
-            facts.0[*fact as usize].clone_from(&self.0[*fact as usize]);
-        }
-        facts
-    }
 }
 
 /// What we vouch for: bounded, timed, free of addresses and of the client's own identifiers.

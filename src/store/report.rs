@@ -67,7 +67,8 @@ pub fn answer(db: &impl Rows, query: &Query) -> Result<Report> {
             breakdown(db, environment, *dimension, period, *limit).map(Report::Breakdown)
         }
         Ask::Since => {
-            let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0";
+            // A user's day is counted at its midnight, where no event may be.
+            let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 AND events > 0";
             let rows = db.rows(sql, &[Cell::Int(environment.0)])?;
             let first = rows.first().and_then(|row| row.first()).and_then(Cell::some_int);
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
@@ -76,13 +77,18 @@ pub fn answer(db: &impl Rows, query: &Query) -> Result<Report> {
 }
 
 /// A page of raw events by the time they occurred. Events whose client's clock was ahead by more than ten minutes
-/// have claimed times after the page's end, so they are looked for on their own.
+/// have claimed times after the page's end, so they are looked for on their own; where the page has no end, after the
+/// hour of the latest event, or a clock that is years ahead would hide all others for as long.
 pub fn events(db: &impl Rows, page: &EventsPage) -> Result<Vec<EventRow>> {
     const AHEAD: i64 = 10 * Millis::MINUTE;
-    let before = page.before.map_or(i64::MAX - AHEAD, |before| before.0);
+    // Without an end all that is ahead is wanted, its latest first; with one, what is left of it is at its beginning.
+    let (before, ahead) = match page.before {
+        Some(before) => (before.0, "ASC"),
+        None => (latest(db, page.environment)?.plus(Millis::HOUR).0, "DESC"),
+    };
     let mut found = Vec::new();
     for (order, low, high) in
-        [("DESC", i64::MIN, before.saturating_add(AHEAD)), ("ASC", before.saturating_add(AHEAD), i64::MAX)]
+        [("DESC", i64::MIN, before.saturating_add(AHEAD)), (ahead, before.saturating_add(AHEAD), i64::MAX)]
     {
         let sql = [
             "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, c.text, u.hash, \
@@ -110,6 +116,15 @@ pub fn events(db: &impl Rows, page: &EventsPage) -> Result<Vec<EventRow>> {
     found.sort_by_key(|row| std::cmp::Reverse(row.occurred_at));
     found.truncate(page.limit as usize);
     Ok(found)
+}
+
+/// The bucket of the latest event.
+fn latest(db: &impl Rows, environment: EnvironmentId) -> Result<Millis> {
+    let rows = db.rows(
+        "SELECT max(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 AND events > 0",
+        &[Cell::Int(environment.0)],
+    )?;
+    Ok(Bucket(rows.first().and_then(|row| row.first()).map_or(0, Cell::int)).start())
 }
 
 fn event_row(row: &[Cell]) -> EventRow {
@@ -173,19 +188,15 @@ impl Totals {
 fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<i64> {
     let (first_day, last_day) = (period.first.day, period.last_day());
     let environment = Cell::Int(environment.0);
-    if period.first.hour == 0 {
-        let rows = db.rows("SELECT max(day) FROM user_days WHERE env_id = $1", std::slice::from_ref(&environment))?;
-        let latest = rows.first().and_then(|row| row.first()).map_or(0, Cell::int);
-        let last_whole_day = if period.next.hour == 0 { last_day } else { last_day - 1 };
-        if latest <= i64::from(last_whole_day) {
-            // Nobody was seen after the period, so whoever was last seen in it was in it, and nobody else. One walk over
-            // the users is faster than one over their days; the sign keeps it off the index, which lacks the day.
-            let rows = db.rows(
-                "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2",
-                &[Cell::Int(first_day.into()), environment],
-            )?;
-            return Ok(rows.first().and_then(|row| row.first()).map_or(0, Cell::int));
-        }
+    let last_whole_day = if period.next.hour == 0 { last_day } else { last_day - 1 };
+    if period.first.hour == 0 && latest_day(db, &environment)? <= i64::from(last_whole_day) {
+        // Where nobody was seen after the period, whoever was last seen in it was in it, and nobody else. One walk over
+        // the users is faster than one over their days; the sign keeps it off the index, which lacks the day.
+        let rows = db.rows(
+            "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2",
+            &[Cell::Int(first_day.into()), environment],
+        )?;
+        return Ok(rows.first().and_then(|row| row.first()).map_or(0, Cell::int));
     }
     let all = (1_i64 << 25) - 1;
     let mut from_first = all & !((1 << period.first.hour) - 1);
@@ -206,6 +217,13 @@ fn users(db: &impl Rows, environment: EnvironmentId, period: &Period) -> Result<
         ],
     )?;
     Ok(rows.first().and_then(|row| row.first()).map_or(0, Cell::int))
+}
+
+/// The last local day on which anybody was seen: one step into the table, however many users there are.
+fn latest_day(db: &impl Rows, environment: &Cell) -> Result<i64> {
+    let sql = "SELECT max(day) FROM user_days WHERE env_id = $1";
+    let rows = db.rows(sql, std::slice::from_ref(environment))?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(Cell::some_int).unwrap_or(i64::MIN))
 }
 
 /// Whole UTC days come from the day table, the hours around them from the hour table.

@@ -1,6 +1,7 @@
 //! The storage contract, held over every backend.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod recount;
+
 use std::sync::Arc;
 
 use tallybox::clock::Clock;
@@ -282,6 +283,52 @@ async fn sessions_are_derived_from_pauses_where_an_sdk_names_none() {
     }
 }
 
+#[tokio::test]
+async fn derived_sessions_are_the_same_in_one_commit_as_in_several() {
+    let minutes = [100, 75, 300, 50];
+    for chunk in [1, minutes.len()] {
+        let bench = Bench::new();
+        let app = bench.app("UTC");
+        let scope = bench.scope(&app, 0);
+        let events =
+            minutes.map(|m| Sent { session: None, at: NOW.plus((m - 400) * Millis::MINUTE), ..Sent::new("a") });
+        for part in events.chunks(chunk) {
+            bench.send(&scope, part).await.unwrap();
+        }
+        assert_eq!(bench.series(&scope, Metric::Sessions, &[today(&app.zone)]), [2], "{chunk} at a time");
+    }
+}
+
+#[tokio::test]
+async fn the_first_event_is_told_by_its_hour_not_by_its_midnight() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    bench.send(&scope, &[Sent::new("a")]).await.unwrap();
+    let query = Query { environment: scope.environment, ask: Ask::Since };
+    assert_eq!(bench.store.report(&query).unwrap(), Report::Since(Some(NOW.plus(-Millis::HOUR))));
+}
+
+#[tokio::test]
+async fn clocks_far_ahead_do_not_hide_the_newest_events() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let year_2099 = NOW.plus(73 * 365 * Millis::DAY);
+    for n in 0..4 {
+        bench.send(&scope, &[Sent { at: year_2099.plus(n), ..Sent::new("ahead") }]).await.unwrap();
+    }
+    let request = |name: &str, received_at: Millis| (Sent { at: received_at, ..Sent::new(name) }, received_at);
+    for (event, received_at) in [request("b", NOW.plus(5)), request("c", NOW.plus(Millis::DAY))] {
+        let claims = vec![event.claim()];
+        let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims };
+        bench.intake.as_ref().unwrap().accept(request).await.unwrap();
+    }
+    let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 3 };
+    let names: Vec<_> = bench.store.events(&page).unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["c", "b", "ahead"]);
+}
+
 #[test]
 fn a_hundred_takers_of_one_setup_link_make_one_member() {
     let bench = tokio::runtime::Runtime::new().unwrap().block_on(async { Bench::new() });
@@ -366,105 +413,15 @@ async fn credentials_are_found_by_token_and_by_every_path() {
     }
 }
 
-/// A small generator of repeatable noise.
-struct Noise(u64);
-
-impl Noise {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
-
-/// Late, duplicate and reordered events, over daylight saving and in odd zones: every report equals a naive count.
 #[tokio::test]
-async fn reports_equal_a_recount_whatever_the_order_of_arrival() {
-    // Six days each: Zurich's hold 2026-03-29 and Newfoundland's 2026-03-08, which have 23 hours.
-    for (seed, zone, days_ago) in
-        [(1, "Europe/Zurich", 14), (2, "Asia/Kolkata", 9), (3, "America/St_Johns", 35), (4, "UTC", 14)]
-    {
-        let mut noise = Noise(seed);
-        let mut bench = Bench::new();
-        let app = bench.app(zone);
-        let scope = bench.scope(&app, 0);
-        let start = NOW.plus(-days_ago * Millis::DAY);
-        let mut events = Vec::new();
-        for _ in 0..1_500 {
-            let user = noise.below(40);
-            events.push(Sent {
-                at: start.plus(noise.below(6 * 24 * 60) as i64 * Millis::MINUTE),
-                name: format!("e{}", noise.below(5)),
-                user: (user > 0).then(|| format!("u{user}")),
-                session: Some(format!("s{user}-{}", noise.below(6))),
-                version: ["1.0", "1.1", "2.0"][noise.below(3) as usize],
-                ..Sent::new("")
-            });
-        }
-        let mut arrivals = events.clone();
-        for _ in 0..300 {
-            arrivals.push(events[noise.below(1_500) as usize].clone());
-        }
-        for i in (1..arrivals.len()).rev() {
-            arrivals.swap(i, noise.below(i as u64 + 1) as usize);
-        }
-        for (number, batch) in arrivals.chunks(37).enumerate() {
-            bench.send(&scope, batch).await.unwrap();
-            if number == 20 {
-                bench.reopen();
-            }
-        }
-        compare(&bench, &scope, &app.zone, &events, start);
-    }
-}
-
-fn compare(bench: &Bench, scope: &Scope, zone: &Zone, events: &[Sent], start: Millis) {
-    let first_day = zone.local(start).day;
-    let days: Vec<_> = (first_day..first_day + 7).map(|d| day(zone, d)).collect();
-    let grain_start = Millis(zone.midnight(first_day).0);
-    let hours: Vec<_> = (0..7 * 24)
-        .map(|h| period(zone, grain_start.plus(h * Millis::HOUR), grain_start.plus((h + 1) * Millis::HOUR)))
-        .collect();
-    let odd: Vec<_> = [(5, 30), (0, 60), (30, 100), (7, 9)]
-        .map(|(a, b)| period(zone, grain_start.plus(a * Millis::HOUR), grain_start.plus(b * Millis::HOUR)))
-        .to_vec();
-
-    let mut sessions: BTreeMap<&str, Millis> = BTreeMap::new();
-    let mut firsts: BTreeMap<&str, Millis> = BTreeMap::new();
-    for event in events {
-        let started = sessions.entry(event.session.as_deref().unwrap()).or_insert(event.at);
-        *started = (*started).min(event.at);
-        if let Some(user) = &event.user {
-            let first = firsts.entry(user).or_insert(event.at);
-            *first = (*first).min(event.at);
-        }
-    }
-    for periods in [&days, &hours, &odd] {
-        for (index, period) in periods.iter().enumerate() {
-            let inside = |at: &&Millis| period.range.contains(**at);
-            let within: Vec<_> = events.iter().filter(|e| period.range.contains(e.at)).collect();
-            let users: BTreeSet<_> = within.iter().filter_map(|e| e.user.as_deref()).collect();
-            let expected = [
-                (Metric::Events, within.len()),
-                (Metric::Users, users.len()),
-                (Metric::Sessions, sessions.values().filter(inside).count()),
-                (Metric::NewUsers, firsts.values().filter(inside).count()),
-            ];
-            for (metric, count) in expected {
-                let found = bench.series(scope, metric, std::slice::from_ref(period));
-                assert_eq!(found, [count as i64], "{metric:?} of {index} in {} ({period:?})", zone.name());
-            }
-            let mut names: BTreeMap<&str, i64> = BTreeMap::new();
-            for event in &within {
-                *names.entry(&event.name).or_default() += 1;
-            }
-            let found = bench.breakdown(scope, Dimension::Event, *period);
-            let found: BTreeMap<_, _> =
-                found.rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
-            assert_eq!(found, names, "names of {index} in {}", zone.name());
-        }
-        let all = bench.series(scope, Metric::Events, periods);
-        let one_by_one: Vec<_> =
-            periods.iter().map(|p| bench.series(scope, Metric::Events, std::slice::from_ref(p))[0]).collect();
-        assert_eq!(all, one_by_one);
-    }
+async fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty() {
+    let bench = Bench::new();
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let size = QueueSize { requests: 4, bytes: 100 };
+    let (intake, _writer) = Intake::start(bench.store.clone(), bench.limits.clone(), Clock::manual(NOW), size).unwrap();
+    let event = Sent::new("a");
+    let request =
+        Request { scope, received_at: NOW, sent_at: None, nonce: None, claims: vec![event.claim(), event.claim()] };
+    assert_eq!(intake.accept(request).await.unwrap().outcomes, [Outcome::Stored, Outcome::Duplicate]);
 }

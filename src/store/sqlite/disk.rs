@@ -41,7 +41,7 @@ impl Disk {
     /// Writes the ballast where there is none and room for it above the floor.
     pub(super) fn lay_ballast(&self) {
         let path = self.path();
-        if self.ballast == 0 || path.exists() || self.free().is_none_or(|free| free < self.ballast * 2) {
+        if self.ballast == 0 || path.exists() || self.free().is_none_or(|free| free < self.ballast.saturating_mul(2)) {
             return;
         }
         if self.check_floor().is_err() {

@@ -66,8 +66,12 @@ impl Interner {
             None => {
                 tx.prepare_cached("INSERT INTO strings (app_id, kind, text) VALUES (?1, ?2, ?3)")?
                     .execute((app.0, kind, text))?;
-                *self.string_counts.entry((app, kind)).or_default() += 1;
-                tx.last_insert_rowid()
+                let id = tx.last_insert_rowid();
+                // A count that was not needed yet is read when it is.
+                if let Some(count) = self.string_counts.get_mut(&(app, kind)) {
+                    *count += 1;
+                }
+                id
             }
         };
         if self.strings.len() >= REMEMBERED {
@@ -92,11 +96,11 @@ impl Interner {
         let interned = match find_facts(tx, app, &digest)? {
             Some(found) => Arc::new(found),
             None => {
-                let small = facts.only(&[Fact::Version, Fact::System]);
-                if small != *facts && self.facts_count(tx, app)? >= limits.fact_sets {
-                    self.facts(tx, app, &small, limits)?
-                } else {
-                    Arc::new(self.insert_facts(tx, app, facts, &digest)?)
+                let full = self.facts_count(tx, app)? >= limits.fact_sets;
+                let small = if full { Some(self.reduce(tx, app, facts)?) } else { None };
+                match small.filter(|small| small != facts) {
+                    Some(small) => self.facts(tx, app, &small, limits)?,
+                    None => Arc::new(self.insert_facts(tx, app, facts, &digest)?),
                 }
             }
         };
@@ -105,6 +109,20 @@ impl Interner {
         }
         self.facts.insert((app, digest), interned.clone());
         Ok(interned)
+    }
+
+    /// What is kept of a set when there are too many: version and system, which have no more values than their caps
+    /// allow once those beyond are the same.
+    fn reduce(&mut self, tx: &Transaction<'_>, app: AppId, facts: &Facts) -> Result<Facts> {
+        let mut small = Facts::default();
+        for fact in [Fact::Version, Fact::System] {
+            if let Some(text) = facts.get(fact) {
+                self.string(tx, app, fact.name(), (text, fact.cardinality()))?;
+                let known = find_string(tx, app, fact.name(), text)?.is_some();
+                small.0[fact as usize] = Some(if known { text.into() } else { OTHER.into() });
+            }
+        }
+        Ok(small)
     }
 
     fn insert_facts(
@@ -127,8 +145,10 @@ impl Interner {
              service, language, shell, ci) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params_from_iter(params))?;
-        *self.facts_counts.entry(app).or_default() += 1;
         interned.id = tx.last_insert_rowid();
+        if let Some(count) = self.facts_counts.get_mut(&app) {
+            *count += 1;
+        }
         Ok(interned)
     }
 
@@ -200,4 +220,65 @@ fn digest(facts: &Facts) -> [u8; 16] {
     let mut digest = [0; 16];
     digest.copy_from_slice(&full[..16]);
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, open};
+    use super::*;
+    use rusqlite::Connection;
+
+    const APP: AppId = AppId(1);
+
+    fn database() -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let conn = open::writer(&directory.path().join("test.db"), Options::default()).unwrap();
+        (directory, conn)
+    }
+
+    fn facts(version: String, device: Option<&str>) -> Facts {
+        let mut facts = Facts::default();
+        facts.0[Fact::Version as usize] = Some(version.into());
+        facts.0[Fact::Device as usize] = device.map(Into::into);
+        facts
+    }
+
+    fn count(tx: &Transaction<'_>, table: &str) -> i64 {
+        tx.query_row(&["SELECT count(*) FROM ", table].concat(), [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn caps_hold_across_restarts_whatever_comes_first() {
+        let (_directory, mut conn) = database();
+        let tx = conn.transaction().unwrap();
+        let limits = Limits { fact_sets: 3, ..Limits::default() };
+        let mut before = Interner::default();
+        for n in 0..3 {
+            before.string(&tx, APP, EVENT, (&format!("e{n}"), 3)).unwrap();
+            before.facts(&tx, APP, &facts(format!("{n}"), Some("phone")), &limits).unwrap();
+        }
+        let mut after = Interner::default();
+        // Neither is held to a cap, so neither needs to know how many there are.
+        after.string(&tx, APP, EVENT, (OTHER, 3)).unwrap();
+        after.facts(&tx, APP, &facts("0".to_owned(), None), &limits).unwrap();
+        let other = after.string(&tx, APP, EVENT, ("e9", 3)).unwrap();
+        assert_eq!(other, after.string(&tx, APP, EVENT, (OTHER, 3)).unwrap());
+        let small = after.facts(&tx, APP, &facts("1".to_owned(), Some("tablet")), &limits).unwrap();
+        assert_eq!(small.values[Fact::Device as usize], 0);
+    }
+
+    #[test]
+    fn no_stream_of_new_versions_grows_the_sets_without_end() {
+        let (_directory, mut conn) = database();
+        let tx = conn.transaction().unwrap();
+        let limits = Limits { fact_sets: 10, ..Limits::default() };
+        let mut interner = Interner::default();
+        let versions = i64::from(Fact::Version.cardinality());
+        for n in 0..versions + 500 {
+            interner.facts(&tx, APP, &facts(format!("v{n}"), None), &limits).unwrap();
+        }
+        // Each version has its set, and all further ones share that of "(other)".
+        assert_eq!(count(&tx, "facts"), versions + 1);
+        assert_eq!(count(&tx, "strings"), versions + 1);
+    }
 }

@@ -58,13 +58,13 @@ pub struct Options {
     pub disk_floor: u64,
     /// Size in bytes of a file that is given up when the disk is full, so that housekeeping can free more.
     pub disk_ballast: u64,
-    /// Reading connections.
+    /// Reading connections: more than there are slow reports at once, so that a credential is looked up meanwhile.
     pub readers: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 4 }
+        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6 }
     }
 }
 
@@ -78,11 +78,14 @@ pub struct SqliteStore {
     path: PathBuf,
     options: Options,
     writer: Mutex<Writer>,
-    readers: RwLock<r2d2::Pool<SqliteConnectionManager>>,
+    /// `None` while the file is closed.
+    readers: RwLock<Option<Readers>>,
     disk: Disk,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
 }
+
+type Readers = r2d2::Pool<SqliteConnectionManager>;
 
 struct Writer {
     conn: Connection,
@@ -97,16 +100,9 @@ impl SqliteStore {
         open::check_engine(rusqlite::version_number())?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
-        let conn = match open::writer(path, options) {
-            // A full disk also has no room for the shared memory file: give up the ballast and try once more.
-            Err(error) if disk.release_ballast() => {
-                tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
-                open::writer(path, options)
-            }
-            other => other,
-        }?;
+        let conn = open_writer(path, options, &disk)?;
         disk.lay_ballast();
-        let readers = RwLock::new(open::readers(path, options)?);
+        let readers = RwLock::new(Some(open::readers(path, options)?));
         let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
         let failed = AtomicBool::new(false);
         Ok(Self { path: path.to_path_buf(), options, writer: Mutex::new(writer), readers, disk, failed })
@@ -114,6 +110,7 @@ impl SqliteStore {
 
     fn reader(&self) -> Result<r2d2::PooledConnection<SqliteConnectionManager>> {
         let pool = self.readers.read().clone();
+        let pool = pool.ok_or_else(|| StoreError::Unavailable("the database is being opened anew".to_owned()))?;
         pool.get().map_err(|e| StoreError::Unavailable(e.to_string()))
     }
 
@@ -121,23 +118,39 @@ impl SqliteStore {
     /// room for it.
     fn write<T>(&self, change: impl Fn(&rusqlite::Transaction<'_>) -> Result<T>) -> Result<T> {
         let mut writer = self.healthy_writer()?;
-        let mut attempt = || {
-            let tx = writer.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let attempt = |conn: &mut Connection| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = change(&tx)?;
             tx.commit()?;
             Ok(value)
         };
-        match attempt() {
-            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(),
+        let result = match attempt(&mut writer.conn) {
+            // A full disk can also show as a failure, of the shared memory file that has no room.
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
             other => other,
-        }
+        };
+        self.recover(&mut writer, &result);
+        result
     }
 
     fn healthy_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        let writer = self.writer.lock();
+        // Asked last: whoever held the connection before may have left it unusable.
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the disk failed twice; restart after repairing it".to_owned()));
         }
-        Ok(self.writer.lock())
+        Ok(writer)
+    }
+
+    /// Opens the database anew where the disk failed. Where that fails too, nothing is written until a restart.
+    fn recover<T>(&self, writer: &mut Writer, result: &Result<T>) {
+        if let Err(StoreError::Io(error)) = result {
+            tracing::error!(error, "a commit failed on the disk; opening the database anew");
+            if let Err(error) = self.reopen(writer) {
+                tracing::error!(%error, "opening anew failed: no more writes until a restart");
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// After a failed sync nothing that the old connections hold can be trusted: all are closed and opened anew, and
@@ -145,13 +158,13 @@ impl SqliteStore {
     fn reopen(&self, writer: &mut Writer) -> Result<()> {
         writer.conn = Connection::open_in_memory()?;
         writer.memory = Memory::default();
-        *self.readers.write() = open::no_readers()?;
-        writer.conn = open::writer(&self.path, self.options)?;
+        *self.readers.write() = None;
+        writer.conn = open_writer(&self.path, self.options, &self.disk)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt(verdict));
         }
-        *self.readers.write() = open::readers(&self.path, self.options)?;
+        *self.readers.write() = Some(open::readers(&self.path, self.options)?);
         Ok(())
     }
 
@@ -162,19 +175,24 @@ impl SqliteStore {
     }
 }
 
+/// A full disk also has no room for the shared memory file: then the ballast is given up for it.
+fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
+    match open::writer(path, options) {
+        Err(error) if disk.release_ballast() => {
+            tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
+            open::writer(path, options)
+        }
+        other => other,
+    }
+}
+
 impl Store for SqliteStore {
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
         let mut writer = self.healthy_writer()?;
         self.disk.check_floor()?;
         let Writer { conn, memory, .. } = &mut *writer;
         let result = commit::commit(conn, memory, drafts, limits);
-        if let Err(StoreError::Io(error)) = &result {
-            tracing::error!(error, "a commit failed on the disk; opening the database anew");
-            if let Err(error) = self.reopen(&mut writer) {
-                tracing::error!(%error, "opening anew failed: no more writes until a restart");
-                self.failed.store(true, Ordering::Relaxed);
-            }
-        }
+        self.recover(&mut writer, &result);
         result
     }
 
@@ -294,7 +312,10 @@ impl Store for SqliteStore {
 
     fn status(&self) -> Result<StoreStatus> {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
-        let pool = self.readers.read().state();
+        let reading = self.readers.read().as_ref().map_or(0, |pool| {
+            let pool = pool.state();
+            pool.connections.saturating_sub(pool.idle_connections)
+        });
         let writing = u32::from(self.writer.is_locked());
         let conn = self.reader()?;
         let failed = self.failed.load(Ordering::Relaxed);
@@ -308,7 +329,7 @@ impl Store for SqliteStore {
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
-            connections_active: pool.connections.saturating_sub(pool.idle_connections) + writing,
+            connections_active: reading + writing,
             free_bytes: self.disk.free(),
             read_only,
         })
@@ -321,5 +342,35 @@ impl Store for SqliteStore {
         tx.execute("UPDATE directory SET version = version", [])?;
         tx.rollback()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_disk_failure_the_database_is_opened_anew_and_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        let failing = store.write::<()>(|_| Err(StoreError::Io("test".to_owned())));
+        assert!(matches!(failing, Err(StoreError::Io(_))));
+        assert!(!store.has_members().unwrap());
+        store.probe().unwrap();
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_opened_anew_takes_no_more_writes_and_no_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let store = SqliteStore::open(&path, Options::default()).unwrap();
+        let failing = store.write::<()>(|_| {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            Err(StoreError::Io("test".to_owned()))
+        });
+        assert!(matches!(failing, Err(StoreError::Io(_))));
+        assert!(matches!(store.probe(), Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.has_members(), Err(StoreError::Unavailable(_))));
     }
 }

@@ -75,16 +75,6 @@ pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<Sqlite
         .map_err(|e| StoreError::Unavailable(e.to_string()))
 }
 
-/// A pool that gives nothing, while the file is closed.
-pub(super) fn no_readers() -> Result<r2d2::Pool<SqliteConnectionManager>> {
-    r2d2::Pool::builder()
-        .max_size(1)
-        .min_idle(Some(0))
-        .connection_timeout(Duration::from_millis(1))
-        .build(SqliteConnectionManager::memory())
-        .map_err(|e| StoreError::Unavailable(e.to_string()))
-}
-
 fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;

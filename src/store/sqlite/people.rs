@@ -16,6 +16,9 @@ const REMEMBERED: usize = 50_000;
 /// A pause after which events without a session of their own begin a new one.
 const PAUSE: i64 = 30 * Millis::MINUTE;
 
+/// Moves the start of a session.
+const SET_START: &str = "UPDATE sessions SET started_at = ?2 WHERE id = ?1";
+
 /// Remembers users and sessions.
 pub(super) struct People {
     users: Recent<(EnvironmentId, UserHash), User>,
@@ -189,7 +192,7 @@ impl People {
     /// Writes what [`People::see`] held back. To be called once before each commit.
     pub(super) fn flush(&mut self, tx: &Transaction<'_>) -> Result<()> {
         let mut grow = tx.prepare_cached("UPDATE sessions SET ended_at = ?2, events = events + ?3 WHERE id = ?1")?;
-        let mut start = tx.prepare_cached("UPDATE sessions SET started_at = ?2 WHERE id = ?1")?;
+        let mut start = tx.prepare_cached(SET_START)?;
         for (id, touched) in self.touched.drain() {
             grow.execute((id, touched.session.ended_at.0, touched.events))?;
             if touched.session.started_at != touched.was_started_at {
@@ -249,7 +252,12 @@ impl People {
         }
         session.started_at = session.started_at.min(seen.at);
         session.ended_at = session.ended_at.max(seen.at);
-        let was_started_at = if was == Millis(i64::MAX) { seen.at } else { was };
+        let mut was_started_at = if was == Millis(i64::MAX) { seen.at } else { was };
+        if hash.is_none() && session.started_at < was_started_at {
+            // Derived sessions are looked for by their start, perhaps already by the next event.
+            tx.prepare_cached(SET_START)?.execute((session.id, session.started_at.0))?;
+            was_started_at = session.started_at;
+        }
         let touched = self.touched.entry(session.id).or_insert(Touched { session, was_started_at, events: 0 });
         touched.session = session;
         touched.events += 1;
