@@ -39,7 +39,10 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?; // takes effect on a database that has no table yet
+    // Takes effect on a database that has no table yet. On others it would write, and on a full disk fail.
+    if conn.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? != 2 {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match options.synchronous {
         Synchronous::Full => "FULL",
@@ -112,6 +115,17 @@ fn migrate(conn: &mut Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn opening_again_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let _first = writer(&path, Options::default()).unwrap();
+        let length = || fs::metadata(directory.path().join("test.db-wal")).unwrap().len();
+        let before = length();
+        let _second = writer(&path, Options::default()).unwrap();
+        assert_eq!(length(), before);
+    }
 
     #[test]
     fn engines_that_lose_commits_are_refused() {
