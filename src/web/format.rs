@@ -117,6 +117,13 @@ impl Calendar {
         When { utc: utc(at), text: self.at(at).strftime("%-d %b %Y, %H:%M").to_string() }
     }
 
+    /// The hour from then on: `3 Nov 2026, 14:00–15:00`.
+    pub fn hour(&self, from: Millis) -> When {
+        let end = self.at(from.plus(Millis::HOUR)).strftime("%H:%M").to_string();
+        let start = self.date_time(from);
+        When { text: format!("{}–{end}", start.text), ..start }
+    }
+
     /// A period's own name: `Tue 3 Nov, 14:00`, `Tue 3 Nov 2026`, `2–8 Nov 2026`, `November 2026`.
     pub fn period(&self, interval: Interval, period: &Period) -> String {
         let first = date_of(period.first.day);
@@ -223,6 +230,7 @@ mod tests {
             let when = calendar.moment(at(utc));
             assert_eq!((when.utc.as_str(), when.text.as_str()), (utc, text));
         }
+        assert_eq!(calendar.hour(at("2026-11-18T17:00:00Z")).text, "18 Nov 2026, 22:30–23:30");
         let range = Range::of(Preset::Hours24, &zone, at("2026-11-18T20:00:00Z"));
         let ticks: Vec<String> = range.periods[21..].iter().map(|p| calendar.tick(Interval::Hour, p)).collect();
         assert_eq!(ticks, ["23:00", "19 Nov", "01:00"]);

@@ -71,6 +71,8 @@ struct Drawing {
     chart: Chart,
     empty: bool,
     has_unfinished: bool,
+    /// Whether the stretch before is cut at the hour that it is now.
+    cut_comparison: bool,
     spoken: String,
     rows: Vec<TableRow>,
 }
@@ -261,6 +263,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         interval: range.interval.name(),
         empty: points.iter().all(|point| point.value == 0),
         has_unfinished: range.unfinished.is_some(),
+        cut_comparison: range.preset != Preset::Hours24,
         spoken,
         rows: range.periods.iter().enumerate().rev().map(row).collect(),
         chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),
