@@ -241,7 +241,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
     let so_far = |at| if range.unfinished == Some(at) { " so far" } else { "" };
     let point = |(at, period): (usize, &Period)| chart::Point {
         value: count(chosen, at),
-        tick: calendar.tick(range.interval, period),
+        tick: calendar.tick(range, period),
         title: format!(
             "{}: {} {noun}{}",
             calendar.period(range.interval, period),
@@ -255,7 +255,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         unfinished: range.unfinished == Some(at),
         counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
     };
-    let ahead = range.ahead.iter().map(|period| calendar.tick(range.interval, period));
+    let ahead = range.ahead.iter().map(|period| calendar.tick(range, period));
     let highest = points.iter().max_by_key(|point| point.value);
     let spoken = highest.map_or(String::new(), |point| format!("Highest: {}.", point.title));
     Drawing {

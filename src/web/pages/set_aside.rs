@@ -80,11 +80,16 @@ mod tests {
 
     #[test]
     fn names_between_back_quotes_are_set_apart() {
-        for (text, quoted) in [("`a` is missing", vec!["a"]), ("plain", vec![]), ("`a` lacks `b.c`", vec!["a", "b.c"])] {
+        for (text, quoted) in [("`a` is missing", vec!["a"]), ("plain", vec![]), ("`a` lacks `b.c`", vec!["a", "b.c"])]
+        {
             let pieces = pieces(text);
             let found: Vec<_> = pieces.iter().filter(|piece| piece.quoted).map(|piece| piece.text.as_str()).collect();
             assert_eq!(found, quoted, "{text}");
-            assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text.replace('`', ""), "{text}");
+            assert_eq!(
+                pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(),
+                text.replace('`', ""),
+                "{text}"
+            );
         }
     }
 }
