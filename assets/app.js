@@ -26,7 +26,29 @@ for (const block of document.querySelectorAll("[data-copy]")) {
   }
 }
 
+// A box in front of the page closes as a menu does.
+const boxes = "details.custom[open], details.confirm[open]";
+document.addEventListener("click", (event) => {
+  for (const box of document.querySelectorAll(boxes)) {
+    if (!box.contains(event.target)) box.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  const box = event.key === "Escape" && document.querySelector(boxes);
+  if (!box) return;
+  box.open = false;
+  box.querySelector("summary").focus();
+});
+
+// A new app is offered the zone of whoever makes it.
+const zones = document.querySelector("select[data-own-zone]");
+const own = zones && Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zones && [...zones.options].some((option) => option.value === own)) zones.value = own;
+
 const main = document.querySelector("main[data-refresh]");
+let touched = 0;
+let timer = 0;
+let lively = 0;
 
 // A document response is parsed without running scripts, so it needs no trusted type.
 function fetchPage(done) {
@@ -42,11 +64,27 @@ function fetchPage(done) {
   request.send();
 }
 
+// What somebody reads or points at stays as it is; a pointer that has come to rest somewhere does not count.
 function isInUse(part) {
-  return part.matches(":hover") || part.contains(document.activeElement) || part.querySelector("details[open]");
+  const pointedAt = part.matches(":hover") && performance.now() - touched < 4000;
+  const focused = !("steady" in part.dataset) && part.contains(document.activeElement);
+  return pointedAt || focused || part.querySelector("details.entry[open]");
+}
+
+function replace(part, fresh) {
+  const [was, is] = [part, fresh].map((one) => one.querySelector("details.numbers"));
+  if (was && is) is.open = was.open;
+  if (part.isEqualNode(fresh)) return;
+  const scrolled = was ? was.querySelector(".scroll").scrollTop : 0;
+  const [before, after] = [part, fresh].map((one) => [...one.querySelectorAll("a, summary, [tabindex]")]);
+  const focus = after[before.indexOf(document.activeElement)];
+  part.replaceWith(fresh);
+  if (scrolled && is) is.querySelector(".scroll").scrollTop = scrolled;
+  if (focus) focus.focus({ preventScroll: true });
 }
 
 function refresh() {
+  timer = 0;
   if (document.visibilityState === "hidden") return plan();
   fetchPage((page, moved) => {
     const next = page && page.querySelector("main");
@@ -54,15 +92,32 @@ function refresh() {
     if (next) {
       for (const part of main.querySelectorAll("[data-live]")) {
         const fresh = next.querySelector(`[data-live="${part.dataset.live}"]`);
-        if (fresh && !isInUse(part) && !part.isEqualNode(fresh)) part.replaceWith(document.importNode(fresh, true));
+        if (fresh && !isInUse(part)) replace(part, document.importNode(fresh, true));
       }
     }
     plan();
   });
 }
 
+// Whoever has just come to the page may be waiting for what a program sends now.
 function plan() {
-  setTimeout(refresh, Number(main.dataset.refresh));
+  timer = setTimeout(refresh, performance.now() < lively ? 800 : Number(main.dataset.refresh));
 }
 
-if (main) plan();
+function welcome() {
+  if (document.visibilityState === "hidden") return;
+  lively = performance.now() + 60000;
+  if (timer) {
+    clearTimeout(timer);
+    refresh();
+  }
+}
+
+if (main) {
+  for (const kind of ["pointermove", "pointerdown"]) {
+    document.addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
+  }
+  document.addEventListener("visibilitychange", welcome);
+  welcome();
+  plan();
+}

@@ -19,6 +19,8 @@ pub struct Shown {
     pub heading: String,
     /// What became of an older key, where this one takes its place.
     pub note: Option<String>,
+    /// Into which environment it sends, by short name.
+    pub environment: String,
     /// `org_id` of the SDK.
     pub organization: String,
     /// `app_id` of the SDK.
@@ -41,6 +43,7 @@ pub fn shown(app: &App, visit: &Visit, token: String, secret: String, frame: Fra
         frame,
         heading: String::new(),
         note: None,
+        environment: String::new(),
         organization: app.organization.uuid.to_string(),
         app: app.uuid.to_string(),
         overview: String::new(),

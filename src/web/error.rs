@@ -154,7 +154,7 @@ fn defect() -> Shown {
     Shown {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         title: "Something broke on our side",
-        text: "The cause is in the server's log, under the number below. Events are still being taken.",
+        text: "The cause is in the server's log, under the number below.",
     }
 }
 
@@ -177,11 +177,15 @@ fn store_failure(error: &StoreError) -> Shown {
                 text: "The box is busy. Try again in a moment, or ask for a shorter range.",
             }
         }
-        StoreError::Corrupt(_)
-        | StoreError::Exists(_)
-        | StoreError::TokenSpent
-        | StoreError::Schema(_)
-        | StoreError::Unexpected(_) => {
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "page failed");
+            Shown {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                title: "The database is damaged",
+                text: "The server's log says what was found. What can be trusted is the latest backup.",
+            }
+        }
+        StoreError::Exists(_) | StoreError::TokenSpent | StoreError::Schema(_) | StoreError::Unexpected(_) => {
             tracing::error!(%error, "page failed");
             defect()
         }

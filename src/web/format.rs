@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Zoned;
 
 use crate::model::{Millis, Period, Zone, date_of};
-use crate::query::{Change, Direction, Interval};
+use crate::query::{Change, Direction, Interval, Range};
 
 /// `12,345`.
 pub fn grouped(count: i64) -> String {
@@ -117,6 +117,13 @@ impl Calendar {
         When { utc: utc(at), text: self.at(at).strftime("%-d %b %Y, %H:%M").to_string() }
     }
 
+    /// The hour from then on: `3 Nov 2026, 14:00–15:00`.
+    pub fn hour(&self, from: Millis) -> When {
+        let end = self.at(from.plus(Millis::HOUR)).strftime("%H:%M").to_string();
+        let start = self.date_time(from);
+        When { text: format!("{}–{end}", start.text), ..start }
+    }
+
     /// A period's own name: `Tue 3 Nov, 14:00`, `Tue 3 Nov 2026`, `2–8 Nov 2026`, `November 2026`.
     pub fn period(&self, interval: Interval, period: &Period) -> String {
         let first = date_of(period.first.day);
@@ -128,10 +135,16 @@ impl Calendar {
         }
     }
 
-    /// A period's name on an axis: `14:00`, `3 Nov`, `Nov`.
-    pub fn tick(&self, interval: Interval, period: &Period) -> String {
+    /// A period's name on the axis of a range: `14:00`, `3 Nov`, `Nov`, and `Nov ’26` where the range is longer than
+    /// a year, so that no name means two places.
+    pub fn tick(&self, range: &Range, period: &Period) -> String {
         let first = date_of(period.first.day);
-        match interval {
+        match range.interval {
+            Interval::Day | Interval::Week | Interval::Month
+                if range.whole.last_day() - range.whole.first.day > 366 =>
+            {
+                first.strftime("%b ’%y").to_string()
+            }
             Interval::Hour if period.first.hour > 0 => self.at(period.range.from).strftime("%H:%M").to_string(),
             Interval::Hour | Interval::Day | Interval::Week => first.strftime("%-d %b").to_string(),
             Interval::Month if first.month() == 1 => first.strftime("%b %Y").to_string(),
@@ -159,7 +172,7 @@ fn utc(at: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Preset, Range, Wanted, compare};
+    use crate::query::{Preset, Wanted, compare};
 
     #[test]
     fn counts_are_grouped_and_compact() {
@@ -223,9 +236,21 @@ mod tests {
             let when = calendar.moment(at(utc));
             assert_eq!((when.utc.as_str(), when.text.as_str()), (utc, text));
         }
+        assert_eq!(calendar.hour(at("2026-11-18T17:00:00Z")).text, "18 Nov 2026, 22:30–23:30");
         let range = Range::of(Preset::Hours24, &zone, at("2026-11-18T20:00:00Z"));
-        let ticks: Vec<String> = range.periods[21..].iter().map(|p| calendar.tick(Interval::Hour, p)).collect();
+        let ticks: Vec<String> = range.periods[21..].iter().map(|p| calendar.tick(&range, p)).collect();
         assert_eq!(ticks, ["23:00", "19 Nov", "01:00"]);
+        for (from, by, first, last) in [
+            ("2025-12-05", "week", "5 Dec", "16 Nov"),
+            ("2025-12-05", "month", "Dec", "Nov"),
+            ("2025-01-05", "week", "Jan ’25", "Nov ’26"),
+            ("2025-01-05", "month", "Jan ’25", "Nov ’26"),
+        ] {
+            let wanted = Wanted { from: Some(from), interval: Some(by), ..Wanted::default() };
+            let range = Range::parse(wanted, Preset::Days7, &zone, at("2026-11-18T20:00:00Z")).unwrap();
+            let ends = [range.periods.first(), range.periods.last()].map(|p| calendar.tick(&range, p.unwrap()));
+            assert_eq!(ends, [first, last], "{from} by {by}");
+        }
     }
 
     #[test]

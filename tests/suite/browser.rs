@@ -114,6 +114,12 @@ async fn the_first_minute_ends_with_an_event_on_the_page() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(server.count("SELECT count(*) FROM events"), 1);
 
+    run_as_shown(&snippet);
+    let sent = Instant::now();
+    let two = Locator::XPath("//*[@class='metric-total'][.='2']");
+    client.wait().at_most(PATIENCE).for_element(two).await.expect("the second event never appeared by itself");
+    println!("the overview told the second event after {:?}", sent.elapsed());
+
     client.goto(shown.as_str()).await.unwrap();
     let again = client.source().await.unwrap();
     let secret = snippet.split(['\'', '"']).find(|part| part.len() == 44 && part.ends_with('=')).expect("a secret");

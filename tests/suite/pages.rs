@@ -1,5 +1,6 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::thread;
 
@@ -187,6 +188,82 @@ fn hostile_events_stay_text() {
         }
         lint(&page);
     }
+}
+
+#[test]
+fn a_full_overview_packs_into_60_kb() {
+    let server = Server::start();
+    let app = server.app("Full");
+    let noise = || (0..5).map(|_| format!("<{}>", uuid::Uuid::new_v4())).collect::<String>();
+    let events: Vec<_> = (0..40)
+        .map(|_| {
+            let mut event = kit::event(&noise());
+            let props: serde_json::Map<_, _> = (0..100).map(|n| (format!("{n}"), noise().into())).collect();
+            event["event"]["data"] = props.into();
+            event
+        })
+        .collect();
+    server.accept(&app, &events);
+    let cookie = server.sign_in();
+    for range in ["", "?range=90d", "?range=year&by=day"] {
+        let page = server.page(&format!("/apps/{}{range}", app.slug), &cookie).expect(200);
+        lint(&page);
+        assert!(page.text().contains("Newest events"), "{}", page.text());
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(page.text().as_bytes()).unwrap();
+        let packed = packed.finish().unwrap().len();
+        assert!(packed < 60_000 && page.text().len() < 120_000, "{range}: {packed} of {}", page.text().len());
+    }
+}
+
+#[test]
+fn set_aside_events_are_shown_with_their_reason() {
+    let server = Server::start();
+    let app = server.app("Careless");
+    let cookie = server.sign_in();
+    let path = format!("/apps/{}/set-aside", app.slug);
+    assert!(server.page(&path, &cookie).expect(200).text().contains("Nothing set aside"));
+    let mut nameless = kit::event("x");
+    nameless["event"] = serde_json::json!({ "data": { "<script>": "kept" } });
+    server.send(&app.sdk(&kit::batch(&[nameless]))).expect(200);
+    let page = server.page(&path, &cookie).expect(200);
+    for part in ["Not a valid event:", "<code>event.type</code> is missing", "kept", "1 kept"] {
+        assert!(page.text().contains(part), "no {part} in {}", page.text());
+    }
+    assert!(!page.text().contains("\"<script>"), "{}", page.text());
+    lint(&page);
+}
+
+#[test]
+fn keys_are_made_rotated_and_revoked_on_their_page() {
+    let server = Server::start();
+    let app = server.app("Locked");
+    let cookie = server.sign_in();
+    let path = format!("/apps/{}/keys", app.slug);
+    let csrf = hidden(&server.page(&path, &cookie).expect(200).text(), "csrf");
+    let post = |path: &str, fields: &[(&str, &str)]| {
+        let fields: Vec<_> = fields.iter().copied().chain([("csrf", csrf.as_str())]).collect();
+        server.send(&Request::form(path, &fields).header("cookie", &cookie))
+    };
+    let key_in = |page: &str, action: &str| -> String {
+        let before = page.split(&format!("/{action}\"")).next().unwrap();
+        before.rsplit('/').next().unwrap().to_owned()
+    };
+    let shown = post(&path, &[("name", "Nightly <builds>"), ("environment", "development")]).expect(200);
+    lint(&shown);
+    assert!(shown.text().contains("<dd>development</dd>"), "{}", shown.text());
+    let newest = key_in(&server.page(&path, &cookie).text(), "rotate");
+    let shown = post(&format!("{path}/{newest}/rotate"), &[("overlap", "7")]).expect(200);
+    assert!(shown.text().contains("keeps working until"), "{}", shown.text());
+    let rotated = server.page(&path, &cookie).expect(200);
+    assert_eq!(rotated.text().matches("Nightly &#60;builds&#62;</strong>").count(), 2, "{}", rotated.text());
+    assert_eq!(rotated.text().matches("badge warn").count(), 1, "only the old one ends");
+    let newest = key_in(&rotated.text(), "revoke");
+    post(&format!("{path}/{newest}/revoke"), &[]).expect(303);
+    let revoked = server.page(&path, &cookie).expect(200);
+    assert_eq!(revoked.text().matches(">revoked<").count(), 1, "{}", revoked.text());
+    lint(&revoked);
+    assert_eq!(post(&path, &[("name", "  "), ("environment", "production")]).status, 422);
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub async fn rotate(State(state): State<WebState>, Path(path): Path<KeyPath>, ac
     state.ask(move |store| store.revoke_key(old.id, end)).await?;
     state.keys.forget();
     let until = Calendar::new(on.app.zone.clone(), now).date_time(end).text;
-    let note = format!("The old key {}… goes on working until {until}.", old.hint);
+    let note = format!("The old key {}… keeps working until {until}.", old.hint);
     page(&Shown { heading: format!("New key “{}”", old.name), note: Some(note), ..shown })
 }
 
@@ -112,6 +112,7 @@ async fn issue(state: &WebState, on: &AppVisit, environment: EnvironmentId, name
     state.keys.forget();
     let mut shown = shown(&on.app, &on.visit, issued.token, issued.secret, Frame::app(state, on, "/keys"))?;
     let environment = on.app.environments.iter().find(|e| e.id == environment).unwrap_or(&on.environment);
+    shown.environment = environment.slug.to_string();
     shown.overview = state.site.link(&environment_path(&on.app, environment));
     Ok(shown)
 }
@@ -134,7 +135,7 @@ async fn list(state: &WebState, on: &AppVisit, name: &str, problem: Option<&'sta
         hint: key.hint,
         environment: key.environment.slug.to_string(),
         created: calendar.date_time(key.created_at),
-        used: key.last_used_at.map(|at| calendar.date_time(at)),
+        used: key.last_used_at.map(|at| calendar.hour(at)),
         works: match key.revoked_at {
             None => Works::Active,
             Some(at) if at > now => Works::Until(calendar.date_time(at)),

@@ -58,7 +58,7 @@ pub async fn sign_in(State(state): State<WebState>, posted: Posted) -> Page {
             Ok(([(SET_COOKIE, cookie)], Redirect::to(&state.site.link(next))).into_response())
         }
         Err(SignInError::Wrong) => {
-            page_with(StatusCode::UNAUTHORIZED, &form("Name and password do not belong together.".to_owned()))
+            page_with(StatusCode::UNAUTHORIZED, &form("That name and password do not match.".to_owned()))
         }
         Err(SignInError::TooMany { retry_after }) => {
             let problem = format!("Too many attempts. Try again in {}.", wait(retry_after));

@@ -83,6 +83,7 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         frame: Frame::member(&state, &visit, &app.name),
         heading: format!("{} is ready", app.name),
         note: None,
+        environment: environment.slug.to_string(),
         overview: state.site.link(&format!("/apps/{}", app.slug)),
         ..shown(&app, &visit, issued.token, issued.secret, Frame::member(&state, &visit, ""))?
     };

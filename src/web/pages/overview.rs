@@ -71,6 +71,8 @@ struct Drawing {
     chart: Chart,
     empty: bool,
     has_unfinished: bool,
+    /// Whether the stretch before is cut at the hour that it is now.
+    cut_comparison: bool,
     spoken: String,
     rows: Vec<TableRow>,
 }
@@ -239,7 +241,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
     let so_far = |at| if range.unfinished == Some(at) { " so far" } else { "" };
     let point = |(at, period): (usize, &Period)| chart::Point {
         value: count(chosen, at),
-        tick: calendar.tick(range.interval, period),
+        tick: calendar.tick(range, period),
         title: format!(
             "{}: {} {noun}{}",
             calendar.period(range.interval, period),
@@ -253,7 +255,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         unfinished: range.unfinished == Some(at),
         counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
     };
-    let ahead = range.ahead.iter().map(|period| calendar.tick(range.interval, period));
+    let ahead = range.ahead.iter().map(|period| calendar.tick(range, period));
     let highest = points.iter().max_by_key(|point| point.value);
     let spoken = highest.map_or(String::new(), |point| format!("Highest: {}.", point.title));
     Drawing {
@@ -261,6 +263,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         interval: range.interval.name(),
         empty: points.iter().all(|point| point.value == 0),
         has_unfinished: range.unfinished.is_some(),
+        cut_comparison: range.preset != Preset::Hours24,
         spoken,
         rows: range.periods.iter().enumerate().rev().map(row).collect(),
         chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),

@@ -29,8 +29,15 @@ struct SetAside {
 struct Row {
     when: When,
     reason: &'static str,
-    detail: String,
+    detail: Vec<Piece>,
     body: String,
+}
+
+/// A part of a sentence.
+struct Piece {
+    text: String,
+    /// Whether it names something in the event, rather than being prose.
+    quoted: bool,
 }
 
 /// `GET /apps/{app}/set-aside`
@@ -42,7 +49,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
     let row = |row: crate::model::SetAsideRow| Row {
         when: calendar.moment(row.received_at),
         reason: words(row.reason),
-        detail: row.detail,
+        detail: pieces(&row.detail),
         body: pretty(&row.body, BODY),
     };
     page(&SetAside {
@@ -53,11 +60,36 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
     })
 }
 
+/// Cuts a text at its back quotes: every second piece stands between two of them.
+fn pieces(text: &str) -> Vec<Piece> {
+    text.split('`').enumerate().map(|(at, text)| Piece { text: text.to_owned(), quoted: at % 2 == 1 }).collect()
+}
+
 fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::Invalid => "Not a valid event",
         Reason::UnsupportedSchema => "Unknown schema version",
         Reason::TooLarge => "Too large",
         Reason::TooComplex => "Too deep or too many properties",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_between_back_quotes_are_set_apart() {
+        for (text, quoted) in [("`a` is missing", vec!["a"]), ("plain", vec![]), ("`a` lacks `b.c`", vec!["a", "b.c"])]
+        {
+            let pieces = pieces(text);
+            let found: Vec<_> = pieces.iter().filter(|piece| piece.quoted).map(|piece| piece.text.as_str()).collect();
+            assert_eq!(found, quoted, "{text}");
+            assert_eq!(
+                pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(),
+                text.replace('`', ""),
+                "{text}"
+            );
+        }
     }
 }
