@@ -189,9 +189,10 @@ impl Shape {
                 b'{' | b'[' => {
                     depth += 1;
                     deepest = deepest.max(depth);
+                    members += 1; // its first; an empty one counts as if it had one
                 }
                 b'}' | b']' => depth = depth.saturating_sub(1),
-                b':' | b',' => members += 1,
+                b',' => members += 1,
                 _ => {}
             }
         }
@@ -260,7 +261,7 @@ mod tests {
             ("1", 0, 0),
             (r#"{"a":1}"#, 1, 1),
             (r#"{"a":[1,2],"b":{"c":"}{[,:"}}"#, 2, 5),
-            (r#"["\"[[["]"#, 1, 0),
+            (r#"["\"[[["]"#, 1, 1),
         ] {
             assert_eq!(Shape::of(json), Shape { depth, members }, "{json}");
         }

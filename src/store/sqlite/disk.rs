@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::store::{Result, StoreError};
 
 /// The default floor: the larger of this and a fiftieth of the file system.
-const FLOOR: u64 = 64 << 20;
+const FLOOR: i64 = 64 << 20;
 
 pub(super) struct Disk {
     directory: PathBuf,
@@ -29,13 +29,18 @@ impl Disk {
 
     /// [`StoreError::Full`] while less than the floor is free.
     pub(super) fn check_floor(&self) -> Result<()> {
-        let Ok(stat) = rustix::fs::statvfs(&self.directory) else { return Ok(()) };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if self.room() < 0 { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    /// Bytes free above the floor, negative below it; very many where the system does not tell.
+    pub(super) fn room(&self) -> i64 {
+        let Ok(stat) = rustix::fs::statvfs(&self.directory) else { return i64::MAX };
+        let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX);
         let floor = match self.floor {
-            0 => FLOOR.max(stat.f_blocks.saturating_mul(stat.f_frsize) / 50),
-            floor => floor,
+            0 => FLOOR.max(bytes(stat.f_blocks) / 50),
+            floor => i64::try_from(floor).unwrap_or(i64::MAX),
         };
-        if free < floor { Err(StoreError::Full) } else { Ok(()) }
+        bytes(stat.f_bavail).saturating_sub(floor)
     }
 
     /// Writes the ballast where there is none and room for it above the floor.

@@ -101,6 +101,10 @@ impl SqliteStore {
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
         let conn = open_writer(path, options, &disk)?;
+        // After a crash the log holds pages that the next writes, on a full disk, need the place of.
+        if let Err(error) = wal::write_back(&conn, 1) {
+            tracing::warn!(%error, "the log could not be written back");
+        }
         disk.lay_ballast();
         let readers = RwLock::new(Some(open::readers(path, options)?));
         let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
@@ -124,7 +128,11 @@ impl SqliteStore {
             tx.commit()?;
             Ok(value)
         };
-        let result = match attempt(&mut writer.conn) {
+        let mut result = attempt(&mut writer.conn);
+        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
+            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
+        }
+        let result = match result {
             // A full disk can also show as a failure, of the shared memory file that has no room.
             Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
             other => other,
@@ -189,7 +197,12 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection>
 impl Store for SqliteStore {
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
         let mut writer = self.healthy_writer()?;
-        self.disk.check_floor()?;
+        if let Err(full) = self.disk.check_floor() {
+            // While there still is some room, all that waits in the log goes home, so that the log begins anew within
+            // the length it has: sign-ins and housekeeping then need no more room, however full the disk becomes.
+            wal::write_back(&writer.conn, 1)?;
+            return Err(full);
+        }
         let Writer { conn, memory, .. } = &mut *writer;
         let result = commit::commit(conn, memory, drafts, limits);
         self.recover(&mut writer, &result);
@@ -199,14 +212,17 @@ impl Store for SqliteStore {
     fn tend(&self, now: Millis) -> Result<()> {
         let mut writer = self.healthy_writer()?;
         // A clock that was set back makes an age negative: nothing waits until it has caught up.
-        let due = |last: Millis, pause: i64| !(0..pause).contains(&now.since(last));
-        let idle = due(writer.tended_at, Millis::SECOND);
+        let over = |last: Millis, pause: i64| !(0..pause).contains(&now.since(last));
+        let idle = over(writer.tended_at, Millis::SECOND);
         if idle {
             writer.tended_at = now;
             self.disk.lay_ballast();
         }
-        let written_back = wal::write_back(&writer.conn, if idle { 1 } else { CHECKPOINT_PAGES });
-        if due(writer.purged_at, Millis::MINUTE) {
+        // Near the floor the log goes home sooner, while the database still has room to grow by what waits in it.
+        let affordable = self.disk.room() / (4 * PAGE);
+        let due = if idle { 1 } else { affordable.min(CHECKPOINT_PAGES) };
+        let written_back = wal::write_back(&writer.conn, due);
+        if over(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);
             self.write(|tx| members::purge(tx, now))?;
