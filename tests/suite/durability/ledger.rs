@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
@@ -48,17 +49,25 @@ impl State {
 pub struct Ledger {
     path: PathBuf,
     file: Mutex<File>,
+    dark: AtomicBool,
 }
 
 impl Ledger {
     pub fn create(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: Mutex::new(File::create(path).unwrap()) }
+        Self { path: path.to_owned(), file: Mutex::new(File::create(path).unwrap()), dark: AtomicBool::new(false) }
     }
 
     /// Writes down that these events are now in that state.
     pub fn note(&self, ids: &[Uuid], state: State) {
+        let state = if state == State::Acked && self.dark.load(Ordering::SeqCst) { State::Unknown } else { state };
         let lines: String = ids.iter().map(|id| format!("{}{}\n", state.mark(), id.simple())).collect();
         self.file.lock().unwrap().write_all(lines.as_bytes()).unwrap();
+    }
+
+    /// From now on, or no longer, an answer is one that could not have been heard: with the power gone no server answers,
+    /// but a drilled one runs on for a moment on a disk that is no more.
+    pub fn set_dark(&self, dark: bool) {
+        self.dark.store(dark, Ordering::SeqCst);
     }
 
     /// What is known of every event, read back from the file.

@@ -50,6 +50,7 @@ pub struct Tally {
 /// A look at a load that is running.
 pub struct Progress<'a> {
     acked: &'a AtomicU64,
+    ledger: &'a Ledger,
 }
 
 struct Client {
@@ -89,6 +90,7 @@ impl Load {
     pub fn run(&mut self, address: SocketAddr, meanwhile: impl FnOnce(&Progress<'_>)) -> Tally {
         let (stop, acked, begun) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
         let ledger = &self.ledger;
+        ledger.set_dark(false);
         let mut total = Tally::default();
         thread::scope(|scope| {
             let (stop, acked) = (&stop, &acked);
@@ -99,7 +101,7 @@ impl Load {
                 .collect();
             {
                 let _stop = Stop(stop);
-                meanwhile(&Progress { acked });
+                meanwhile(&Progress { acked, ledger });
             }
             for client in running {
                 let part = client.join().unwrap();
@@ -112,6 +114,7 @@ impl Load {
 
     /// Sends on until nothing is left that was not answered, one client after the other.
     pub fn settle(&mut self, address: SocketAddr) {
+        self.ledger.set_dark(false);
         for client in &mut self.clients {
             while !client.again.is_empty() {
                 let mut connection = Connection::open(address).ok();
@@ -123,6 +126,11 @@ impl Load {
 }
 
 impl Progress<'_> {
+    /// No answer counts as heard any more.
+    pub fn go_dark(&self) {
+        self.ledger.set_dark(true);
+    }
+
     /// Waits until so many events were acknowledged in this run.
     #[track_caller]
     pub fn await_acked(&self, events: u64) {

@@ -66,6 +66,7 @@ fn cut_power(disk: &mut Disk, server: &mut Server, load: &mut Load, moment: u64)
     let address = server.address();
     load.run(address, |progress| {
         progress.await_acked(moment);
+        progress.go_dark();
         disk.cut_power();
         server.crash();
     });
