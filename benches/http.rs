@@ -121,7 +121,7 @@ fn batches(rig: &Arc<Rig>, millions: usize) -> Vec<f64> {
                 halves.into_iter().flat_map(|half| half.join().expect("requests are made")).collect()
             });
             let next = AtomicUsize::new(0);
-            let cpu = rig.cpu();
+            let (cpu, written) = (rig.cpu(), rig.written());
             let began = Instant::now();
             clients(rig, SENDERS, |_, mut connection| {
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -130,10 +130,11 @@ fn batches(rig: &Arc<Rig>, millions: usize) -> Vec<f64> {
             });
             let took = began.elapsed().as_secs_f64();
             println!(
-                "million {:>3}: {:>9.0} events/s, {:.2} processors in the server, {:.0} MiB",
+                "million {:>3}: {:>9.0} events/s, {:.2} processors in the server, {:.0} bytes written an event, {:.0} MiB",
                 million + 1,
                 1e6 / took,
                 (rig.cpu() - cpu) / took,
+                (rig.written() - written) / 1e6,
                 rig.memory().0
             );
             1e6 / took

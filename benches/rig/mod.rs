@@ -81,6 +81,13 @@ impl Rig {
         (ticks(11) + ticks(12)) / 100.0
     }
 
+    /// Bytes written to the disk so far, the log and what is written back counted each.
+    pub fn written(&self) -> f64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("the server runs");
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).expect("the kernel tells");
+        line.parse().expect("a number")
+    }
+
     /// Bytes of the database, its log included.
     pub fn bytes(&self) -> u64 {
         let size = |name: &str| std::fs::metadata(self.directory.path().join(name)).map_or(0, |m| m.len());
