@@ -32,7 +32,7 @@ row_id! {
 }
 
 /// The id that a client gave an event, the same on every resend: a UUID's 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub [u8; 16]);
 
 impl EventId {

@@ -1,8 +1,15 @@
 //! The storage contract: one synchronous trait, called from blocking threads, with a backend for each database.
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
+mod backend;
+mod commit;
+mod directory;
+mod intern;
+mod members;
 pub mod migrate;
-pub mod report;
+mod people;
+mod report;
+mod sql;
 pub mod sqlite;
 
 use crate::model::{

@@ -1,16 +1,19 @@
-//! One commit: drafts in, one durable transaction, what became of each out.
+//! The transaction of a commit, as SQLite runs it: every statement at once, and between commits a memory of what need
+//! not be asked again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, ffi};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::intern::{CATEGORY, EVENT, Interner};
-use super::people::{People, Sighting};
-use crate::model::{AppId, Event, Facts, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SetAside};
-use crate::rollup::{Bucket, Fold, InternedFacts, Key, Measures};
-use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
+use super::read::Conn;
+use crate::model::{AppId, EnvironmentId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
+use crate::rollup::{Deltas, FactIds, Key, Measures};
+use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
+use crate::store::intern::{self, Interner};
+use crate::store::people::People;
+use crate::store::sql::Sql;
+use crate::store::{Committed, Draft, Nonce, Result, StoreError};
 
 /// What the writer remembers between commits so that it need not ask the database again. Forgotten as a whole
 /// whenever a commit fails, since some of it may then never have been written.
@@ -21,12 +24,6 @@ pub(super) struct Memory {
     directory: i64,
     keys: HashMap<IngestKeyId, KeyUse>,
     apps_with_events: HashSet<AppId>,
-}
-
-#[derive(Clone, Copy)]
-struct KeyUse {
-    revoked_at: Option<Millis>,
-    last_used_at: Option<Millis>,
 }
 
 /// Writes all drafts in one transaction.
@@ -45,224 +42,208 @@ pub(super) fn commit(
 
 fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let people = match memory.people.take() {
-        Some(people) => people,
-        None => People::load(&tx)?,
-    };
-    memory.people = Some(people);
     refresh_directory(&tx, memory)?;
-    let mut work = Work::begin(&tx, memory, limits)?;
-    let mut committed = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        committed.push(work.draft(draft)?);
-    }
-    work.finish()?;
+    let interned = loop {
+        match memory.strings.find(drafts, limits) {
+            Some(interned) => break interned,
+            None => memory.strings.learn(&Conn(&tx), drafts, limits)?,
+        }
+    };
+    let people = match &mut memory.people {
+        Some(people) => people,
+        none => {
+            // Row numbers go on from the highest in use.
+            let next = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let next_user = next("SELECT coalesce(max(id), 0) + 1 FROM users")?;
+            none.insert(People::new(next_user, next("SELECT coalesce(max(id), 0) + 1 FROM sessions")?))
+        }
+    };
+    let mut ledger = Page {
+        tx: &tx,
+        keys: &mut memory.keys,
+        apps_with_events: &mut memory.apps_with_events,
+        insert: tx.prepare_cached(
+            "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
+             session_id, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+        )?,
+    };
+    let committed = commit::write(&mut ledger, people, drafts, interned, limits)?;
+    drop(ledger);
     tx.commit()?;
     Ok(committed)
 }
 
 /// One transaction in progress.
-struct Work<'c> {
+struct Page<'c> {
     tx: &'c Transaction<'c>,
-    strings: &'c mut Interner,
-    people: &'c mut People,
     keys: &'c mut HashMap<IngestKeyId, KeyUse>,
     apps_with_events: &'c mut HashSet<AppId>,
-    limits: &'c Limits,
     insert: CachedStatement<'c>,
-    fold: Fold,
-    calendar: HashMap<(AppId, Bucket), LocalTime>,
-    outcomes: HashMap<(AppId, i64, &'static str), i64>,
-    apps_with_set_aside: HashSet<AppId>,
-    last_facts: Option<(AppId, Arc<Facts>, Arc<InternedFacts>)>,
 }
 
-impl<'c> Work<'c> {
-    fn begin(tx: &'c Transaction<'c>, memory: &'c mut Memory, limits: &'c Limits) -> Result<Self> {
-        let insert = tx.prepare_cached(
-            "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
-             session_id, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
-        )?;
-        Ok(Self {
-            tx,
-            strings: &mut memory.strings,
-            people: memory.people.as_mut().expect("loaded when the transaction began"),
-            keys: &mut memory.keys,
-            apps_with_events: &mut memory.apps_with_events,
-            limits,
-            insert,
-            fold: Fold::default(),
-            calendar: HashMap::new(),
-            outcomes: HashMap::new(),
-            apps_with_set_aside: HashSet::new(),
-            last_facts: None,
-        })
-    }
-
-    fn draft(&mut self, draft: &Draft) -> Result<Committed> {
-        if !self.key_works(draft.key, draft.received_at)? {
-            return Ok(Committed::KeyRevoked);
+impl Ledger for Page<'_> {
+    fn key(&mut self, key: IngestKeyId) -> Result<Option<KeyUse>> {
+        if let Some(known) = self.keys.get(&key) {
+            return Ok(Some(*known));
         }
-        if let Some(nonce) = &draft.nonce
-            && !self.first_use(draft.app.id, nonce)?
-        {
-            return Ok(Committed::Replayed);
-        }
-        let mut outcomes = Vec::with_capacity(draft.entries.len());
-        for entry in &draft.entries {
-            outcomes.push(match entry {
-                Entry::Event(event) => self.event(draft, event)?,
-                Entry::SetAside(set_aside) => self.set_aside(draft, set_aside)?,
-                Entry::Dropped => Outcome::Dropped,
-            });
-        }
-        let day = draft.received_at.0.div_euclid(Millis::DAY);
-        for outcome in &outcomes {
-            *self.outcomes.entry((draft.app.id, day, outcome.as_str())).or_default() += 1;
-        }
-        if outcomes.contains(&Outcome::Stored) && self.apps_with_events.insert(draft.app.id) {
-            self.tx
-                .prepare_cached("UPDATE apps SET first_event_at = ?2 WHERE id = ?1 AND first_event_at IS NULL")?
-                .execute((draft.app.id.0, draft.received_at.0))?;
-        }
-        Ok(Committed::Receipt(Receipt { outcomes }))
-    }
-
-    fn event(&mut self, draft: &Draft, event: &Event) -> Result<Outcome> {
-        let (app, environment, zone) = (draft.app.id, draft.environment, &draft.app.zone);
-        let name = self.strings.string(self.tx, app, EVENT, (event.name(), self.limits.names))?;
-        let category = match event.category() {
-            Some(text) => Some(self.strings.string(self.tx, app, CATEGORY, (text, self.limits.names))?),
-            None => None,
-        };
-        let facts = self.facts(app, event.facts())?;
-        let at = event.occurred_at();
-        let user = match event.user() {
-            Some(hash) => Some((hash, self.people.user(self.tx, environment, hash)?)),
-            None => None,
-        };
-        let session = match (event.session(), &user) {
-            (Some(hash), _) => Some((Some(hash), self.people.named_session(self.tx, environment, hash)?)),
-            (None, Some((_, user))) => Some((None, self.people.derived_session(self.tx, user, at)?)),
-            (None, None) => None,
-        };
-
-        let row = &mut self.insert;
-        row.raw_bind_parameter(1, environment.0)?;
-        row.raw_bind_parameter(2, event.claimed_at().0)?;
-        row.raw_bind_parameter(3, event.id().0)?;
-        row.raw_bind_parameter(4, at.since(event.claimed_at()))?;
-        row.raw_bind_parameter(5, draft.received_at.since(at))?;
-        row.raw_bind_parameter(6, name)?;
-        row.raw_bind_parameter(7, category)?;
-        row.raw_bind_parameter(8, facts.id)?;
-        row.raw_bind_parameter(9, user.map(|(_, user)| user.id))?;
-        row.raw_bind_parameter(10, session.map(|(_, session)| session.id))?;
-        row.raw_bind_parameter(11, event.props())?;
-        if row.raw_execute()? == 0 {
-            return Ok(Outcome::Duplicate);
-        }
-
-        let bucket = Bucket::of(at, zone);
-        let local = *self.calendar.entry((app, bucket)).or_insert_with(|| zone.local(at));
-        self.fold.event(environment, bucket, name, &facts);
-        let sighting = Sighting { environment, at, local, zone, facts: &facts, user, session };
-        self.people.see(self.tx, sighting, &mut self.fold)?;
-        Ok(Outcome::Stored)
-    }
-
-    /// The stored form of a set of facts, which the events of a batch mostly share.
-    fn facts(&mut self, app: AppId, facts: &Arc<Facts>) -> Result<Arc<InternedFacts>> {
-        match &self.last_facts {
-            Some((last_app, last, interned)) if *last_app == app && Arc::ptr_eq(last, facts) => Ok(interned.clone()),
-            _ => {
-                let interned = self.strings.facts(self.tx, app, facts, self.limits)?;
-                self.last_facts = Some((app, facts.clone(), interned.clone()));
-                Ok(interned)
-            }
-        }
-    }
-
-    fn set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<Outcome> {
-        self.tx
-            .prepare_cached(
-                "INSERT INTO set_aside (app_id, env_id, received_at, reason, detail, event_id, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-            )?
-            .execute((
-                draft.app.id.0,
-                draft.environment.0,
-                draft.received_at.0,
-                event.reason.as_str(),
-                &event.detail,
-                event.id.map(|id| id.0),
-                &*event.body,
-            ))?;
-        self.apps_with_set_aside.insert(draft.app.id);
-        Ok(Outcome::SetAside(event.reason, event.id))
-    }
-
-    /// Whether the key still works at `now`; notes its use once an hour.
-    fn key_works(&mut self, key: IngestKeyId, now: Millis) -> Result<bool> {
-        let mut known = match self.keys.get(&key) {
-            Some(known) => *known,
-            None => {
-                let found = self
-                    .tx
-                    .prepare_cached("SELECT revoked_at, last_used_at FROM ingest_keys WHERE id = ?1")?
-                    .query_row([key.0], |row| {
-                        let (revoked_at, last_used_at): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
-                        Ok(KeyUse { revoked_at: revoked_at.map(Millis), last_used_at: last_used_at.map(Millis) })
-                    })
-                    .optional()?;
-                match found {
-                    Some(found) => found,
-                    None => return Ok(false),
-                }
-            }
-        };
-        let works = known.revoked_at.is_none_or(|at| now < at);
-        let hour = Millis(now.0.div_euclid(Millis::HOUR) * Millis::HOUR);
-        if works && known.last_used_at.is_none_or(|at| at < hour) {
-            known.last_used_at = Some(hour);
-            self.tx
-                .prepare_cached("UPDATE ingest_keys SET last_used_at = ?2 WHERE id = ?1")?
-                .execute((key.0, hour.0))?;
-        }
-        self.keys.insert(key, known);
-        Ok(works)
-    }
-
-    fn first_use(&self, app: AppId, nonce: &Nonce) -> Result<bool> {
-        let inserted = self
+        let found = self
             .tx
-            .prepare_cached("INSERT INTO nonces (at, app_id, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-            .execute((nonce.at, app.0, nonce.value))?;
-        Ok(inserted == 1)
+            .prepare_cached("SELECT revoked_at, last_used_at FROM ingest_keys WHERE id = ?1")?
+            .query_row([key.0], |row| {
+                let (revoked_at, last_used_at): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+                Ok(KeyUse { revoked_at: revoked_at.map(Millis), last_used_at: last_used_at.map(Millis) })
+            })
+            .optional()?;
+        if let Some(found) = found {
+            self.keys.insert(key, found);
+        }
+        Ok(found)
     }
 
-    fn finish(self) -> Result<()> {
-        self.people.flush(self.tx)?;
-        let deltas = self.fold.into_deltas();
+    fn set_key_used(&mut self, key: IngestKeyId, at: Millis) -> Result<()> {
+        if let Some(known) = self.keys.get_mut(&key) {
+            known.last_used_at = Some(at);
+        }
+        let sql = "UPDATE ingest_keys SET last_used_at = ?2 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((key.0, at.0))?;
+        Ok(())
+    }
+
+    fn spend(&mut self, app: AppId, nonce: &Nonce) -> Result<bool> {
+        let sql = "INSERT INTO nonces (at, app_id, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        Ok(self.tx.prepare_cached(sql)?.execute((nonce.at, app.0, nonce.value))? == 1)
+    }
+
+    fn set_first_event(&mut self, app: AppId, at: Millis) -> Result<()> {
+        if self.apps_with_events.insert(app) {
+            let sql = "UPDATE apps SET first_event_at = ?2 WHERE id = ?1 AND first_event_at IS NULL";
+            self.tx.prepare_cached(sql)?.execute((app.0, at.0))?;
+        }
+        Ok(())
+    }
+
+    fn insert_event(&mut self, event: &EventRecord<'_>) -> Result<bool> {
+        let row = &mut self.insert;
+        row.raw_bind_parameter(1, event.environment.0)?;
+        row.raw_bind_parameter(2, event.claimed_at.0)?;
+        row.raw_bind_parameter(3, event.id.0)?;
+        row.raw_bind_parameter(4, event.skew)?;
+        row.raw_bind_parameter(5, event.delay)?;
+        row.raw_bind_parameter(6, event.name)?;
+        row.raw_bind_parameter(7, event.category)?;
+        row.raw_bind_parameter(8, event.facts)?;
+        row.raw_bind_parameter(9, event.user)?;
+        row.raw_bind_parameter(10, event.session)?;
+        row.raw_bind_parameter(11, event.props)?;
+        Ok(row.raw_execute()? == 1)
+    }
+
+    fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
+        let (app, environment) = (draft.app.id.0, draft.environment.0);
+        let id = event.id.map(|id| id.0);
+        let row = (app, environment, draft.received_at.0, event.reason.as_str(), &event.detail, id, &*event.body);
+        let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, detail, event_id, body) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+        self.tx.prepare_cached(sql)?.execute(row)?;
+        Ok(())
+    }
+
+    fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>> {
+        let sql = "SELECT id, first_at, last_day FROM users WHERE env_id = ?1 AND hash = ?2";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(UserRecord { id: row.get(0)?, first_at: Millis(row.get(1)?), last_day: row.get(2)? })
+        };
+        Ok(self.tx.prepare_cached(sql)?.query_row((environment.0, hash.0), read).optional()?)
+    }
+
+    fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()> {
+        let sql = "INSERT INTO users (id, env_id, hash, first_at, last_day) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = (user.id, environment.0, hash.0, user.first_at.0, user.last_day);
+        self.tx.prepare_cached(sql)?.execute(row)?;
+        Ok(())
+    }
+
+    fn update_user(&mut self, user: UserRecord) -> Result<()> {
+        let sql = "UPDATE users SET first_at = ?2, last_day = ?3 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((user.id, user.first_at.0, user.last_day))?;
+        Ok(())
+    }
+
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>> {
+        let sql = "SELECT hours FROM user_days WHERE env_id = ?1 AND day = ?2 AND user_id = ?3";
+        let row = (environment.0, day, user);
+        Ok(self.tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?)
+    }
+
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()> {
+        let sql = "INSERT INTO user_days (env_id, day, user_id, hours) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = excluded.hours";
+        self.tx.prepare_cached(sql)?.execute((environment.0, day, user, hours))?;
+        Ok(())
+    }
+
+    fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>> {
+        let sql = "SELECT id, started_at, ended_at, facts_id FROM sessions WHERE env_id = ?1 AND hash = ?2";
+        Ok(self.tx.prepare_cached(sql)?.query_row((environment.0, hash.0), read_session).optional()?)
+    }
+
+    fn derived_session(&mut self, user: i64, until: Millis) -> Result<Option<SessionRecord>> {
+        let sql = "SELECT id, started_at, ended_at, facts_id FROM sessions \
+                   WHERE user_id = ?1 AND started_at <= ?2 AND hash IS NULL ORDER BY started_at DESC LIMIT 1";
+        Ok(self.tx.prepare_cached(sql)?.query_row((user, until.0), read_session).optional()?)
+    }
+
+    fn insert_session(&mut self, session: SessionRecord, owner: SessionOwner) -> Result<()> {
+        let hash = owner.hash.map(|hash| hash.0);
+        let row = (session.id, owner.environment.0, hash, owner.user, session.facts, session.started_at.0);
+        let sql = "INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0)";
+        self.tx.prepare_cached(sql)?.execute(row)?;
+        Ok(())
+    }
+
+    fn move_session(&mut self, session: i64, started_at: Millis) -> Result<()> {
+        let sql = "UPDATE sessions SET started_at = ?2 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((session, started_at.0))?;
+        Ok(())
+    }
+
+    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()> {
+        let sql = "UPDATE sessions SET ended_at = ?2, events = events + ?3 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((session, ended_at.0, events))?;
+        Ok(())
+    }
+
+    fn facts(&mut self, id: i64) -> Result<FactIds> {
+        intern::facts_by_id(&Conn(self.tx), id)
+    }
+
+    fn merge(&mut self, deltas: &Deltas, outcomes: &Outcomes) -> Result<()> {
         merge(self.tx, "rollup_hours", &deltas.hours)?;
         merge(self.tx, "rollup_days", &deltas.days)?;
         let mut count = self.tx.prepare_cached(
             "INSERT INTO intake_days (app_id, day, outcome, events) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = events + excluded.events",
         )?;
-        for ((app, day, outcome), events) in &self.outcomes {
+        for ((app, day, outcome), events) in outcomes {
             count.execute((app.0, day, outcome, events))?;
-        }
-        for app in &self.apps_with_set_aside {
-            self.tx
-                .prepare_cached(
-                    "DELETE FROM set_aside WHERE app_id = ?1 AND id <= \
-                     (SELECT id FROM set_aside WHERE app_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                )?
-                .execute((app.0, self.limits.set_aside_events))?;
         }
         Ok(())
     }
+
+    fn trim_set_aside(&mut self, app: AppId, keep: u32) -> Result<()> {
+        Conn(self.tx).run(commit::TRIM_SET_ASIDE, &[app.0.into(), i64::from(keep).into()])?;
+        Ok(())
+    }
+}
+
+fn read_session(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionRecord> {
+    Ok(SessionRecord {
+        id: row.get(0)?,
+        started_at: Millis(row.get(1)?),
+        ended_at: Millis(row.get(2)?),
+        facts: row.get(3)?,
+    })
 }
 
 /// Adds rows to a summary table, in key order.
@@ -312,11 +293,4 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Unexpected(text),
         }
     }
-}
-
-/// Whether an error says that a unique key is taken.
-pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
-    error
-        .sqlite_error()
-        .is_some_and(|e| matches!(e.extended_code, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY))
 }

@@ -1,12 +1,8 @@
 //! The embedded backend: one SQLite file in WAL mode, one writing connection, a pool of reading ones.
 
 mod commit;
-mod directory;
 mod disk;
-mod intern;
-mod members;
 mod open;
-mod people;
 mod read;
 mod wal;
 
@@ -19,13 +15,12 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{
-    App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
-    Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreError,
-    StoreStatus,
-};
+use super::backend::Backend;
+use super::sql::Sql;
+use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
 use commit::Memory;
 use disk::Disk;
+use read::Conn;
 
 /// Bytes of a page.
 const PAGE: i64 = 4_096;
@@ -118,29 +113,6 @@ impl SqliteStore {
         pool.get().map_err(|e| StoreError::Unavailable(e.to_string()))
     }
 
-    /// Runs a change on the writing connection in a transaction of its own. Where the disk is full, the ballast makes
-    /// room for it.
-    fn write<T>(&self, change: impl Fn(&rusqlite::Transaction<'_>) -> Result<T>) -> Result<T> {
-        let mut writer = self.healthy_writer()?;
-        let attempt = |conn: &mut Connection| {
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = change(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        };
-        let mut result = attempt(&mut writer.conn);
-        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
-            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
-        }
-        let result = match result {
-            // A full disk can also show as a failure, of the shared memory file that has no room.
-            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
-            other => other,
-        };
-        self.recover(&mut writer, &result);
-        result
-    }
-
     fn healthy_writer(&self) -> Result<MutexGuard<'_, Writer>> {
         let writer = self.writer.lock();
         // Asked last: whoever held the connection before may have left it unusable.
@@ -194,7 +166,38 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection>
     }
 }
 
-impl Store for SqliteStore {
+impl Backend for SqliteStore {
+    fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+        read(&Conn(&*self.reader()?))
+    }
+
+    fn survey<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+        let conn = self.reader()?;
+        read::timed(&conn, REPORT_MAX, || read(&Conn(&conn)))
+    }
+
+    /// On the writing connection. Where the disk is full, the ballast makes room for it.
+    fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        let mut writer = self.healthy_writer()?;
+        let attempt = |conn: &mut Connection| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = change(&Conn(&tx))?;
+            tx.commit()?;
+            Ok(value)
+        };
+        let mut result = attempt(&mut writer.conn);
+        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
+            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
+        }
+        let result = match result {
+            // A full disk can also show as a failure, of the shared memory file that has no room.
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
+            other => other,
+        };
+        self.recover(&mut writer, &result);
+        result
+    }
+
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
         let mut writer = self.healthy_writer()?;
         if let Err(full) = self.disk.check_floor() {
@@ -225,105 +228,9 @@ impl Store for SqliteStore {
         if over(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);
-            self.write(|tx| members::purge(tx, now))?;
+            self.write(|db| members::purge(db, now))?;
         }
         written_back
-    }
-
-    fn report(&self, query: &Query) -> Result<Report> {
-        let conn = self.reader()?;
-        read::timed(&conn, REPORT_MAX, || read::report(&conn, query))
-    }
-
-    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
-        let conn = self.reader()?;
-        read::timed(&conn, REPORT_MAX, || read::events(&conn, page))
-    }
-
-    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
-        read::set_aside(&*self.reader()?, app, limit)
-    }
-
-    fn apps(&self) -> Result<Vec<App>> {
-        directory::apps(&*self.reader()?)
-    }
-
-    fn find_app(&self, name: &str) -> Result<Option<App>> {
-        directory::find_app(&*self.reader()?, name)
-    }
-
-    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App> {
-        self.write(|tx| directory::create_app(tx, app, now))
-    }
-
-    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
-        self.write(|tx| directory::create_key(tx, key, now))
-    }
-
-    fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
-        directory::keys(&*self.reader()?, app)
-    }
-
-    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
-        self.write(|tx| directory::revoke_key(tx, key, at))
-    }
-
-    fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
-        directory::key_ring(&*self.reader()?, lookup, now)
-    }
-
-    fn directory_version(&self) -> Result<i64> {
-        Ok(self.reader()?.query_row("SELECT version FROM directory", [], |row| row.get(0))?)
-    }
-
-    fn has_members(&self) -> Result<bool> {
-        Ok(self.reader()?.query_row("SELECT EXISTS (SELECT 1 FROM members)", [], |row| row.get(0))?)
-    }
-
-    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()> {
-        self.write(|tx| members::put_setup_token(tx, hash, expires))
-    }
-
-    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool> {
-        members::setup_token_valid(&*self.reader()?, hash, now)
-    }
-
-    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member> {
-        self.write(|tx| members::complete_setup(tx, hash, member, now))
-    }
-
-    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member> {
-        self.write(|tx| members::create(tx, member, now))
-    }
-
-    fn find_member(&self, name: &str) -> Result<Option<Member>> {
-        members::find(&*self.reader()?, name)
-    }
-
-    fn members(&self) -> Result<Vec<Member>> {
-        members::all(&*self.reader()?)
-    }
-
-    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
-        self.write(|tx| members::set_password(tx, member, password_hash, keep))
-    }
-
-    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
-        self.write(|tx| members::create_login(tx, token_hash, member, now))
-    }
-
-    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
-        let found = members::find_login(&*self.reader()?, token_hash)?;
-        let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
-        // Being unable to note the visit, on a full disk say, must not lock the owner out.
-        if stale && let Err(error) = self.write(|tx| members::see_login(tx, token_hash, now)) {
-            tracing::warn!(%error, "a login's last visit could not be noted");
-        }
-        Ok(found)
-    }
-
-    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
-        self.write(|tx| members::delete_login(tx, token_hash))
     }
 
     fn status(&self) -> Result<StoreStatus> {
@@ -364,6 +271,7 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
 
     #[test]
     fn after_a_disk_failure_the_database_is_opened_anew_and_works() {
@@ -372,7 +280,7 @@ mod tests {
         let failing = store.write::<()>(|_| Err(StoreError::Io("test".to_owned())));
         assert!(matches!(failing, Err(StoreError::Io(_))));
         assert!(!store.has_members().unwrap());
-        store.probe().unwrap();
+        Store::probe(&store).unwrap();
     }
 
     #[test]
@@ -386,7 +294,7 @@ mod tests {
             Err(StoreError::Io("test".to_owned()))
         });
         assert!(matches!(failing, Err(StoreError::Io(_))));
-        assert!(matches!(store.probe(), Err(StoreError::Unavailable(_))));
+        assert!(matches!(Store::probe(&store), Err(StoreError::Unavailable(_))));
         assert!(matches!(store.has_members(), Err(StoreError::Unavailable(_))));
     }
 }

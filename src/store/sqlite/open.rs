@@ -9,9 +9,10 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{Options, Synchronous, WAL_MAX, directory};
+use super::read::Conn;
+use super::{Options, Synchronous, WAL_MAX};
 use crate::store::migrate::{self, Applied};
-use crate::store::{Result, StoreError};
+use crate::store::{Result, StoreError, directory};
 
 /// How long a connection waits for another one's lock.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     harden(&conn)?;
-    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_prepared_statement_cache_capacity(96);
     migrate(&mut conn)?;
     Ok(conn)
 }
@@ -67,7 +68,7 @@ pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<Sqlite
             conn.pragma_update(None, "wal_autocheckpoint", 0)?;
             conn.pragma_update(None, "cache_size", -4_096)?;
             conn.pragma_update(None, "query_only", true)?;
-            conn.set_prepared_statement_cache_capacity(64);
+            conn.set_prepared_statement_cache_capacity(96);
             harden(conn)
         });
     r2d2::Pool::builder()
@@ -100,7 +101,7 @@ fn migrate(conn: &mut Connection) -> Result<()> {
             .query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         let Some(next) = migrate::pending(&known, &applied)?.first() else {
-            directory::ensure_organization(&tx)?;
+            directory::ensure_organization(&Conn(&tx), crate::clock::Clock::system().now())?;
             tx.commit()?;
             return Ok(());
         };

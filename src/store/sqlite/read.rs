@@ -1,4 +1,4 @@
-//! Reading for pages: the shared questions over a pooled connection, interrupted when they take too long.
+//! Statements of the parts that are written once, run on a connection; and reading with a limit of time.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use crate::clock::Deadline;
-use crate::model::{AppId, EventRow, EventsPage, Millis, Query, Reason, Report, SetAsideRow};
 use crate::store::Result;
-use crate::store::report::{self, Cell, Rows};
+use crate::store::sql::{Cell, Row, Sql};
 
 /// Virtual-machine steps between two looks at the time: some tenths of a millisecond.
 const STEPS: i32 = 10_000;
@@ -22,47 +21,23 @@ pub(super) fn timed<T>(conn: &Connection, limit: Duration, read: impl FnOnce() -
     result
 }
 
-pub(super) fn report(conn: &Connection, query: &Query) -> Result<Report> {
-    report::answer(&Reader(conn), query)
-}
+/// A connection, or the transaction in it.
+pub(in crate::store) struct Conn<'c>(pub(in crate::store) &'c Connection);
 
-pub(super) fn events(conn: &Connection, page: &EventsPage) -> Result<Vec<EventRow>> {
-    report::events(&Reader(conn), page)
-}
-
-pub(super) fn set_aside(conn: &Connection, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
-    let count = conn
-        .prepare_cached("SELECT count(*) FROM set_aside WHERE app_id = ?1")?
-        .query_row([app.0], |row| row.get::<_, i64>(0))?;
-    let rows = conn
-        .prepare_cached(
-            "SELECT received_at, reason, detail, body FROM set_aside WHERE app_id = ?1 ORDER BY id DESC LIMIT ?2",
-        )?
-        .query_map((app.0, limit), |row| {
-            let reason: String = row.get(1)?;
-            Ok(SetAsideRow {
-                received_at: Millis(row.get(0)?),
-                reason: Reason::parse(&reason).unwrap_or(Reason::Invalid),
-                detail: row.get(2)?,
-                body: row.get(3)?,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok((rows, u64::try_from(count).unwrap_or(0)))
-}
-
-struct Reader<'c>(&'c Connection);
-
-impl Rows for Reader<'_> {
-    fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Vec<Cell>>> {
+impl Sql for Conn<'_> {
+    fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
         let mut statement = self.0.prepare_cached(sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query(params_from_iter(params))?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push((0..columns).map(|i| row.get_ref(i).map(cell)).collect::<rusqlite::Result<_>>()?);
+            all.push(Row((0..columns).map(|i| row.get_ref(i).map(cell)).collect::<rusqlite::Result<_>>()?));
         }
         Ok(all)
+    }
+
+    fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
+        Ok(self.0.prepare_cached(sql)?.execute(params_from_iter(params))? as u64)
     }
 }
 

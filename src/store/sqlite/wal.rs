@@ -45,9 +45,10 @@ fn checkpoint(conn: &Connection, sql: &str) -> Result<Log> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Options, SqliteStore, Store};
+    use super::super::{Options, SqliteStore};
     use super::*;
     use crate::model::Millis;
+    use crate::store::backend::Backend;
 
     const NOW: Millis = Millis(1_800_000_000_000);
 
@@ -57,8 +58,8 @@ mod tests {
 
     fn put(store: &SqliteStore, bytes: i64) {
         let sql = "INSERT INTO members (organization_id, name, role, password_hash, created_at) \
-                   VALUES (1, random(), 'viewer', hex(zeroblob(?1)), 0)";
-        store.write(|tx| Ok(tx.execute(sql, [bytes / 2])?)).unwrap();
+                   VALUES (1, random(), 'viewer', hex(zeroblob($1)), 0)";
+        store.write(|db| db.run(sql, &[(bytes / 2).into()])).unwrap();
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! What a database lends to be a [`Store`]: everything above its statements is written once, here and beside.
+
+use super::sql::Sql;
+use super::{
+    App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
+    Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreStatus,
+};
+use super::{directory, members, report};
+
+/// One kind of database.
+pub(super) trait Backend: Send + Sync + 'static {
+    /// Reads what the last write left, as this process sees it.
+    fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// Reads for a page: all its statements see one state, which may be a little old, and take a limited time.
+    fn survey<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// Runs a change in a transaction of its own, again where it has to.
+    fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// As [`Store::commit`].
+    fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
+    /// As [`Store::tend`].
+    fn tend(&self, now: Millis) -> Result<()>;
+    /// As [`Store::status`].
+    fn status(&self) -> Result<StoreStatus>;
+    /// As [`Store::probe`].
+    fn probe(&self) -> Result<()>;
+}
+
+impl<B: Backend> Store for B {
+    fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
+        Backend::commit(self, drafts, limits)
+    }
+
+    fn tend(&self, now: Millis) -> Result<()> {
+        Backend::tend(self, now)
+    }
+
+    fn report(&self, query: &Query) -> Result<Report> {
+        self.survey(|db| report::answer(db, query))
+    }
+
+    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
+        self.survey(|db| report::events(db, page))
+    }
+
+    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
+        self.read(|db| report::set_aside(db, app, limit))
+    }
+
+    fn apps(&self) -> Result<Vec<App>> {
+        self.read(directory::apps)
+    }
+
+    fn find_app(&self, name: &str) -> Result<Option<App>> {
+        self.read(|db| directory::find_app(db, name))
+    }
+
+    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App> {
+        self.write(|db| directory::create_app(db, app, now))
+    }
+
+    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
+        self.write(|db| directory::create_key(db, key, now))
+    }
+
+    fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
+        self.read(|db| directory::keys(db, app))
+    }
+
+    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
+        self.write(|db| directory::revoke_key(db, key, at))
+    }
+
+    fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
+        self.read(|db| directory::key_ring(db, lookup, now))
+    }
+
+    fn directory_version(&self) -> Result<i64> {
+        self.read(directory::version)
+    }
+
+    fn has_members(&self) -> Result<bool> {
+        self.read(members::any)
+    }
+
+    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()> {
+        self.write(|db| members::put_setup_token(db, hash, expires))
+    }
+
+    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool> {
+        self.read(|db| members::setup_token_valid(db, hash, now))
+    }
+
+    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member> {
+        self.write(|db| members::complete_setup(db, hash, member, now))
+    }
+
+    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member> {
+        self.write(|db| members::create(db, member, now))
+    }
+
+    fn find_member(&self, name: &str) -> Result<Option<Member>> {
+        self.read(|db| members::find(db, name))
+    }
+
+    fn members(&self) -> Result<Vec<Member>> {
+        self.read(members::all)
+    }
+
+    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
+        self.write(|db| members::set_password(db, member, password_hash, keep))
+    }
+
+    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
+        self.write(|db| members::create_login(db, token_hash, member, now))
+    }
+
+    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
+        let found = self.read(|db| members::find_login(db, token_hash))?;
+        let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
+        // Being unable to note the visit, on a full disk say, must not lock the owner out.
+        if stale && let Err(error) = self.write(|db| members::see_login(db, token_hash, now)) {
+            tracing::warn!(%error, "a login's last visit could not be noted");
+        }
+        Ok(found)
+    }
+
+    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
+        self.write(|db| members::delete_login(db, token_hash))
+    }
+
+    fn status(&self) -> Result<StoreStatus> {
+        Backend::status(self)
+    }
+
+    fn probe(&self) -> Result<()> {
+        Backend::probe(self)
+    }
+}

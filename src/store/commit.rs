@@ -1,0 +1,236 @@
+//! One commit, written once for every backend: drafts in, what became of each out. A backend lends the transaction as a
+//! [`Ledger`].
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::intern::Interned;
+use super::people::{People, Sighting};
+use super::{Committed, Draft, Entry, Nonce, Result};
+use crate::model::{
+    AppId, EnvironmentId, Event, EventId, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SessionHash,
+    SetAside, UserHash,
+};
+use crate::rollup::{Bucket, Deltas, FactIds, Fold};
+
+/// Forgets the oldest events kept aside for an app beyond so many.
+pub(super) const TRIM_SET_ASIDE: &str = "DELETE FROM set_aside WHERE app_id = $1 AND id <= \
+     (SELECT id FROM set_aside WHERE app_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+
+/// Events by app, UTC day of arrival and what became of them.
+pub(super) type Outcomes = HashMap<(AppId, i64, &'static str), i64>;
+
+/// What a commit needs to know of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyUse {
+    pub(super) revoked_at: Option<Millis>,
+    pub(super) last_used_at: Option<Millis>,
+}
+
+/// A row of `events`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventRecord<'a> {
+    pub(super) environment: EnvironmentId,
+    pub(super) claimed_at: Millis,
+    pub(super) id: EventId,
+    pub(super) skew: i64,
+    pub(super) delay: i64,
+    pub(super) name: i64,
+    pub(super) category: Option<i64>,
+    pub(super) facts: i64,
+    pub(super) user: Option<i64>,
+    pub(super) session: Option<i64>,
+    pub(super) props: Option<&'a str>,
+}
+
+/// A row of `users`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UserRecord {
+    pub(super) id: i64,
+    pub(super) first_at: Millis,
+    pub(super) last_day: i32,
+}
+
+/// A row of `sessions`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionRecord {
+    pub(super) id: i64,
+    pub(super) started_at: Millis,
+    pub(super) ended_at: Millis,
+    pub(super) facts: i64,
+}
+
+/// Whose a new session is; without a hash where it was derived from pauses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionOwner {
+    pub(super) environment: EnvironmentId,
+    pub(super) hash: Option<SessionHash>,
+    pub(super) user: Option<i64>,
+}
+
+/// A transaction as a commit uses it. What is read has to be what is written in the end: a backend whose other nodes
+/// write at the same time locks it, or fails the commit when it was changed meanwhile.
+pub(super) trait Ledger {
+    fn key(&mut self, key: IngestKeyId) -> Result<Option<KeyUse>>;
+    fn set_key_used(&mut self, key: IngestKeyId, at: Millis) -> Result<()>;
+    /// Whether the nonce is new; from now on it is not.
+    fn spend(&mut self, app: AppId, nonce: &Nonce) -> Result<bool>;
+    /// Notes the app's first event, where none is noted.
+    fn set_first_event(&mut self, app: AppId, at: Millis) -> Result<()>;
+    /// Whether the event is new and was inserted.
+    fn insert_event(&mut self, event: &EventRecord<'_>) -> Result<bool>;
+    /// Keeps an event aside, unless one of its id is kept already.
+    fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()>;
+
+    fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>>;
+    fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()>;
+    fn update_user(&mut self, user: UserRecord) -> Result<()>;
+    /// The hours of a local day in which a user was seen, as bits; `None` where there is no row.
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>>;
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()>;
+
+    fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>>;
+    /// The user's last derived session that begins at or before `until`.
+    fn derived_session(&mut self, user: i64, until: Millis) -> Result<Option<SessionRecord>>;
+    fn insert_session(&mut self, session: SessionRecord, owner: SessionOwner) -> Result<()>;
+    fn move_session(&mut self, session: i64, started_at: Millis) -> Result<()>;
+    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()>;
+    /// The values of a set of facts.
+    fn facts(&mut self, id: i64) -> Result<FactIds>;
+
+    /// Adds to the summaries.
+    fn merge(&mut self, deltas: &Deltas, outcomes: &Outcomes) -> Result<()>;
+    /// Forgets the oldest events kept aside for an app beyond so many.
+    fn trim_set_aside(&mut self, app: AppId, keep: u32) -> Result<()>;
+}
+
+/// Writes all drafts to a ledger. `interned` are the numbers of every event's texts, in order.
+pub(super) fn write<L: Ledger>(
+    ledger: &mut L,
+    people: &mut People,
+    drafts: &[Draft],
+    interned: Vec<Interned>,
+    limits: &Limits,
+) -> Result<Vec<Committed>> {
+    let mut work = Work {
+        ledger,
+        people,
+        fold: Fold::default(),
+        calendar: HashMap::new(),
+        outcomes: HashMap::new(),
+        with_set_aside: HashSet::new(),
+    };
+    let mut interned = interned.into_iter();
+    let mut committed = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        committed.push(work.draft(draft, &mut interned)?);
+    }
+    let Work { fold, outcomes, with_set_aside, .. } = work;
+    people.flush(ledger)?;
+    for app in with_set_aside {
+        ledger.trim_set_aside(app, limits.set_aside_events)?;
+    }
+    ledger.merge(&fold.into_deltas(), &outcomes)?;
+    Ok(committed)
+}
+
+/// A commit in progress.
+struct Work<'a, L> {
+    ledger: &'a mut L,
+    people: &'a mut People,
+    fold: Fold,
+    calendar: HashMap<(AppId, Bucket), LocalTime>,
+    outcomes: Outcomes,
+    with_set_aside: HashSet<AppId>,
+}
+
+impl<L: Ledger> Work<'_, L> {
+    fn draft(&mut self, draft: &Draft, interned: &mut impl Iterator<Item = Interned>) -> Result<Committed> {
+        let refused = if !self.key_works(draft.key, draft.received_at)? {
+            Some(Committed::KeyRevoked)
+        } else if let Some(nonce) = &draft.nonce
+            && !self.ledger.spend(draft.app.id, nonce)?
+        {
+            Some(Committed::Replayed)
+        } else {
+            None
+        };
+        let mut outcomes = Vec::with_capacity(draft.entries.len());
+        for entry in &draft.entries {
+            let outcome = match entry {
+                Entry::Event(event) => {
+                    let interned = interned.next().expect("every event was interned");
+                    if refused.is_some() { continue } else { self.event(draft, event, &interned)? }
+                }
+                Entry::SetAside(_) | Entry::Dropped if refused.is_some() => continue,
+                Entry::SetAside(event) => {
+                    self.ledger.insert_set_aside(draft, event)?;
+                    self.with_set_aside.insert(draft.app.id);
+                    Outcome::SetAside(event.reason, event.id)
+                }
+                Entry::Dropped => Outcome::Dropped,
+            };
+            outcomes.push(outcome);
+        }
+        if let Some(refused) = refused {
+            return Ok(refused);
+        }
+        let day = draft.received_at.0.div_euclid(Millis::DAY);
+        for outcome in &outcomes {
+            *self.outcomes.entry((draft.app.id, day, outcome.as_str())).or_default() += 1;
+        }
+        if outcomes.contains(&Outcome::Stored) {
+            self.ledger.set_first_event(draft.app.id, draft.received_at)?;
+        }
+        Ok(Committed::Receipt(Receipt { outcomes }))
+    }
+
+    /// Whether the key still works at `now`; notes its use once an hour.
+    fn key_works(&mut self, key: IngestKeyId, now: Millis) -> Result<bool> {
+        let Some(known) = self.ledger.key(key)? else { return Ok(false) };
+        let works = known.revoked_at.is_none_or(|at| now < at);
+        let hour = Millis(now.0.div_euclid(Millis::HOUR) * Millis::HOUR);
+        if works && known.last_used_at.is_none_or(|at| at < hour) {
+            self.ledger.set_key_used(key, hour)?;
+        }
+        Ok(works)
+    }
+
+    fn event(&mut self, draft: &Draft, event: &Event, interned: &Interned) -> Result<Outcome> {
+        let (app, environment, zone) = (draft.app.id, draft.environment, &draft.app.zone);
+        let at = event.occurred_at();
+        let user = match event.user() {
+            Some(hash) => Some((hash, self.people.user(self.ledger, environment, hash)?)),
+            None => None,
+        };
+        let session = match (event.session(), &user) {
+            (Some(hash), _) => Some((Some(hash), self.people.named_session(self.ledger, environment, hash)?)),
+            (None, Some((_, user))) => Some((None, self.people.derived_session(self.ledger, user, at)?)),
+            (None, None) => None,
+        };
+        let stored = self.ledger.insert_event(&EventRecord {
+            environment,
+            claimed_at: event.claimed_at(),
+            id: event.id(),
+            skew: at.since(event.claimed_at()),
+            delay: draft.received_at.since(at),
+            name: interned.name,
+            category: interned.category,
+            facts: interned.facts.id,
+            user: user.map(|(_, user)| user.id()),
+            session: session.map(|(_, session)| session.id()),
+            props: event.props(),
+        })?;
+        if !stored {
+            return Ok(Outcome::Duplicate);
+        }
+        let bucket = Bucket::of(at, zone);
+        let local = *self.calendar.entry((app, bucket)).or_insert_with(|| zone.local(at));
+        self.fold.event(environment, bucket, interned.name, &interned.facts);
+        let facts = Arc::as_ref(&interned.facts);
+        let sighting = Sighting { environment, at, local, zone, facts, user, session };
+        self.people.see(self.ledger, sighting, &mut self.fold)?;
+        Ok(Outcome::Stored)
+    }
+}

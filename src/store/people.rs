@@ -1,0 +1,295 @@
+//! Users and their sessions: who is known, when they were seen, and which session an event belongs to.
+
+use std::hash::Hash;
+
+use hashbrown::HashMap;
+use quick_cache::unsync::Cache;
+
+use super::Result;
+use super::commit::{Ledger, SessionOwner, SessionRecord, UserRecord};
+use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
+use crate::rollup::{Bucket, Fold, InternedFacts, Measures};
+
+/// How many users and how many sessions are remembered: some 10 MB together.
+const REMEMBERED: usize = 50_000;
+
+/// A pause after which events without a session of their own begin a new one.
+const PAUSE: i64 = 30 * Millis::MINUTE;
+
+/// Remembers users and sessions.
+pub(super) struct People {
+    users: Recent<(EnvironmentId, UserHash), User>,
+    sessions: Recent<(EnvironmentId, SessionHash), Session>,
+    next_user: i64,
+    next_session: i64,
+    /// Sessions that this commit has changed and not written yet.
+    touched: HashMap<i64, Touched>,
+}
+
+/// A bounded cache that keeps its latest entry at hand, since one event mostly has the user and the session of the one
+/// before.
+struct Recent<K, V> {
+    last: Option<(K, V)>,
+    older: Cache<K, V>,
+}
+
+impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
+    fn new() -> Self {
+        Self { last: None, older: Cache::new(REMEMBERED) }
+    }
+
+    fn get(&self, key: K) -> Option<V> {
+        match self.last {
+            Some((last, value)) if last == key => Some(value),
+            _ => self.older.get(&key).copied(),
+        }
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        if let Some((was, value)) = self.last.replace((key, value))
+            && was != key
+        {
+            self.older.insert(was, value);
+        }
+    }
+}
+
+/// What is known of a user.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct User {
+    record: UserRecord,
+    /// Whether this event is the first of theirs that is stored.
+    is_new: bool,
+    /// The local day that was last looked at, and its hours in which the user was seen.
+    day: i32,
+    hours: u32,
+    /// The derived session that their last event without one belonged to.
+    derived: Option<Session>,
+}
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    record: SessionRecord,
+    is_new: bool,
+}
+
+impl User {
+    /// Its row.
+    pub(super) fn id(&self) -> i64 {
+        self.record.id
+    }
+}
+
+impl Session {
+    /// Its row.
+    pub(super) fn id(&self) -> i64 {
+        self.record.id
+    }
+
+    fn known(record: SessionRecord) -> Self {
+        Self { record, is_new: false }
+    }
+}
+
+struct Touched {
+    record: SessionRecord,
+    was_started_at: Millis,
+    events: i64,
+}
+
+/// One newly stored event, as far as people are concerned.
+#[derive(Clone, Copy)]
+pub(super) struct Sighting<'a> {
+    pub(super) environment: EnvironmentId,
+    pub(super) at: Millis,
+    pub(super) local: LocalTime,
+    pub(super) zone: &'a Zone,
+    pub(super) facts: &'a InternedFacts,
+    pub(super) user: Option<(UserHash, User)>,
+    pub(super) session: Option<(Option<SessionHash>, Session)>,
+}
+
+impl People {
+    /// Begins with nothing remembered. New rows take their numbers from these on.
+    pub(super) fn new(next_user: i64, next_session: i64) -> Self {
+        Self { users: Recent::new(), sessions: Recent::new(), next_user, next_session, touched: HashMap::new() }
+    }
+
+    /// The user of that hash, or the one they will be if an event of theirs is stored.
+    pub(super) fn user<L: Ledger>(&self, db: &mut L, environment: EnvironmentId, hash: UserHash) -> Result<User> {
+        if let Some(user) = self.users.get((environment, hash)) {
+            return Ok(user);
+        }
+        let found = db.user(environment, hash)?;
+        let new = UserRecord { id: self.next_user, first_at: Millis(i64::MAX), last_day: i32::MIN };
+        let (record, is_new) = (found.unwrap_or(new), found.is_none());
+        Ok(User { record, is_new, day: i32::MIN, hours: 0, derived: None })
+    }
+
+    /// The session that an SDK named, or the one it will be.
+    pub(super) fn named_session<L: Ledger>(
+        &self,
+        db: &mut L,
+        environment: EnvironmentId,
+        hash: SessionHash,
+    ) -> Result<Session> {
+        if let Some(session) = self.sessions.get((environment, hash)) {
+            return Ok(session);
+        }
+        let found = db.named_session(environment, hash)?;
+        Ok(found.map_or_else(|| self.new_session(), |record| self.latest(Session::known(record))))
+    }
+
+    /// The session of an event whose SDK names none: the user's one that it falls into or follows within half an hour,
+    /// or the one that it begins.
+    pub(super) fn derived_session<L: Ledger>(&self, db: &mut L, user: &User, at: Millis) -> Result<Session> {
+        let fits = |session: &Session| {
+            at.since(session.record.started_at) >= -PAUSE && at.since(session.record.ended_at) <= PAUSE
+        };
+        if let Some(session) = user.derived.map(|session| self.latest(session)).filter(fits) {
+            return Ok(session);
+        }
+        if user.is_new {
+            return Ok(self.new_session());
+        }
+        let found = db.derived_session(user.record.id, at.plus(PAUSE))?;
+        let found = found.map(|record| self.latest(Session::known(record))).filter(fits);
+        Ok(found.unwrap_or_else(|| self.new_session()))
+    }
+
+    /// Takes note of a newly stored event: users, user-days, sessions and what they add to the summaries.
+    pub(super) fn see<L: Ledger>(&mut self, db: &mut L, seen: Sighting<'_>, fold: &mut Fold) -> Result<()> {
+        let session = match seen.session {
+            Some((hash, session)) => Some(self.see_session(db, seen, (hash, session), fold)?),
+            None => None,
+        };
+        if let Some((hash, mut user)) = seen.user {
+            if let (Some((None, _)), Some(session)) = (seen.session, session) {
+                user.derived = Some(session);
+            }
+            see_hour(db, seen, &mut user, fold)?;
+            self.see_user(db, seen, (hash, &mut user), fold)?;
+            self.users.put((seen.environment, hash), user);
+        }
+        Ok(())
+    }
+
+    /// Writes what [`People::see`] held back. To be called once before each commit.
+    pub(super) fn flush<L: Ledger>(&mut self, db: &mut L) -> Result<()> {
+        for (id, Touched { record, was_started_at, events }) in self.touched.drain() {
+            db.grow_session(id, record.ended_at, events)?;
+            if record.started_at != was_started_at {
+                db.move_session(id, record.started_at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new_session(&self) -> Session {
+        let (started_at, ended_at) = (Millis(i64::MAX), Millis(i64::MIN));
+        Session { record: SessionRecord { id: self.next_session, started_at, ended_at, facts: 0 }, is_new: true }
+    }
+
+    /// What this commit has made of a session that was read from the database or remembered.
+    fn latest(&self, session: Session) -> Session {
+        self.touched.get(&session.record.id).map_or(session, |touched| Session::known(touched.record))
+    }
+
+    fn see_session<L: Ledger>(
+        &mut self,
+        db: &mut L,
+        seen: Sighting<'_>,
+        (hash, session): (Option<SessionHash>, Session),
+        fold: &mut Fold,
+    ) -> Result<Session> {
+        let Session { mut record, is_new } = session;
+        let was = if is_new { seen.at } else { record.started_at };
+        if is_new {
+            self.next_session += 1;
+            record = SessionRecord { started_at: seen.at, ended_at: seen.at, facts: seen.facts.id, ..record };
+            let owner =
+                SessionOwner { environment: seen.environment, hash, user: seen.user.map(|(_, user)| user.id()) };
+            db.insert_session(record, owner)?;
+            fold.by_facts(seen.environment, Bucket::of(seen.at, seen.zone), &seen.facts.values, Measures::SESSION);
+        } else if seen.at < was {
+            let (old, new) = (Bucket::of(was, seen.zone), Bucket::of(seen.at, seen.zone));
+            if old != new {
+                let facts = db.facts(record.facts)?;
+                fold.by_facts(seen.environment, old, &facts, Measures::SESSION.times(-1));
+                fold.by_facts(seen.environment, new, &facts, Measures::SESSION);
+            }
+        }
+        record.started_at = record.started_at.min(seen.at);
+        record.ended_at = record.ended_at.max(seen.at);
+        let mut was_started_at = was;
+        if hash.is_none() && record.started_at < was {
+            // Derived sessions are looked for by their start, perhaps already by the next event.
+            db.move_session(record.id, record.started_at)?;
+            was_started_at = record.started_at;
+        }
+        let touched = self.touched.entry(record.id).or_insert(Touched { record, was_started_at, events: 0 });
+        touched.record = record;
+        touched.events += 1;
+        let session = Session::known(record);
+        if let Some(hash) = hash {
+            self.sessions.put((seen.environment, hash), session);
+        }
+        Ok(session)
+    }
+
+    fn see_user<L: Ledger>(
+        &mut self,
+        db: &mut L,
+        seen: Sighting<'_>,
+        (hash, user): (UserHash, &mut User),
+        fold: &mut Fold,
+    ) -> Result<()> {
+        let day = seen.local.day;
+        let now = Bucket::of(seen.at, seen.zone);
+        let record = &mut user.record;
+        if user.is_new {
+            user.is_new = false;
+            self.next_user += 1;
+            (record.first_at, record.last_day) = (seen.at, day);
+            db.insert_user(seen.environment, hash, *record)?;
+            fold.total(seen.environment, now, Measures::NEW_USER);
+        } else if seen.at < record.first_at || day > record.last_day {
+            let was = Bucket::of(record.first_at, seen.zone);
+            if seen.at < record.first_at && was != now {
+                fold.total(seen.environment, was, Measures::NEW_USER.times(-1));
+                fold.total(seen.environment, now, Measures::NEW_USER);
+            }
+            record.first_at = record.first_at.min(seen.at);
+            record.last_day = record.last_day.max(day);
+            db.update_user(*record)?;
+        }
+        Ok(())
+    }
+}
+
+/// Marks the hour of the user's local day, and counts the first sighting in that hour and that day. Both are counted
+/// at the hour's and the day's first instant, so that the order of arrival makes no difference.
+fn see_hour<L: Ledger>(db: &mut L, seen: Sighting<'_>, user: &mut User, fold: &mut Fold) -> Result<()> {
+    let LocalTime { day, hour } = seen.local;
+    let bit = 1_u32 << hour;
+    if user.day == day && user.hours & bit != 0 {
+        return Ok(());
+    }
+    let known = match (user.day == day, user.is_new) {
+        (true, _) => user.hours,
+        (false, true) => 0,
+        (false, false) => db.hours(seen.environment, day, user.id())?.unwrap_or(0),
+    };
+    (user.day, user.hours) = (day, known | bit);
+    if known & bit != 0 {
+        return Ok(());
+    }
+    db.put_hours(seen.environment, day, user.id(), user.hours)?;
+    fold.total(seen.environment, Bucket::of_hour(seen.local, seen.zone), Measures::USER);
+    if known == 0 {
+        let midnight = Bucket::of(seen.zone.midnight(day), seen.zone);
+        fold.total(seen.environment, midnight, Measures::DAY_USER);
+    }
+    Ok(())
+}
