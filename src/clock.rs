@@ -56,6 +56,11 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
+    /// How long it is until then; nothing once it has come.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// Whether it has come.
     pub fn passed(self) -> bool {
         Instant::now() >= self.0

@@ -131,7 +131,7 @@ pub struct Fold {
 }
 
 /// Rows to be added to the two summary tables, each in key order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deltas {
     /// For `rollup_hours`.
     pub hours: BTreeMap<Key, Measures>,

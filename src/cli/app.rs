@@ -37,7 +37,7 @@ pub enum Verb {
 /// Runs the verb on the configured database.
 pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
     let store = open::store(config)?;
-    table::print(&answer(&store, verb, &Clock::system())?)
+    table::print(&answer(&*store, verb, &Clock::system())?)
 }
 
 /// The app of that short name or UUID.

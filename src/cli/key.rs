@@ -53,7 +53,7 @@ pub enum Verb {
 /// Runs the verb on the configured database.
 pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
     let store = open::store(config)?;
-    let bench = Bench { store: &store, master: &|| open::master_key(config), clock: Clock::system() };
+    let bench = Bench { store: &*store, master: &|| open::master_key(config), clock: Clock::system() };
     table::print(&bench.answer(verb, &mut std::io::stdin().lock())?)
 }
 

@@ -36,7 +36,7 @@ pub enum Verb {
 /// Runs the verb on the configured database.
 pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
     let store = open::store(config)?;
-    table::print(&answer(&store, verb, &Clock::system(), &ask)?)
+    table::print(&answer(&*store, verb, &Clock::system(), &ask)?)
 }
 
 fn answer(

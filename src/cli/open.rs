@@ -1,33 +1,85 @@
 //! Opens what verbs work with: the database and the master key.
 
-use anyhow::Context;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
 
 use super::datadir;
 use crate::auth::seal::MasterKey;
-use crate::config::Config;
+use crate::config::{Config, Database};
+use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{Store, StoreError};
+
+/// How long a verb waits for a PostgreSQL server to answer, and for its schema to be brought up to date.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a server looks for PostgreSQL before it listens all the same.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// The database, made where there is none. Works beside a running server: only `serve` takes the lock.
-pub fn store(config: &Config) -> anyhow::Result<SqliteStore> {
+pub fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     for warning in datadir::prepare(config)? {
         eprintln!("warning: {warning}");
     }
-    store_with(config, Options::default())
+    match postgres_options(config) {
+        Some(options) => {
+            let store = PostgresStore::open(&options)?;
+            store.wait(PATIENCE).context("the PostgreSQL database cannot be used")?;
+            Ok(Arc::new(store))
+        }
+        None => sqlite(config, Options::default()),
+    }
 }
 
-/// The same with other options, in directories that are prepared already.
-pub fn store_with(config: &Config, options: Options) -> anyhow::Result<SqliteStore> {
-    let path = config.database_path();
-    SqliteStore::open(path, options).with_context(|| format!("the database {} cannot be opened", path.display()))
+/// The database for a server, in directories that are prepared already. A PostgreSQL server may be away for now.
+pub fn store_to_serve(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
+    let Some(postgres) = postgres_options(config) else { return sqlite(config, options) };
+    let store = PostgresStore::open(&postgres)?;
+    match store.wait(GLANCE) {
+        Ok(()) => {}
+        Err(error @ StoreError::Schema(_)) => return Err(error).context("the PostgreSQL database cannot be used"),
+        Err(error) => tracing::warn!(%error, "starting without the database; nothing is taken until it is there"),
+    }
+    Ok(Arc::new(store))
+}
+
+fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
+    let path = config.database_path().context("the database is no SQLite file")?;
+    let store = SqliteStore::open(path, options);
+    Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
+}
+
+/// How PostgreSQL is reached, where the events are kept there.
+pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
+    let Database::Postgres(url) = &config.database_url else { return None };
+    Some(PostgresOptions {
+        url: url.clone(),
+        password: config.database_password.clone(),
+        replica_url: config.read_replica_url.clone(),
+        pool_max: config.database_pool_max,
+        pool_min: config.database_pool_min,
+        acquire_timeout: config.database_acquire_timeout_ms,
+        idle_timeout: config.database_idle_timeout_ms,
+        replica_max_lag: config.read_replica_max_lag_ms,
+    })
 }
 
 /// The key under which secrets of ingest keys are sealed: as configured, else `master.key` in the data directory,
-/// made where it is not there.
+/// made where it is not there. Beside PostgreSQL it is never made: another node could not read what it seals.
 pub fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
     use secrecy::ExposeSecret;
     if let Some(text) = &config.master_key {
         return MasterKey::from_text(text.expose_secret()).context("the master key is not valid");
     }
     let path = config.data_dir.join("master.key");
+    if postgres_options(config).is_some() && !path.exists() {
+        bail!(
+            "there is no master key: all nodes of one PostgreSQL database need the same one. Make it once with \
+             'openssl rand -hex 32', and give it to each as master_key, master_key_file or {}",
+            path.display()
+        );
+    }
     MasterKey::load_or_create(&path).with_context(|| format!("the master key {} cannot be read", path.display()))
 }

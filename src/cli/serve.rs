@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,8 +24,8 @@ use crate::model::{Limits, Millis};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::{self, Cors, Gate};
 use crate::query::Reports;
-use crate::store::Store;
 use crate::store::sqlite::{Options, Synchronous};
+use crate::store::{Store, StoreError};
 use crate::web::{self, MetricsParts, Site, WebParts, WebState};
 
 /// The file in the data directory that tells where the server listens, for port 0 and for scripts.
@@ -118,7 +118,7 @@ impl Parts {
             disk_ballast: config.disk_ballast_bytes,
             ..Options::default()
         };
-        let store: Arc<dyn Store> = Arc::new(open::store_with(config, options)?);
+        let store = open::store_to_serve(config, options)?;
         let limits = Arc::new(Limits {
             wire_bytes: config.max_body_bytes,
             body_bytes: config.max_body_bytes,
@@ -193,8 +193,24 @@ async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::R
         format!("http://{host}:{}{}", address.port(), config.base_path)
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), url, "listening");
-    let fixed = config.setup_token.as_ref().map(|token| token.expose_secret());
-    if let Some(token) = parts.logins.issue_setup_token(fixed).await.context("the set-up link cannot be made")? {
+    let (logins, fixed) = (parts.logins.clone(), config.setup_token.clone());
+    match welcome(&logins, fixed.as_ref(), &url).await {
+        Err(error @ StoreError::Unavailable(_)) => {
+            tracing::info!(%error, "whether the box is set up is asked again when the database is there");
+            tokio::spawn(async move {
+                while welcome(&logins, fixed.as_ref(), &url).await.is_err() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            Ok(())
+        }
+        done => done.context("the set-up link cannot be made"),
+    }
+}
+
+/// Prints the link on the first run.
+async fn welcome(logins: &Logins, fixed: Option<&SecretString>, url: &str) -> Result<(), StoreError> {
+    if let Some(token) = logins.issue_setup_token(fixed.map(|token| token.expose_secret())).await? {
         println!("\nWelcome to Tallybox. Open this link within an hour to make your account:\n");
         println!("    {url}/setup?token={}\n", if fixed.is_some() { "<your setup_token>" } else { &token });
     }

@@ -12,7 +12,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Reads for a page: all its statements see one state, which may be a little old, and take a limited time.
-    fn survey<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
+    fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Runs a change in a transaction of its own, again where it has to.
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Store::commit`].

@@ -8,6 +8,7 @@ mod intern;
 mod members;
 pub mod migrate;
 mod people;
+pub mod postgres;
 mod report;
 mod sql;
 pub mod sqlite;

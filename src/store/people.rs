@@ -14,7 +14,7 @@ use crate::rollup::{Bucket, Fold, InternedFacts, Measures};
 const REMEMBERED: usize = 50_000;
 
 /// A pause after which events without a session of their own begin a new one.
-const PAUSE: i64 = 30 * Millis::MINUTE;
+pub(super) const PAUSE: i64 = 30 * Millis::MINUTE;
 
 /// Remembers users and sessions.
 pub(super) struct People {
@@ -114,6 +114,11 @@ impl People {
     /// Begins with nothing remembered. New rows take their numbers from these on.
     pub(super) fn new(next_user: i64, next_session: i64) -> Self {
         Self { users: Recent::new(), sessions: Recent::new(), next_user, next_session, touched: HashMap::new() }
+    }
+
+    /// The numbers that the next new user and the next new session will have.
+    pub(super) fn next(&self) -> (i64, i64) {
+        (self.next_user, self.next_session)
     }
 
     /// The user of that hash, or the one they will be if an event of theirs is stored.

@@ -171,7 +171,7 @@ impl Backend for SqliteStore {
         read(&Conn(&*self.reader()?))
     }
 
-    fn survey<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+    fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let conn = self.reader()?;
         read::timed(&conn, REPORT_MAX, || read(&Conn(&conn)))
     }

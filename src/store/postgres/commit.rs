@@ -1,0 +1,360 @@
+//! The transaction of a commit, as PostgreSQL runs it: everything that it may need is read and locked in one round
+//! trip, the commit is worked out, and everything that it changes is written in a second.
+//!
+//! Other nodes commit at the same time. Users and sessions are locked by their rows, in the order of their keys; what
+//! two nodes add at once (an event, a user, a session) meets at its unique key, and the one that comes second runs its
+//! commit again, to find what the first has written.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::link::BEGIN;
+use super::session::Session;
+use super::statement::{Statement, send};
+use super::writes::{EventKey, StoredAside, StoredEvent, Writes, storable};
+use crate::model::{AppId, EnvironmentId, EventId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
+use crate::rollup::{Deltas, FactIds};
+use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
+use crate::store::intern::{self, Interned};
+use crate::store::people::{PAUSE, People};
+use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
+
+/// Writes all drafts in one transaction. `ids` are the first free number of a user and of a session, and say
+/// afterwards which are free then, also where the commit failed.
+pub(super) fn write(
+    session: &Session<'_>,
+    drafts: &[Draft],
+    interned: Vec<Interned>,
+    ids: &mut (i64, i64),
+    limits: &Limits,
+) -> Result<Vec<Committed>> {
+    let mut book = Book::open(session, drafts)?;
+    let mut people = People::new(ids.0, ids.1);
+    let committed = commit::write(&mut book, &mut people, drafts, interned, limits);
+    *ids = people.next();
+    let committed = committed?;
+    send(session, "", &book.writes.statements(), "COMMIT")?;
+    Ok(committed)
+}
+
+/// One transaction in progress: what was read, and what is to be written.
+struct Book<'s> {
+    session: &'s Session<'s>,
+    keys: HashMap<i64, KeyUse>,
+    nonces: HashSet<(i64, i64, [u8; 16])>,
+    stored: HashSet<EventKey>,
+    users: HashMap<(i64, [u8; 16]), UserRecord>,
+    hours: HashMap<(i64, i32, i64), u32>,
+    named: HashMap<(i64, [u8; 16]), SessionRecord>,
+    /// By user, start and number.
+    derived: BTreeMap<(i64, Millis, i64), SessionRecord>,
+    writes: Writes,
+}
+
+impl<'s> Book<'s> {
+    /// Begins the transaction, and reads and locks all that the drafts may touch.
+    fn open(session: &'s Session<'s>, drafts: &[Draft]) -> Result<Self> {
+        let wanted = Wanted::of(drafts);
+        let mut answers = send(session, BEGIN, &wanted.statements(), "")?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        let mut book = Self {
+            session,
+            keys: next().iter().map(read_key).collect::<Result<_>>()?,
+            nonces: next()
+                .iter()
+                .map(|row| read3(row).map(|(at, app, v): (_, _, Uuid)| (at, app, *v.as_bytes())))
+                .collect::<Result<_>>()?,
+            users: next().iter().map(read_user).collect::<Result<_>>()?,
+            named: next().iter().map(read_named).collect::<Result<_>>()?,
+            hours: next().iter().map(read_hours).collect::<Result<_>>()?,
+            derived: BTreeMap::new(),
+            stored: HashSet::new(),
+            writes: Writes::default(),
+        };
+        for row in next() {
+            let (user, session): (i64, _) = (column(&row, 4)?, read_session(&row)?);
+            book.derived.insert((user, session.started_at, session.id), session);
+        }
+        for row in next() {
+            let (environment, claimed_at, id): (i64, i64, Uuid) = read3(&row)?;
+            book.stored.insert((environment, claimed_at, *id.as_bytes()));
+        }
+        Ok(book)
+    }
+}
+
+impl Ledger for Book<'_> {
+    fn key(&mut self, key: IngestKeyId) -> Result<Option<KeyUse>> {
+        Ok(self.keys.get(&key.0).copied())
+    }
+
+    fn set_key_used(&mut self, key: IngestKeyId, at: Millis) -> Result<()> {
+        if let Some(known) = self.keys.get_mut(&key.0) {
+            known.last_used_at = Some(at);
+        }
+        self.writes.keys.insert(key.0, at.0);
+        Ok(())
+    }
+
+    fn spend(&mut self, app: AppId, nonce: &Nonce) -> Result<bool> {
+        Ok(self.nonces.remove(&(nonce.at, app.0, nonce.value)))
+    }
+
+    fn set_first_event(&mut self, app: AppId, at: Millis) -> Result<()> {
+        self.writes.first_events.entry(app.0).or_insert(at.0);
+        Ok(())
+    }
+
+    fn insert_event(&mut self, event: &EventRecord<'_>) -> Result<bool> {
+        let key = (event.environment.0, event.claimed_at.0, event.id.0);
+        if !self.stored.insert(key) {
+            return Ok(false);
+        }
+        let EventRecord { skew, delay, name, category, facts, user, session, .. } = *event;
+        let props = event.props.map(str::to_owned);
+        self.writes.events.push((key, StoredEvent { skew, delay, name, category, facts, user, session, props }));
+        Ok(true)
+    }
+
+    fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
+        self.writes.set_aside.push(StoredAside {
+            app: draft.app.id.0,
+            environment: draft.environment.0,
+            received_at: draft.received_at.0,
+            reason: event.reason.as_str(),
+            detail: storable(&event.detail),
+            id: event.id.map(|EventId(id)| id),
+            body: storable(&event.body),
+        });
+        Ok(())
+    }
+
+    fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>> {
+        Ok(self.users.get(&(environment.0, hash.0)).copied())
+    }
+
+    fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()> {
+        self.writes.new_users.insert((environment.0, hash.0), user.id);
+        self.users.insert((environment.0, hash.0), user);
+        self.update_user(user)
+    }
+
+    fn update_user(&mut self, user: UserRecord) -> Result<()> {
+        self.writes.users.insert(user.id, user);
+        Ok(())
+    }
+
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>> {
+        Ok(self.hours.get(&(environment.0, day, user)).copied())
+    }
+
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()> {
+        self.hours.insert((environment.0, day, user), hours);
+        self.writes.hours.insert((environment.0, day, user), hours);
+        Ok(())
+    }
+
+    fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>> {
+        Ok(self.named.get(&(environment.0, hash.0)).copied())
+    }
+
+    fn derived_session(&mut self, user: i64, until: Millis) -> Result<Option<SessionRecord>> {
+        let before = (user, Millis(i64::MIN), i64::MIN)..=(user, until, i64::MAX);
+        Ok(self.derived.range(before).next_back().map(|(_, session)| *session))
+    }
+
+    fn insert_session(&mut self, session: SessionRecord, owner: SessionOwner) -> Result<()> {
+        match (owner.hash, owner.user) {
+            (Some(hash), _) => _ = self.named.insert((owner.environment.0, hash.0), session),
+            (None, Some(user)) => _ = self.derived.insert((user, session.started_at, session.id), session),
+            (None, None) => {}
+        }
+        self.writes.new_sessions.push((session, owner));
+        Ok(())
+    }
+
+    fn move_session(&mut self, session: i64, started_at: Millis) -> Result<()> {
+        let was = self.derived.iter().find(|((_, _, id), _)| *id == session).map(|(key, record)| (*key, *record));
+        if let Some(((user, start, _), record)) = was {
+            self.derived.remove(&(user, start, session));
+            self.derived.insert((user, started_at, session), SessionRecord { started_at, ..record });
+        }
+        self.writes.starts.insert(session, started_at);
+        Ok(())
+    }
+
+    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()> {
+        self.writes.growths.insert(session, (ended_at, events));
+        Ok(())
+    }
+
+    fn facts(&mut self, id: i64) -> Result<FactIds> {
+        intern::facts_by_id(self.session, id)
+    }
+
+    fn merge(&mut self, deltas: &Deltas, outcomes: &Outcomes) -> Result<()> {
+        self.writes.deltas = deltas.clone();
+        self.writes.outcomes = outcomes.iter().map(|((app, day, outcome), n)| ((app.0, *day, *outcome), *n)).collect();
+        Ok(())
+    }
+
+    fn trim_set_aside(&mut self, app: AppId, keep: u32) -> Result<()> {
+        self.writes.trims.push((app.0, keep.into()));
+        Ok(())
+    }
+}
+
+/// Everything that drafts may touch, by key.
+#[derive(Default)]
+struct Wanted {
+    keys: Vec<i64>,
+    nonces: Vec<(i64, i64, [u8; 16])>,
+    users: Vec<(i64, [u8; 16])>,
+    named: Vec<(i64, [u8; 16])>,
+    /// With the local day.
+    hours: Vec<(i64, [u8; 16], i64)>,
+    /// With the time at or before which the session begins.
+    derived: Vec<(i64, [u8; 16], i64)>,
+    events: Vec<EventKey>,
+}
+
+impl Wanted {
+    fn of(drafts: &[Draft]) -> Self {
+        let mut wanted = Self::default();
+        for draft in drafts {
+            wanted.keys.push(draft.key.0);
+            wanted.nonces.extend(draft.nonce.map(|nonce| (nonce.at, draft.app.id.0, nonce.value)));
+            for entry in &draft.entries {
+                let Entry::Event(event) = entry else { continue };
+                let environment = draft.environment.0;
+                wanted.events.push((environment, event.claimed_at().0, event.id().0));
+                wanted.named.extend(event.session().map(|session| (environment, session.0)));
+                if let Some(user) = event.user() {
+                    let at = event.occurred_at();
+                    wanted.users.push((environment, user.0));
+                    wanted.hours.push((environment, user.0, draft.app.zone.local(at).day.into()));
+                    if event.session().is_none() {
+                        wanted.derived.push((environment, user.0, at.plus(PAUSE).0));
+                    }
+                }
+            }
+        }
+        sort(&mut wanted.keys);
+        sort(&mut wanted.nonces);
+        sort(&mut wanted.users);
+        sort(&mut wanted.named);
+        sort(&mut wanted.hours);
+        sort(&mut wanted.derived);
+        sort(&mut wanted.events);
+        wanted
+    }
+
+    /// In the order of [`Book`]'s fields. Rows are locked in the order of their keys, as by every other node.
+    fn statements(&self) -> Vec<Statement> {
+        let first = self.events.iter().map(|key| key.1).min().unwrap_or(0);
+        let last = self.events.iter().map(|key| key.1).max().unwrap_or(0);
+        vec![
+            Statement::new("SELECT id, revoked_at, last_used_at FROM ingest_keys WHERE id = ANY ($1)")
+                .ints(self.keys.iter().copied()),
+            Statement::new(
+                "INSERT INTO nonces (at, app_id, value) SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[]) \
+                 ON CONFLICT DO NOTHING RETURNING at, app_id, value",
+            )
+            .ints(self.nonces.iter().map(|nonce| nonce.0))
+            .ints(self.nonces.iter().map(|nonce| nonce.1))
+            .uuids(self.nonces.iter().map(|nonce| nonce.2)),
+            Statement::new(
+                "SELECT u.env_id, u.hash, u.id, u.first_at, u.last_day \
+                 FROM unnest($1::int8[], $2::uuid[]) AS n (env_id, hash) JOIN users u USING (env_id, hash) \
+                 ORDER BY u.env_id, u.hash FOR NO KEY UPDATE OF u",
+            )
+            .ints(self.users.iter().map(|user| user.0))
+            .uuids(self.users.iter().map(|user| user.1)),
+            Statement::new(
+                "SELECT s.id, s.started_at, s.ended_at, s.facts_id, s.env_id, s.hash \
+                 FROM unnest($1::int8[], $2::uuid[]) AS n (env_id, hash) JOIN sessions s USING (env_id, hash) \
+                 WHERE s.hash IS NOT NULL ORDER BY s.env_id, s.hash FOR NO KEY UPDATE OF s",
+            )
+            .ints(self.named.iter().map(|session| session.0))
+            .uuids(self.named.iter().map(|session| session.1)),
+            Statement::new(
+                "SELECT d.env_id, d.day, d.user_id, d.hours FROM unnest($1::int8[], $2::uuid[], $3::int8[]) \
+                 AS n (env_id, hash, day) JOIN users u USING (env_id, hash) \
+                 JOIN user_days d ON d.env_id = n.env_id AND d.day = n.day AND d.user_id = u.id",
+            )
+            .ints(self.hours.iter().map(|hour| hour.0))
+            .uuids(self.hours.iter().map(|hour| hour.1))
+            .ints(self.hours.iter().map(|hour| hour.2)),
+            // The one that fits and the one before it, which may come to be the last when the first is moved.
+            Statement::new(
+                "SELECT s.id, s.started_at, s.ended_at, s.facts_id, u.id \
+                 FROM unnest($1::int8[], $2::uuid[], $3::int8[]) AS n (env_id, hash, until) \
+                 JOIN users u USING (env_id, hash) CROSS JOIN LATERAL (\
+                 SELECT id, started_at, ended_at, facts_id FROM sessions WHERE user_id = u.id \
+                 AND started_at <= n.until AND hash IS NULL ORDER BY started_at DESC LIMIT 2) AS s",
+            )
+            .ints(self.derived.iter().map(|session| session.0))
+            .uuids(self.derived.iter().map(|session| session.1))
+            .ints(self.derived.iter().map(|session| session.2)),
+            Statement::new(
+                "SELECT e.env_id::int8, e.claimed_at, e.event_id \
+                 FROM unnest($1::int8[], $2::int8[], $3::uuid[]) AS n (env_id, claimed_at, event_id) \
+                 JOIN events e ON e.env_id = n.env_id AND e.claimed_at = n.claimed_at AND e.event_id = n.event_id \
+                 AND e.claimed_at BETWEEN $4 AND $5",
+            )
+            .ints(self.events.iter().map(|event| event.0))
+            .ints(self.events.iter().map(|event| event.1))
+            .uuids(self.events.iter().map(|event| event.2))
+            .int(first)
+            .int(last),
+        ]
+    }
+}
+
+fn sort<T: Ord>(keys: &mut Vec<T>) {
+    keys.sort_unstable();
+    keys.dedup();
+}
+
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(|error| StoreError::Unexpected(error.to_string()))
+}
+
+fn read3<'a, A, B, C>(row: &'a Row) -> Result<(A, B, C)>
+where
+    A: tokio_postgres::types::FromSql<'a>,
+    B: tokio_postgres::types::FromSql<'a>,
+    C: tokio_postgres::types::FromSql<'a>,
+{
+    Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
+}
+
+fn read_key(row: &Row) -> Result<(i64, KeyUse)> {
+    let (id, revoked_at, last_used_at): (i64, Option<i64>, Option<i64>) = read3(row)?;
+    Ok((id, KeyUse { revoked_at: revoked_at.map(Millis), last_used_at: last_used_at.map(Millis) }))
+}
+
+fn read_user(row: &Row) -> Result<((i64, [u8; 16]), UserRecord)> {
+    let (environment, hash, id): (i64, Uuid, i64) = read3(row)?;
+    let record = UserRecord { id, first_at: Millis(column(row, 3)?), last_day: column(row, 4)? };
+    Ok(((environment, *hash.as_bytes()), record))
+}
+
+fn read_session(row: &Row) -> Result<SessionRecord> {
+    let (id, started_at, ended_at): (i64, i64, i64) = read3(row)?;
+    Ok(SessionRecord { id, started_at: Millis(started_at), ended_at: Millis(ended_at), facts: column(row, 3)? })
+}
+
+fn read_named(row: &Row) -> Result<((i64, [u8; 16]), SessionRecord)> {
+    let hash: Uuid = column(row, 5)?;
+    Ok(((column(row, 4)?, *hash.as_bytes()), read_session(row)?))
+}
+
+fn read_hours(row: &Row) -> Result<((i64, i32, i64), u32)> {
+    let (environment, day, user): (i64, i32, i64) = read3(row)?;
+    let hours: i32 = column(row, 3)?;
+    Ok(((environment, day, user), hours.cast_unsigned()))
+}

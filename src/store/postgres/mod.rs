@@ -1,0 +1,271 @@
+//! The backend for PostgreSQL, which other nodes may write to at the same time.
+
+mod commit;
+mod failure;
+mod keeper;
+mod link;
+mod options;
+mod partitions;
+mod pool;
+mod schema;
+mod session;
+mod statement;
+mod target;
+mod tls;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+
+use self::keeper::Keeper;
+use self::link::Link;
+use self::pool::Connection;
+use self::session::{CALL, Session};
+use super::backend::Backend;
+use super::intern::{Interned, Interner};
+use super::sql::Sql;
+use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
+use crate::clock::Deadline;
+
+pub use options::PostgresOptions;
+
+/// How often a transaction that lost against another one is run again.
+const ATTEMPTS: u32 = 10;
+
+/// Numbers of users and sessions come in blocks of this length, as the schema's sequences have it.
+const BLOCK: i64 = 16_384;
+
+/// A database on a PostgreSQL server.
+pub struct PostgresStore {
+    writer: Mutex<Writer>,
+    link: Arc<Link>,
+    keeper: Option<Keeper>,
+    runtime: Option<Runtime>,
+}
+
+/// What the one writing call at a time works with.
+#[derive(Default)]
+struct Writer {
+    /// Its own connection, so that pages in a crowd do not keep events out.
+    connection: Option<Connection>,
+    interner: Interner,
+    users: Block,
+    sessions: Block,
+    purged_at: Millis,
+}
+
+/// Numbers that nobody else takes: from `next` to before `end`.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    next: i64,
+    end: i64,
+}
+
+impl PostgresStore {
+    /// Prepares the connections to a server, which may be away: then everything is [`StoreError::Unavailable`] until
+    /// it is there and its schema is up to date. An error is about the options alone.
+    pub fn open(options: &PostgresOptions) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let link = Arc::new(Link::new(options, runtime.handle().clone())?);
+        let keeper = Keeper::start(link.clone()).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { writer: Mutex::default(), link, keeper: Some(keeper), runtime: Some(runtime) })
+    }
+
+    /// Waits until the server is there and the schema is up to date; otherwise says after `limit` why not.
+    pub fn wait(&self, limit: Duration) -> Result<()> {
+        self.link.wait(limit)
+    }
+
+    /// Runs `work` on the writer's connection, which is made where there is none.
+    fn on_writer<T>(
+        &self,
+        writer: &mut Writer,
+        deadline: Deadline,
+        work: impl FnOnce(&mut Writer, &Session<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let connection = match writer.connection.take() {
+            Some(connection) if !connection.is_closed() => connection,
+            _ => self.link.connect(&self.link.primary)?,
+        };
+        let session = Session::new(&connection, &self.link.runtime, deadline);
+        let result = work(writer, &session);
+        let lost = session.lost.get();
+        if self.link.settle(&self.link.primary, &session, &result) {
+            writer.connection = Some(connection);
+        } else {
+            connection.discard();
+        }
+        match result {
+            Err(_) if lost => Err(StoreError::Unavailable(LOST.to_owned())),
+            result => result,
+        }
+    }
+
+    fn try_commit(
+        &self,
+        writer: &mut Writer,
+        (drafts, limits): (&[Draft], &Limits),
+        deadline: Deadline,
+    ) -> Result<Vec<Committed>> {
+        let interned = self.intern(writer, (drafts, limits), deadline)?;
+        self.on_writer(writer, deadline, |writer, session| {
+            let wanted = drafts.iter().map(|draft| draft.entries.len()).sum::<usize>();
+            writer.reserve(session, i64::try_from(wanted).unwrap_or(i64::MAX))?;
+            let mut ids = (writer.users.next, writer.sessions.next);
+            let result = commit::write(session, drafts, interned, &mut ids, limits);
+            (writer.users.next, writer.sessions.next) = ids;
+            result
+        })
+    }
+
+    /// The numbers of all texts. New ones are written in a transaction of their own, in which no other node does the
+    /// same for these apps: what is written there is true whatever becomes of the drafts.
+    fn intern(
+        &self,
+        writer: &mut Writer,
+        (drafts, limits): (&[Draft], &Limits),
+        deadline: Deadline,
+    ) -> Result<Vec<Interned>> {
+        loop {
+            if let Some(interned) = writer.interner.find(drafts, limits) {
+                return Ok(interned);
+            }
+            let learned = self.on_writer(writer, deadline, |writer, session| {
+                session.batch("BEGIN; SET LOCAL statement_timeout = '4s'")?;
+                let mut apps: Vec<_> = drafts.iter().map(|draft| draft.app.id).collect();
+                apps.sort_unstable();
+                apps.dedup();
+                for app in apps {
+                    let key = [link::LOCKS.into(), app.0.into()];
+                    session.run("SELECT pg_advisory_xact_lock($1::int4, ($2::int8 % 2147483647)::int4)", &key)?;
+                }
+                writer.interner.learn(session, drafts, limits)?;
+                session.batch("COMMIT")
+            });
+            if let Err(error) = learned {
+                writer.interner = Interner::default();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Why a transaction was rolled back that may succeed when it is run again.
+const LOST: &str = "other nodes changed the same rows";
+
+fn is_lost(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(text) if text == LOST)
+}
+
+impl Writer {
+    /// Makes sure that there are numbers for so many new users and sessions.
+    fn reserve(&mut self, session: &Session<'_>, wanted: i64) -> Result<()> {
+        for (block, sql) in
+            [(&mut self.users, "SELECT nextval('users_id')"), (&mut self.sessions, "SELECT nextval('sessions_id')")]
+        {
+            if block.end - block.next < wanted {
+                let next = session.value(sql, &[])?.int();
+                *block = Block { next, end: next + BLOCK };
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Backend for PostgresStore {
+    fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+        self.link.call(&self.link.primary, |session| read(session))
+    }
+
+    fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        let survey = |session: &Session<'_>| {
+            session.batch(
+                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'",
+            )?;
+            let found = read(session)?;
+            session.batch("COMMIT")?;
+            Ok(found)
+        };
+        if let Some(replica) = self.link.replica() {
+            match self.link.call(replica, survey) {
+                Err(StoreError::Unavailable(reason)) => self.link.distrust_replica(&reason),
+                answer => return answer,
+            }
+        }
+        self.link.call(&self.link.primary, survey)
+    }
+
+    fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        let mut attempt = 1;
+        loop {
+            let result = self.link.call(&self.link.primary, |session| {
+                session.batch(link::BEGIN)?;
+                let value = change(session)?;
+                session.batch("COMMIT")?;
+                Ok(value)
+            });
+            match result {
+                Err(error) if is_lost(&error) && attempt < ATTEMPTS => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
+        let mut writer = self.writer.lock();
+        self.link.check()?;
+        let deadline = Deadline::after(CALL);
+        let mut attempt = 1;
+        loop {
+            match self.try_commit(&mut writer, (drafts, limits), deadline) {
+                Err(error) if is_lost(&error) && attempt < ATTEMPTS && !deadline.passed() => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn tend(&self, now: Millis) -> Result<()> {
+        {
+            let mut writer = self.writer.lock();
+            // A clock that was set back makes an age negative: nothing waits until it has caught up.
+            if (0..Millis::MINUTE).contains(&now.since(writer.purged_at)) || self.link.check().is_err() {
+                return Ok(());
+            }
+            writer.purged_at = now;
+        }
+        self.write(|db| members::purge(db, now))
+    }
+
+    fn status(&self) -> Result<StoreStatus> {
+        self.link.status()
+    }
+
+    fn probe(&self) -> Result<()> {
+        self.link.call(&self.link.primary, |session| {
+            session.batch("BEGIN; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '1s'")?;
+            session.run("DELETE FROM nonces WHERE at = -1", &[])?;
+            session.batch("ROLLBACK")
+        })
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        drop(self.keeper.take());
+        if let Some(runtime) = self.runtime.take() {
+            // May be dropped by an async task, which may not wait.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The monthly partitions of events: made ahead of time, and as far back as events are expected from.
+
+use jiff::civil::Date;
+use jiff::{Span, tz::TimeZone};
+
+use super::link::{BEGIN, LOCKS};
+use super::session::Session;
+use crate::model::Millis;
+use crate::store::sql::Sql;
+use crate::store::{Result, StoreError};
+
+/// Months before this one whose events have a partition: clients send what they kept while offline.
+const BEHIND: i32 = 13;
+/// Months after this one that are made already.
+const AHEAD: i32 = 3;
+
+/// One month of claimed time, in UTC.
+struct Month(Date);
+
+impl Month {
+    fn of(now: Millis) -> Result<Self> {
+        let now = jiff::Timestamp::from_millisecond(now.0).map_err(|e| StoreError::Unexpected(e.to_string()))?;
+        Ok(Self(now.to_zoned(TimeZone::UTC).date().first_of_month()))
+    }
+
+    fn plus(&self, months: i32) -> Result<Self> {
+        let date = self.0.checked_add(Span::new().months(months));
+        date.map(Self).map_err(|error| StoreError::Unexpected(error.to_string()))
+    }
+
+    fn start(&self) -> Result<i64> {
+        let start = self.0.to_zoned(TimeZone::UTC).map_err(|error| StoreError::Unexpected(error.to_string()))?;
+        Ok(start.timestamp().as_millisecond())
+    }
+
+    /// Letters, digits and underscores only: it becomes part of a statement.
+    fn table(&self) -> String {
+        format!("events_{:04}_{:02}", self.0.year(), self.0.month())
+    }
+}
+
+/// Makes the partitions that are missing around `now`. What the default partition holds of them moves there.
+pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<()> {
+    let this = Month::of(now)?;
+    let existing = session.rows(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'events'::regclass",
+        &[],
+    )?;
+    for offset in -BEHIND..=AHEAD {
+        let month = this.plus(offset)?;
+        if !existing.iter().any(|row| row.text(0) == month.table()) {
+            create(session, &month)?;
+        }
+    }
+    let outside = session.value("SELECT count(*) FROM (SELECT 1 FROM events_default LIMIT 100000) AS some", &[])?.int();
+    if outside > 0 {
+        tracing::warn!(events = outside, "events lie outside of all monthly partitions: clocks of clients are off");
+    }
+    Ok(())
+}
+
+fn create(session: &Session<'_>, month: &Month) -> Result<()> {
+    let (table, from, to) = (month.table(), month.start()?.to_string(), month.plus(1)?.start()?.to_string());
+    session.batch(BEGIN)?;
+    // Commits of events wait behind this for as long as it waits itself.
+    session.batch("SET LOCAL lock_timeout = '1s'")?;
+    session.run("SELECT pg_advisory_xact_lock($1::int4, 1)", &[LOCKS.into()])?;
+    if session.value("SELECT to_regclass($1)::text", &[table.as_str().into()])? != crate::store::sql::Cell::Null {
+        return session.batch("ROLLBACK"); // another node was first
+    }
+    let steps = [
+        "CREATE TABLE ",
+        &table,
+        " (LIKE events INCLUDING ALL); \
+         LOCK TABLE events_default IN SHARE ROW EXCLUSIVE MODE; \
+         WITH moved AS (DELETE FROM events_default WHERE claimed_at >= ",
+        &from,
+        " AND claimed_at < ",
+        &to,
+        " RETURNING *) INSERT INTO ",
+        &table,
+        " SELECT * FROM moved; \
+         ALTER TABLE events ATTACH PARTITION ",
+        &table,
+        " FOR VALUES FROM (",
+        &from,
+        ") TO (",
+        &to,
+        ")",
+    ];
+    session.batch(&steps.concat())?;
+    session.batch("COMMIT")
+}

@@ -1,0 +1,249 @@
+//! What a commit changes, as statements over columns.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+
+use super::statement::Statement;
+use crate::model::Millis;
+use crate::rollup::{Deltas, Key, Measures};
+use crate::store::commit::{SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
+
+/// Environment, claimed time and id.
+pub(super) type EventKey = (i64, i64, [u8; 16]);
+
+/// What is to be written, as it will be in the end.
+#[derive(Default)]
+pub(super) struct Writes {
+    pub(super) keys: BTreeMap<i64, i64>,
+    pub(super) first_events: BTreeMap<i64, i64>,
+    pub(super) events: Vec<(EventKey, StoredEvent)>,
+    pub(super) set_aside: Vec<StoredAside>,
+    pub(super) trims: Vec<(i64, i64)>,
+    pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
+    pub(super) users: BTreeMap<i64, UserRecord>,
+    pub(super) hours: BTreeMap<(i64, i32, i64), u32>,
+    pub(super) new_sessions: Vec<(SessionRecord, SessionOwner)>,
+    pub(super) starts: BTreeMap<i64, Millis>,
+    pub(super) growths: BTreeMap<i64, (Millis, i64)>,
+    pub(super) deltas: Deltas,
+    pub(super) outcomes: BTreeMap<(i64, i64, &'static str), i64>,
+}
+
+pub(super) struct StoredEvent {
+    pub(super) skew: i64,
+    pub(super) delay: i64,
+    pub(super) name: i64,
+    pub(super) category: Option<i64>,
+    pub(super) facts: i64,
+    pub(super) user: Option<i64>,
+    pub(super) session: Option<i64>,
+    pub(super) props: Option<String>,
+}
+
+pub(super) struct StoredAside {
+    pub(super) app: i64,
+    pub(super) environment: i64,
+    pub(super) received_at: i64,
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
+    pub(super) id: Option<[u8; 16]>,
+    pub(super) body: String,
+}
+
+impl Writes {
+    /// In the order in which every node writes: what only a few want first, what all want last.
+    pub(super) fn statements(self) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        self.people(&mut statements);
+        self.sessions(&mut statements);
+        self.small(&mut statements);
+        let Self { mut events, set_aside, deltas, .. } = self;
+        if !events.is_empty() {
+            events.sort_unstable_by_key(|(key, _)| *key);
+            statements.push(insert_events(events));
+        }
+        if !set_aside.is_empty() {
+            statements.push(insert_set_aside(set_aside));
+        }
+        for (app, keep) in self.trims {
+            statements.push(Statement::new(TRIM_SET_ASIDE).int(app).int(keep));
+        }
+        // Last, since every node's commit wants these rows and waits for the one that has them.
+        let outcomes = self.outcomes;
+        statements.push(
+            Statement::new(
+                "INSERT INTO intake_days AS d (app_id, day, outcome, events) \
+                 SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int8[]) \
+                 ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = d.events + excluded.events",
+            )
+            .ints(outcomes.keys().map(|key| key.0))
+            .ints(outcomes.keys().map(|key| key.1))
+            .texts(outcomes.keys().map(|key| Some(key.2)))
+            .ints(outcomes.values().copied()),
+        );
+        statements.push(merge(MERGE_HOURS, &deltas.hours));
+        statements.push(merge(MERGE_DAYS, &deltas.days));
+        statements
+    }
+
+    fn people(&self, statements: &mut Vec<Statement>) {
+        let new: Vec<_> =
+            self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
+        if !new.is_empty() {
+            let sql = "INSERT INTO users (env_id, hash, id, first_at, last_day) \
+                       SELECT * FROM unnest($1::int8[], $2::uuid[], $3::int8[], $4::int8[], $5::int8[])";
+            statements.push(
+                Statement::new(sql)
+                    .ints(new.iter().map(|user| user.0))
+                    .uuids(new.iter().map(|user| user.1))
+                    .ints(new.iter().map(|user| user.2.id))
+                    .ints(new.iter().map(|user| user.2.first_at.0))
+                    .ints(new.iter().map(|user| user.2.last_day.into())),
+            );
+        }
+        let is_new: HashSet<i64> = self.new_users.values().copied().collect();
+        let changed: Vec<_> = self.users.values().filter(|user| !is_new.contains(&user.id)).collect();
+        if !changed.is_empty() {
+            let sql = "UPDATE users u SET first_at = n.first_at, last_day = n.last_day \
+                       FROM unnest($1::int8[], $2::int8[], $3::int8[]) AS n (id, first_at, last_day) WHERE u.id = n.id";
+            statements.push(
+                Statement::new(sql)
+                    .ints(changed.iter().map(|user| user.id))
+                    .ints(changed.iter().map(|user| user.first_at.0))
+                    .ints(changed.iter().map(|user| user.last_day.into())),
+            );
+        }
+        if !self.hours.is_empty() {
+            let sql = "INSERT INTO user_days AS d (env_id, day, user_id, hours) \
+                       SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) \
+                       ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = d.hours | excluded.hours";
+            statements.push(
+                Statement::new(sql)
+                    .ints(self.hours.keys().map(|key| key.0))
+                    .ints(self.hours.keys().map(|key| key.1.into()))
+                    .ints(self.hours.keys().map(|key| key.2))
+                    .ints(self.hours.values().map(|hours| i64::from(*hours))),
+            );
+        }
+    }
+
+    fn sessions(&self, statements: &mut Vec<Statement>) {
+        let growth = |id: i64| self.growths.get(&id).copied();
+        let start = |session: &SessionRecord| self.starts.get(&session.id).copied().unwrap_or(session.started_at);
+        let mut new: Vec<_> = self.new_sessions.iter().collect();
+        new.sort_unstable_by_key(|(session, owner)| (owner.environment.0, owner.hash.map(|hash| hash.0), session.id));
+        if !new.is_empty() {
+            let sql = "INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events) \
+                       SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], $6::int8[], \
+                       $7::int8[], $8::int8[])";
+            let of = |id| growth(id).unwrap_or_default();
+            statements.push(
+                Statement::new(sql)
+                    .ints(new.iter().map(|(session, _)| session.id))
+                    .ints(new.iter().map(|(_, owner)| owner.environment.0))
+                    .some_uuids(new.iter().map(|(_, owner)| owner.hash.map(|hash| hash.0)))
+                    .some_ints(new.iter().map(|(_, owner)| owner.user))
+                    .ints(new.iter().map(|(session, _)| session.facts))
+                    .ints(new.iter().map(|(session, _)| start(session).0))
+                    .ints(new.iter().map(|(session, _)| of(session.id).0.0))
+                    .ints(new.iter().map(|(session, _)| of(session.id).1)),
+            );
+        }
+        let is_new: HashSet<i64> = self.new_sessions.iter().map(|(session, _)| session.id).collect();
+        let grown: Vec<_> = self.growths.iter().filter(|(id, _)| !is_new.contains(*id)).collect();
+        if !grown.is_empty() {
+            let sql = "UPDATE sessions s SET ended_at = n.ended_at, events = s.events + n.events, \
+                       started_at = coalesce(n.started_at, s.started_at) \
+                       FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) \
+                       AS n (id, ended_at, events, started_at) WHERE s.id = n.id";
+            statements.push(
+                Statement::new(sql)
+                    .ints(grown.iter().map(|(id, _)| **id))
+                    .ints(grown.iter().map(|(_, growth)| growth.0.0))
+                    .ints(grown.iter().map(|(_, growth)| growth.1))
+                    .some_ints(grown.iter().map(|(id, _)| self.starts.get(*id).map(|start| start.0))),
+            );
+        }
+    }
+
+    /// What changes only now and then.
+    fn small(&self, statements: &mut Vec<Statement>) {
+        if !self.keys.is_empty() {
+            let sql = "UPDATE ingest_keys k SET last_used_at = n.at FROM unnest($1::int8[], $2::int8[]) AS n (id, at) \
+                       WHERE k.id = n.id AND (k.last_used_at IS NULL OR k.last_used_at < n.at)";
+            let keys = Statement::new(sql).ints(self.keys.keys().copied()).ints(self.keys.values().copied());
+            statements.push(keys);
+        }
+        if !self.first_events.is_empty() {
+            let sql = "UPDATE apps a SET first_event_at = n.at FROM unnest($1::int8[], $2::int8[]) AS n (id, at) \
+                       WHERE a.id = n.id AND a.first_event_at IS NULL";
+            let apps = Statement::new(sql).ints(self.first_events.keys().copied());
+            statements.push(apps.ints(self.first_events.values().copied()));
+        }
+    }
+}
+
+fn insert_events(events: Vec<(EventKey, StoredEvent)>) -> Statement {
+    let sql = "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
+               session_id, props) SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], \
+               $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::text[])";
+    Statement::new(sql)
+        .ints(events.iter().map(|(key, _)| key.0))
+        .ints(events.iter().map(|(key, _)| key.1))
+        .uuids(events.iter().map(|(key, _)| key.2))
+        .ints(events.iter().map(|(_, event)| event.skew))
+        .ints(events.iter().map(|(_, event)| event.delay))
+        .ints(events.iter().map(|(_, event)| event.name))
+        .some_ints(events.iter().map(|(_, event)| event.category))
+        .ints(events.iter().map(|(_, event)| event.facts))
+        .some_ints(events.iter().map(|(_, event)| event.user))
+        .some_ints(events.iter().map(|(_, event)| event.session))
+        .texts(events.into_iter().map(|(_, event)| event.props))
+}
+
+fn insert_set_aside(events: Vec<StoredAside>) -> Statement {
+    let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, event_id, detail, body) \
+               SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::uuid[], $6::text[], $7::text[]) \
+               ON CONFLICT DO NOTHING";
+    let (details, bodies): (Vec<_>, Vec<_>) = events.iter().map(|e| (e.detail.clone(), e.body.clone())).unzip();
+    Statement::new(sql)
+        .ints(events.iter().map(|event| event.app))
+        .ints(events.iter().map(|event| event.environment))
+        .ints(events.iter().map(|event| event.received_at))
+        .texts(events.iter().map(|event| Some(event.reason)))
+        .some_uuids(events.iter().map(|event| event.id))
+        .texts(details.into_iter().map(Some))
+        .texts(bodies.into_iter().map(Some))
+}
+
+const MERGE_HOURS: &str = "INSERT INTO rollup_hours AS r SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], \
+    $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) \
+    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events, \
+    sessions = r.sessions + excluded.sessions, users = r.users + excluded.users, \
+    day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users";
+
+const MERGE_DAYS: &str = "INSERT INTO rollup_days AS r SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], \
+    $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) \
+    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events, \
+    sessions = r.sessions + excluded.sessions, users = r.users + excluded.users, \
+    day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users";
+
+/// Adds rows to a summary table, in key order.
+fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Statement {
+    Statement::new(sql)
+        .ints(rows.keys().map(|key| key.environment.0))
+        .ints(rows.keys().map(|key| key.dimension))
+        .ints(rows.keys().map(|key| key.bucket.0))
+        .ints(rows.keys().map(|key| key.value))
+        .ints(rows.values().map(|m| m.events))
+        .ints(rows.values().map(|m| m.sessions))
+        .ints(rows.values().map(|m| m.users))
+        .ints(rows.values().map(|m| m.day_users))
+        .ints(rows.values().map(|m| m.new_users))
+}
+
+/// PostgreSQL keeps no NUL in a text.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
