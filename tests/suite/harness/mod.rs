@@ -3,6 +3,7 @@
 pub mod http;
 pub mod kit;
 pub mod poll;
+pub mod postgres;
 pub mod random;
 mod verbs;
 
