@@ -60,7 +60,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
         load.settle(server.address());
     }
     assert!(server.stop().success());
-    let findings = oracle::examine(&server.database(), &load.ledger);
+    let findings = oracle::examine(server.database(), &load.ledger);
     assert_eq!(findings.lost.len() + findings.repeated.len(), 0, "{findings:?}");
     assert!(findings.contradictions.is_empty(), "{:?}", findings.contradictions);
 }
