@@ -31,7 +31,16 @@ macro_rules! on_both_backends {
     };
 }
 
-pub(crate) use {on_both_backends, on_postgres, postgres_tests};
+/// Makes a test of each function, for what only PostgreSQL can suffer: `postgres::name`.
+macro_rules! on_postgres_alone {
+    ($($name:ident),+ $(,)?) => {
+        mod postgres {
+            $crate::harness::backend::on_postgres! { $($name super::$name();)+ }
+        }
+    };
+}
+
+pub(crate) use {on_both_backends, on_postgres, on_postgres_alone, postgres_tests};
 
 /// What keeps the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,6 +48,13 @@ impl Make {
         self.setting("fsync", "on").setting("full_page_writes", "on")
     }
 
+    /// Keeps all files in a folder under `parent`, into which the server's account must be able to look.
+    #[must_use]
+    pub fn inside(mut self, parent: &Path) -> Self {
+        self.parent = parent.to_owned();
+        self
+    }
+
     /// A cluster that accepts connections.
     #[track_caller]
     pub fn start(self) -> Cluster {
@@ -121,6 +128,14 @@ impl Cluster {
         })
     }
 
+    /// Waits until it accepts connections again; if it has given up, it is started anew.
+    #[track_caller]
+    pub fn recover(&mut self) {
+        if !self.accepts_or_ends() {
+            self.restart();
+        }
+    }
+
     /// Whether it accepts connections now.
     pub fn is_accepting(&self) -> bool {
         let port = self.port.to_string();
@@ -162,6 +177,14 @@ impl Cluster {
     #[track_caller]
     pub fn database(&self) -> Database {
         Database::create(self.port)
+    }
+
+    /// As [`Cluster::database`], with its tables in a folder under `disk`.
+    #[track_caller]
+    pub fn database_in(&self, disk: &Path) -> Database {
+        let place = format!("CREATE TABLESPACE apart LOCATION '{}'", folder(disk).display());
+        self.psql(&place);
+        Database::create_in(self.port, "apart")
     }
 
     /// What the plain `psql` program answers to the superuser: rows as lines, columns divided by `|`.
