@@ -7,13 +7,23 @@ use std::time::Duration;
 use base64::Engine;
 use serde_json::Value;
 
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
-use crate::harness::{MEMBER, PASSWORD, PROGRAM, Server, poll};
+use crate::harness::{Backend, MEMBER, PASSWORD, PROGRAM, Server, poll};
 
-#[test]
-fn apps_and_keys_are_made_and_listed_while_the_server_runs() {
-    let server = Server::start();
+on_both_backends! {
+    apps_and_keys_are_made_and_listed_while_the_server_runs,
+    a_key_made_beside_a_running_server_works_at_once,
+    the_successor_of_a_key_works_at_once,
+    a_revoked_key_stops_at_once,
+    a_rotated_key_gives_way_without_a_refusal,
+    a_key_of_another_server_can_be_taken_over,
+    a_new_password_ends_every_login,
+}
+
+fn apps_and_keys_are_made_and_listed_while_the_server_runs(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Night Train");
     assert_eq!(app.slug, "night-train");
     let listed = server.run(&["app", "list"]);
@@ -30,9 +40,8 @@ fn apps_and_keys_are_made_and_listed_while_the_server_runs() {
 
 // The published SDK's requests name the app and not the key: the server remembers the app with the keys it had.
 
-#[test]
-fn a_key_made_beside_a_running_server_works_at_once() {
-    let server = Server::start();
+fn a_key_made_beside_a_running_server_works_at_once(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Second Key");
     server.accept(&app, &[kit::event("a")]);
     let create = || Credentials::parse(&server.run(&["key", "create", &app.slug]));
@@ -44,9 +53,8 @@ fn a_key_made_beside_a_running_server_works_at_once() {
     server.accept(&app, &[kit::event("d")]);
 }
 
-#[test]
-fn the_successor_of_a_key_works_at_once() {
-    let server = Server::start();
+fn the_successor_of_a_key_works_at_once(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Successor");
     server.accept(&app, &[kit::event("a")]);
     let id = server.sql("SELECT id FROM ingest_keys").trim().to_owned();
@@ -55,9 +63,8 @@ fn the_successor_of_a_key_works_at_once() {
     server.accept(&app, &[kit::event("c")]);
 }
 
-#[test]
-fn a_revoked_key_stops_at_once() {
-    let server = Server::start();
+fn a_revoked_key_stops_at_once(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Revoked");
     server.accept(&app, &[kit::event("a")]);
     let id = server.sql("SELECT id FROM ingest_keys").trim().to_owned();
@@ -67,9 +74,8 @@ fn a_revoked_key_stops_at_once() {
     assert_eq!(server.count("SELECT count(*) FROM events"), 1);
 }
 
-#[test]
-fn a_rotated_key_gives_way_without_a_refusal() {
-    let server = Server::start();
+fn a_rotated_key_gives_way_without_a_refusal(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Rotated");
     let id = server.sql("SELECT id FROM ingest_keys").trim().to_owned();
     let fresh = Credentials::parse(&server.run(&["key", "rotate", &id]));
@@ -78,9 +84,8 @@ fn a_rotated_key_gives_way_without_a_refusal() {
     assert_ne!(app.secret, fresh.secret);
 }
 
-#[test]
-fn a_key_of_another_server_can_be_taken_over() {
-    let server = Server::start();
+fn a_key_of_another_server_can_be_taken_over(backend: Backend) {
+    let server = Server::over(backend);
     let mut app = server.app("Moved");
     app.token = "tk_00112233445566778899aabbccddeeff".to_owned();
     app.secret = "kIRV9eC/2+Dvqc4E9ubP9Cjzd0LG2/Dg0OVEfknKBPQ=".to_owned();
@@ -95,9 +100,8 @@ fn a_key_of_another_server_can_be_taken_over() {
     server.send(&decoded).expect(401);
 }
 
-#[test]
-fn a_new_password_ends_every_login() {
-    let server = Server::start();
+fn a_new_password_ends_every_login(backend: Backend) {
+    let server = Server::over(backend);
     let cookie = server.sign_in();
     server.page("/apps", &cookie).expect(200);
     let new = "another quiet harbour";

@@ -4,12 +4,30 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::thread;
 
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::{Reply, Request};
-use crate::harness::{MEMBER, PASSWORD, Server, kit};
+use crate::harness::{Backend, MEMBER, PASSWORD, Server, kit};
 
-#[test]
-fn nothing_is_open_before_set_up() {
-    let server = Server::with().start_fresh();
+on_both_backends! {
+    nothing_is_open_before_set_up,
+    the_printed_link_makes_the_first_account_once,
+    a_token_from_a_file_opens_set_up_without_a_person,
+    a_hundred_takers_at_once_yield_one_account,
+    strangers_are_sent_to_sign_in_and_back,
+    a_wrong_password_and_an_unknown_name_look_alike,
+    cookies_are_guarded_and_end_with_the_login,
+    an_app_without_events_waits_for_the_first,
+    the_overview_shows_what_was_sent,
+    hostile_events_stay_text,
+    a_full_overview_packs_into_60_kb,
+    set_aside_events_are_shown_with_their_reason,
+    keys_are_made_rotated_and_revoked_on_their_page,
+    viewers_look_and_do_not_touch,
+    every_error_has_a_page_of_its_own,
+}
+
+fn nothing_is_open_before_set_up(backend: Backend) {
+    let server = Server::with().backend(backend).start_fresh();
     for path in ["/apps", "/apps/new", "/apps/any/keys", "/login"] {
         let reply = server.get(path);
         assert_eq!((reply.status, reply.header("location")), (303, Some("/")), "{path}: {}", reply.text());
@@ -28,9 +46,8 @@ fn nothing_is_open_before_set_up() {
     }
 }
 
-#[test]
-fn the_printed_link_makes_the_first_account_once() {
-    let server = Server::with().start_fresh();
+fn the_printed_link_makes_the_first_account_once(backend: Backend) {
+    let server = Server::with().backend(backend).start_fresh();
     let link = server.setup_link();
     let page = server.get(&link).expect(200).text();
     assert!(page.contains("type=\"password\""), "{page}");
@@ -43,20 +60,19 @@ fn the_printed_link_makes_the_first_account_once() {
     assert_eq!(server.count("SELECT count(*) FROM members"), 1);
 }
 
-#[test]
-fn a_token_from_a_file_opens_set_up_without_a_person() {
+fn a_token_from_a_file_opens_set_up_without_a_person(backend: Backend) {
     let token = "bootstrap-4f1c9a0be25d7738a6";
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("{token}\n")).unwrap();
-    let server = Server::with().setting("TALLYBOX_SETUP_TOKEN_FILE", file.path().display()).start_fresh();
+    let server =
+        Server::with().backend(backend).setting("TALLYBOX_SETUP_TOKEN_FILE", file.path().display()).start_fresh();
     assert!(!server.log().contains(token), "{}", server.log());
     let fields = [("token", token), ("name", MEMBER), ("password", PASSWORD)];
     server.send(&Request::form("/setup", &fields)).expect(303);
 }
 
-#[test]
-fn a_hundred_takers_at_once_yield_one_account() {
-    let server = Server::with().start_fresh();
+fn a_hundred_takers_at_once_yield_one_account(backend: Backend) {
+    let server = Server::with().backend(backend).start_fresh();
     let statuses = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for taker in 0..100 {
@@ -80,9 +96,8 @@ fn set_up(server: &Server, name: &str, password: &str) -> Reply {
     server.send(&Request::form("/setup", &fields))
 }
 
-#[test]
-fn strangers_are_sent_to_sign_in_and_back() {
-    let server = Server::start();
+fn strangers_are_sent_to_sign_in_and_back(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Mine");
     let reply = server.get(&format!("/apps/{}", app.slug)).expect(303);
     let place = reply.header("location").unwrap();
@@ -92,9 +107,8 @@ fn strangers_are_sent_to_sign_in_and_back() {
     assert_eq!(reply.header("location"), Some(format!("/apps/{}", app.slug).as_str()));
 }
 
-#[test]
-fn a_wrong_password_and_an_unknown_name_look_alike() {
-    let server = Server::start();
+fn a_wrong_password_and_an_unknown_name_look_alike(backend: Backend) {
+    let server = Server::over(backend);
     let attempt = |name, password| {
         let reply = server.send(&Request::form("/login", &[("name", name), ("password", password)]));
         assert!(reply.cookie().is_none());
@@ -105,9 +119,8 @@ fn a_wrong_password_and_an_unknown_name_look_alike() {
     assert_ne!(wrong.0, 303);
 }
 
-#[test]
-fn cookies_are_guarded_and_end_with_the_login() {
-    let server = Server::start();
+fn cookies_are_guarded_and_end_with_the_login(backend: Backend) {
+    let server = Server::over(backend);
     let form = Request::form("/login", &[("name", MEMBER), ("password", PASSWORD)]);
     let planted = form.header("cookie", "tallybox=planted");
     let reply = server.send(&planted).expect(303);
@@ -131,9 +144,8 @@ fn hidden(page: &str, name: &str) -> String {
     tag.split_once("value=\"").unwrap().1.split('"').next().unwrap().to_owned()
 }
 
-#[test]
-fn an_app_without_events_waits_for_the_first() {
-    let server = Server::start();
+fn an_app_without_events_waits_for_the_first(backend: Backend) {
+    let server = Server::over(backend);
     let cookie = server.sign_in();
     lint(&server.page("/apps", &cookie).expect(200));
     let app = server.app("Quiet");
@@ -142,9 +154,8 @@ fn an_app_without_events_waits_for_the_first() {
     lint(&overview);
 }
 
-#[test]
-fn the_overview_shows_what_was_sent() {
-    let server = Server::start();
+fn the_overview_shows_what_was_sent(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Lively");
     let events: Vec<_> = (0..7).map(|_| kit::event("export_finished")).collect();
     server.accept(&app, &events);
@@ -163,9 +174,8 @@ fn the_overview_shows_what_was_sent() {
     assert!(!development.text().contains("export_finished"), "events of one environment count in another");
 }
 
-#[test]
-fn hostile_events_stay_text() {
-    let server = Server::start();
+fn hostile_events_stay_text(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Hostile <b>&\"");
     let payloads =
         ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "{{7*7}}", "</svg><svg onload=alert(1)>"];
@@ -190,9 +200,8 @@ fn hostile_events_stay_text() {
     }
 }
 
-#[test]
-fn a_full_overview_packs_into_60_kb() {
-    let server = Server::start();
+fn a_full_overview_packs_into_60_kb(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Full");
     let noise = || (0..5).map(|_| format!("<{}>", uuid::Uuid::new_v4())).collect::<String>();
     let events: Vec<_> = (0..40)
@@ -216,9 +225,8 @@ fn a_full_overview_packs_into_60_kb() {
     }
 }
 
-#[test]
-fn set_aside_events_are_shown_with_their_reason() {
-    let server = Server::start();
+fn set_aside_events_are_shown_with_their_reason(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Careless");
     let cookie = server.sign_in();
     let path = format!("/apps/{}/set-aside", app.slug);
@@ -234,9 +242,8 @@ fn set_aside_events_are_shown_with_their_reason() {
     lint(&page);
 }
 
-#[test]
-fn keys_are_made_rotated_and_revoked_on_their_page() {
-    let server = Server::start();
+fn keys_are_made_rotated_and_revoked_on_their_page(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Locked");
     let cookie = server.sign_in();
     let path = format!("/apps/{}/keys", app.slug);
@@ -266,9 +273,8 @@ fn keys_are_made_rotated_and_revoked_on_their_page() {
     assert_eq!(post(&path, &[("name", "  "), ("environment", "production")]).status, 422);
 }
 
-#[test]
-fn viewers_look_and_do_not_touch() {
-    let server = Server::start();
+fn viewers_look_and_do_not_touch(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Looked at");
     server.run_with(&["member", "create", "viewer@example.org", "--role", "viewer"], &format!("{PASSWORD}\n"));
     let form = Request::form("/login", &[("name", "viewer@example.org"), ("password", PASSWORD)]);
@@ -286,9 +292,8 @@ fn viewers_look_and_do_not_touch() {
     server.accept(&app, &[kit::event("still taken")]);
 }
 
-#[test]
-fn every_error_has_a_page_of_its_own() {
-    let server = Server::start();
+fn every_error_has_a_page_of_its_own(backend: Backend) {
+    let server = Server::over(backend);
     let cookie = server.sign_in();
     for path in ["/no/such/page", "/apps/no-such-app", "/assets/none.css"] {
         let page = server.page(path, &cookie).expect(404);

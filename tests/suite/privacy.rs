@@ -1,10 +1,17 @@
 //! What never reaches a disk, a log or a page: addresses, raw identifiers, secrets.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
-use crate::harness::{MEMBER, PASSWORD, Server, kit};
+use crate::harness::postgres::Cluster;
+use crate::harness::{Backend, Database, MEMBER, PASSWORD, Server, kit};
+
+on_both_backends! {
+    no_address_identifier_or_secret_is_kept,
+}
 
 /// Addresses reserved for documentation: where they turn up, we wrote them down.
 const ADDRESSES: [&str; 3] = ["203.0.113.77", "198.51.100.23", "2001:db8:cafe::7e57"];
@@ -12,12 +19,15 @@ const USER: &str = "client_canary00000000000000000000000000000000000000000000000
 const SESSION: &str = "sess_canary00000000000000000000sess";
 const PROPERTY: &str = "a property that must be found";
 
-#[test]
-fn no_address_identifier_or_secret_is_kept() {
-    let mut server = Server::with()
-        .setting("TALLYBOX_LOG_LEVEL", "trace")
-        .setting("TALLYBOX_TRUSTED_PROXIES", "127.0.0.1/32")
-        .start();
+fn no_address_identifier_or_secret_is_kept(backend: Backend) {
+    // A cluster of its own, whose every file can be searched, and whose log has every statement with what was in it.
+    let cluster = (backend == Backend::Postgres).then(|| Cluster::with().setting("log_statement", "all").start());
+    let launch = match &cluster {
+        Some(cluster) => Server::with().database(cluster.database()),
+        None => Server::with(),
+    };
+    let mut server =
+        launch.setting("TALLYBOX_LOG_LEVEL", "trace").setting("TALLYBOX_TRUSTED_PROXIES", "127.0.0.1/32").start();
     let app = server.app("Discreet");
     let mut event = kit::event("canary");
     event["user_id"] = USER.into();
@@ -51,6 +61,12 @@ fn no_address_identifier_or_secret_is_kept() {
         let mut places =
             vec![("pages".to_owned(), pages.clone().into_bytes()), ("log".to_owned(), server.log().into())];
         places.extend(files(server.data()));
+        if let (Some(cluster), Database::Postgres(database)) = (&cluster, server.database()) {
+            let tables = database.dump();
+            assert!(tables.contains(PROPERTY), "the event is in no table");
+            places.push(("tables".to_owned(), tables.into()));
+            places.extend(files(cluster.home()));
+        }
         assert!(places.iter().any(|(_, bytes)| contains(bytes, PROPERTY)), "the event is nowhere, so nothing is shown");
         assert!(places.iter().any(|(_, bytes)| contains(bytes, "DEBUG")), "the log is not at its most talkative");
         for canary in ADDRESSES.iter().chain(&[USER, SESSION]).chain(&secrets) {
@@ -81,8 +97,11 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else {
-            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        } else if path.is_file() {
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path.display().to_string(), bytes)),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{}", path.display()), // deleted meanwhile
+            }
         }
     }
     found

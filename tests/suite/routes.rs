@@ -2,9 +2,17 @@
 
 use serde_json::Value;
 
-use crate::harness::Server;
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
 use crate::harness::kit::Credentials;
+use crate::harness::{Backend, Server};
+
+on_both_backends! {
+    every_listed_route_answers,
+    nobody_gets_in_without_signing_in,
+    forms_from_elsewhere_are_refused,
+    every_answer_carries_the_headers_of_the_house,
+}
 
 struct Route {
     post: bool,
@@ -50,9 +58,8 @@ impl Route {
     }
 }
 
-#[test]
-fn every_listed_route_answers() {
-    let server = Server::start();
+fn every_listed_route_answers(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Routed");
     let cookie = server.sign_in();
     for route in routes(&server, &app) {
@@ -61,9 +68,8 @@ fn every_listed_route_answers() {
     }
 }
 
-#[test]
-fn nobody_gets_in_without_signing_in() {
-    let server = Server::start();
+fn nobody_gets_in_without_signing_in(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Closed");
     for route in routes(&server, &app) {
         let reply = server.send(&route.request());
@@ -83,9 +89,8 @@ fn nobody_gets_in_without_signing_in() {
     }
 }
 
-#[test]
-fn forms_from_elsewhere_are_refused() {
-    let server = Server::start();
+fn forms_from_elsewhere_are_refused(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Forged");
     let cookie = server.sign_in();
     let forms = routes(&server, &app).into_iter().filter(|route| route.post && route.access != "ingest-key");
@@ -109,9 +114,8 @@ fn forms_from_elsewhere_are_refused() {
     assert_eq!(server.count("SELECT count(*) FROM apps"), 1);
 }
 
-#[test]
-fn every_answer_carries_the_headers_of_the_house() {
-    let server = Server::start();
+fn every_answer_carries_the_headers_of_the_house(backend: Backend) {
+    let server = Server::over(backend);
     let app = server.app("Headers");
     let cookie = server.sign_in();
     let listed = routes(&server, &app).into_iter().map(|route| (route.access == "ingest-key", route.request()));

@@ -9,27 +9,56 @@ use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
 use tallybox::store::sqlite::{Options, SqliteStore};
 use tallybox::store::{Nonce, Store, StoreError};
+use tokio::runtime::Runtime;
+
+use crate::harness::backend::on_both_backends;
+use crate::harness::{Backend, Database};
+
+on_both_backends! {
+    duplicate_event_counts_once,
+    environments_are_apart,
+    a_nonce_works_once_and_a_replay_writes_nothing,
+    a_nonce_is_remembered_for_as_long_as_its_time_is_accepted,
+    a_key_revoked_elsewhere_is_refused_at_the_next_commit,
+    malformed_events_are_kept_aside_with_their_reason_and_bounded,
+    values_beyond_the_cap_count_as_other,
+    sessions_are_derived_from_pauses_where_an_sdk_names_none,
+    derived_sessions_are_the_same_in_one_commit_as_in_several,
+    the_first_event_is_told_by_its_hour_not_by_its_midnight,
+    clocks_far_ahead_do_not_hide_the_newest_events,
+    a_hundred_takers_of_one_setup_link_make_one_member,
+    a_setup_token_dies_after_its_time,
+    a_newer_or_changed_schema_is_refused,
+    credentials_are_found_by_token_and_by_every_path,
+    a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty,
+}
 
 /// 2026-04-10 12:00 UTC.
 const NOW: Millis = Millis(1_775_822_400_000);
 
 struct Bench {
-    directory: tempfile::TempDir,
+    /// Deleted with it.
+    _home: tempfile::TempDir,
     store: Arc<dyn Store>,
+    database: Database,
     intake: Option<Intake>,
     writer: Option<Writer>,
     limits: Arc<Limits>,
+    /// Of requests alone: the store blocks, and is never called from a task.
+    runtime: Runtime,
 }
 
 impl Bench {
-    fn new() -> Self {
-        Self::with(Limits::default())
+    fn new(backend: Backend) -> Self {
+        Self::with(backend, Limits::default())
     }
 
-    fn with(limits: Limits) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let limits = Arc::new(limits);
-        let mut bench = Self { store: open(&directory), directory, intake: None, writer: None, limits };
+    fn with(backend: Backend, limits: Limits) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let database = Database::create(backend, home.path());
+        let (store, limits) = (open(&database).unwrap(), Arc::new(limits));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut bench = Self { _home: home, store, database, intake: None, writer: None, limits, runtime };
         bench.start();
         bench
     }
@@ -44,7 +73,7 @@ impl Bench {
     fn reopen(&mut self) {
         self.intake = None;
         self.writer.take().unwrap().join();
-        self.store = open(&self.directory);
+        self.store = open(&self.database).unwrap();
         self.start();
     }
 
@@ -75,13 +104,16 @@ impl Bench {
         Scope { app: Arc::new(app.clone()), environment, key }
     }
 
-    async fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
-        self.request(scope, events.iter().map(Sent::claim).collect(), None).await
+    fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
+        self.request(scope, events.iter().map(Sent::claim).collect(), None)
     }
 
-    async fn request(&self, scope: &Scope, claims: Vec<Claim<'_>>, nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
-        let request = Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims };
-        self.intake.as_ref().unwrap().accept(request).await
+    fn request(&self, scope: &Scope, claims: Vec<Claim<'_>>, nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
+        self.accept(Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims })
+    }
+
+    fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
+        self.runtime.block_on(self.intake.as_ref().unwrap().accept(request))
     }
 
     fn series(&self, scope: &Scope, metric: Metric, periods: &[Period]) -> Vec<i64> {
@@ -101,8 +133,17 @@ impl Bench {
     }
 }
 
-fn open(directory: &tempfile::TempDir) -> Arc<dyn Store> {
-    Arc::new(SqliteStore::open(&directory.path().join("tallybox.db"), Options::default()).unwrap())
+/// Opens a database as any process would.
+fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
+    match database {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, Options::default())?)),
+        Database::Postgres(database) => open_postgres(database),
+    }
+}
+
+/// TO BE FILLED IN when the backend is there: opens what `database.url()` names.
+fn open_postgres(database: &crate::harness::postgres::Database) -> tallybox::store::Result<Arc<dyn Store>> {
+    unimplemented!("no store opens {}", database.url())
 }
 
 fn rand_byte() -> u8 {
@@ -159,16 +200,15 @@ fn today(zone: &Zone) -> Period {
     day(zone, zone.local(NOW).day)
 }
 
-#[tokio::test]
-async fn duplicate_event_counts_once() {
-    let mut bench = Bench::new();
+fn duplicate_event_counts_once(backend: Backend) {
+    let mut bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let event = Sent::new("opened");
-    let twice = bench.send(&scope, &[event.clone(), event.clone()]).await.unwrap();
+    let twice = bench.send(&scope, &[event.clone(), event.clone()]).unwrap();
     assert_eq!(twice.outcomes, [Outcome::Stored, Outcome::Duplicate]);
     bench.reopen();
-    let again = bench.send(&scope, &[event]).await.unwrap();
+    let again = bench.send(&scope, &[event]).unwrap();
     assert_eq!(again.outcomes, [Outcome::Duplicate]);
     let today = today(&app.zone);
     for metric in Metric::ALL {
@@ -178,67 +218,62 @@ async fn duplicate_event_counts_once() {
     assert_eq!(bench.store.events(&page).unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn environments_are_apart() {
-    let bench = Bench::new();
+fn environments_are_apart(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let (production, development) = (bench.scope(&app, 0), bench.scope(&app, 1));
-    bench.send(&production, &[Sent::new("a"), Sent::new("a")]).await.unwrap();
-    bench.send(&development, &[Sent::new("b")]).await.unwrap();
+    bench.send(&production, &[Sent::new("a"), Sent::new("a")]).unwrap();
+    bench.send(&development, &[Sent::new("b")]).unwrap();
     let today = today(&app.zone);
     assert_eq!(bench.series(&production, Metric::Events, &[today]), [2]);
     assert_eq!(bench.series(&development, Metric::Events, &[today]), [1]);
     assert_eq!(bench.breakdown(&development, Dimension::Event, today).rows[0].value.as_deref(), Some("b"));
 }
 
-#[tokio::test]
-async fn a_nonce_works_once_and_a_replay_writes_nothing() {
-    let mut bench = Bench::new();
+fn a_nonce_works_once_and_a_replay_writes_nothing(backend: Backend) {
+    let mut bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let nonce = Some(Nonce { at: NOW.seconds(), value: [5; 16] });
     let (first, second) = (Sent::new("a"), Sent::new("b"));
-    bench.request(&scope, vec![first.claim()], nonce).await.unwrap();
-    assert_eq!(bench.request(&scope, vec![second.claim()], nonce).await, Err(Refusal::Replayed));
+    bench.request(&scope, vec![first.claim()], nonce).unwrap();
+    assert_eq!(bench.request(&scope, vec![second.claim()], nonce), Err(Refusal::Replayed));
     bench.reopen();
-    assert_eq!(bench.request(&scope, vec![second.claim()], nonce).await, Err(Refusal::Replayed));
+    assert_eq!(bench.request(&scope, vec![second.claim()], nonce), Err(Refusal::Replayed));
     assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
 }
 
-#[tokio::test]
-async fn a_nonce_is_remembered_for_as_long_as_its_time_is_accepted() {
-    let bench = Bench::new();
+fn a_nonce_is_remembered_for_as_long_as_its_time_is_accepted(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     // Stamped nine minutes ahead, a request stays valid for nineteen.
     let nonce = Some(Nonce { at: NOW.seconds() + 540, value: [5; 16] });
-    bench.request(&scope, vec![Sent::new("a").claim()], nonce).await.unwrap();
+    bench.request(&scope, vec![Sent::new("a").claim()], nonce).unwrap();
     for minutes in [11, 18] {
         bench.store.tend(NOW.plus(minutes * Millis::MINUTE)).unwrap();
-        let again = bench.request(&scope, vec![Sent::new("b").claim()], nonce).await;
+        let again = bench.request(&scope, vec![Sent::new("b").claim()], nonce);
         assert_eq!(again, Err(Refusal::Replayed), "after {minutes} minutes");
     }
     bench.store.tend(NOW.plus(31 * Millis::MINUTE)).unwrap();
-    bench.request(&scope, vec![Sent::new("c").claim()], nonce).await.unwrap();
+    bench.request(&scope, vec![Sent::new("c").claim()], nonce).unwrap();
 }
 
-#[tokio::test]
-async fn a_key_revoked_elsewhere_is_refused_at_the_next_commit() {
-    let bench = Bench::new();
+fn a_key_revoked_elsewhere_is_refused_at_the_next_commit(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
-    bench.send(&scope, &[Sent::new("a")]).await.unwrap();
-    let other_process = open(&bench.directory);
+    bench.send(&scope, &[Sent::new("a")]).unwrap();
+    let other_process = open(&bench.database).unwrap();
     let before = bench.store.directory_version().unwrap();
     other_process.revoke_key(scope.key, NOW).unwrap();
     assert!(bench.store.directory_version().unwrap() > before);
-    assert_eq!(bench.send(&scope, &[Sent::new("b")]).await, Err(Refusal::Unauthorized));
+    assert_eq!(bench.send(&scope, &[Sent::new("b")]), Err(Refusal::Unauthorized));
     assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
 }
 
-#[tokio::test]
-async fn malformed_events_are_kept_aside_with_their_reason_and_bounded() {
-    let bench = Bench::with(Limits { set_aside_events: 3, ..Limits::default() });
+fn malformed_events_are_kept_aside_with_their_reason_and_bounded(backend: Backend) {
+    let bench = Bench::with(backend, Limits { set_aside_events: 3, ..Limits::default() });
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     for number in 0..5 {
@@ -246,7 +281,7 @@ async fn malformed_events_are_kept_aside_with_their_reason_and_bounded() {
         let detail = format!("problem {number}");
         let claim = Claim::Unusable { reason: Reason::Invalid, detail, id: None, body: &body };
         let good = Sent::new("good");
-        let receipt = bench.request(&scope, vec![claim, good.claim()], None).await.unwrap();
+        let receipt = bench.request(&scope, vec![claim, good.claim()], None).unwrap();
         assert_eq!(receipt.outcomes, [Outcome::SetAside(Reason::Invalid, None), Outcome::Stored]);
     }
     let (rows, count) = bench.store.set_aside(app.id, 10).unwrap();
@@ -254,22 +289,20 @@ async fn malformed_events_are_kept_aside_with_their_reason_and_bounded() {
     assert_eq!((rows[0].detail.as_str(), rows[0].body.as_str()), ("problem 4", "{\"n\":4}"));
 }
 
-#[tokio::test]
-async fn values_beyond_the_cap_count_as_other() {
-    let bench = Bench::with(Limits { names: 2, ..Limits::default() });
+fn values_beyond_the_cap_count_as_other(backend: Backend) {
+    let bench = Bench::with(backend, Limits { names: 2, ..Limits::default() });
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     for name in ["a", "b", "c", "d", "a"] {
-        bench.send(&scope, &[Sent::new(name)]).await.unwrap();
+        bench.send(&scope, &[Sent::new(name)]).unwrap();
     }
     let rows = bench.breakdown(&scope, Dimension::Event, today(&app.zone)).rows;
     let rows: Vec<_> = rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
     assert_eq!(rows, [("a", 2), (OTHER, 2), ("b", 1)]);
 }
 
-#[tokio::test]
-async fn sessions_are_derived_from_pauses_where_an_sdk_names_none() {
-    let bench = Bench::new();
+fn sessions_are_derived_from_pauses_where_an_sdk_names_none(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let at = |minutes: i64| Sent {
@@ -278,60 +311,56 @@ async fn sessions_are_derived_from_pauses_where_an_sdk_names_none() {
         ..Sent::new("a")
     };
     for (minutes, sessions) in [(0, 1), (29, 1), (58, 1), (120, 2), (95, 2), (240, 3)] {
-        bench.send(&scope, &[at(minutes)]).await.unwrap();
+        bench.send(&scope, &[at(minutes)]).unwrap();
         assert_eq!(bench.series(&scope, Metric::Sessions, &[today(&app.zone)]), [sessions], "at {minutes}");
     }
 }
 
-#[tokio::test]
-async fn derived_sessions_are_the_same_in_one_commit_as_in_several() {
+fn derived_sessions_are_the_same_in_one_commit_as_in_several(backend: Backend) {
     let minutes = [100, 75, 300, 50];
     for chunk in [1, minutes.len()] {
-        let bench = Bench::new();
+        let bench = Bench::new(backend);
         let app = bench.app("UTC");
         let scope = bench.scope(&app, 0);
         let events =
             minutes.map(|m| Sent { session: None, at: NOW.plus((m - 400) * Millis::MINUTE), ..Sent::new("a") });
         for part in events.chunks(chunk) {
-            bench.send(&scope, part).await.unwrap();
+            bench.send(&scope, part).unwrap();
         }
         assert_eq!(bench.series(&scope, Metric::Sessions, &[today(&app.zone)]), [2], "{chunk} at a time");
     }
 }
 
-#[tokio::test]
-async fn the_first_event_is_told_by_its_hour_not_by_its_midnight() {
-    let bench = Bench::new();
+fn the_first_event_is_told_by_its_hour_not_by_its_midnight(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
-    bench.send(&scope, &[Sent::new("a")]).await.unwrap();
+    bench.send(&scope, &[Sent::new("a")]).unwrap();
     let query = Query { environment: scope.environment, ask: Ask::Since };
     assert_eq!(bench.store.report(&query).unwrap(), Report::Since(Some(NOW.plus(-Millis::HOUR))));
 }
 
-#[tokio::test]
-async fn clocks_far_ahead_do_not_hide_the_newest_events() {
-    let bench = Bench::new();
+fn clocks_far_ahead_do_not_hide_the_newest_events(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let year_2099 = NOW.plus(73 * 365 * Millis::DAY);
     for n in 0..4 {
-        bench.send(&scope, &[Sent { at: year_2099.plus(n), ..Sent::new("ahead") }]).await.unwrap();
+        bench.send(&scope, &[Sent { at: year_2099.plus(n), ..Sent::new("ahead") }]).unwrap();
     }
     let request = |name: &str, received_at: Millis| (Sent { at: received_at, ..Sent::new(name) }, received_at);
     for (event, received_at) in [request("b", NOW.plus(5)), request("c", NOW.plus(Millis::DAY))] {
         let claims = vec![event.claim()];
         let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims };
-        bench.intake.as_ref().unwrap().accept(request).await.unwrap();
+        bench.accept(request).unwrap();
     }
     let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 3 };
     let names: Vec<_> = bench.store.events(&page).unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["c", "b", "ahead"]);
 }
 
-#[test]
-fn a_hundred_takers_of_one_setup_link_make_one_member() {
-    let bench = tokio::runtime::Runtime::new().unwrap().block_on(async { Bench::new() });
+fn a_hundred_takers_of_one_setup_link_make_one_member(backend: Backend) {
+    let bench = Bench::new(backend);
     let hash = [7; 32];
     bench.store.put_setup_token(&hash, NOW.plus(Millis::HOUR)).unwrap();
     let results: Vec<_> = std::thread::scope(|scope| {
@@ -351,9 +380,8 @@ fn a_hundred_takers_of_one_setup_link_make_one_member() {
     assert_eq!(bench.store.members().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_setup_token_dies_after_its_time() {
-    let bench = Bench::new();
+fn a_setup_token_dies_after_its_time(backend: Backend) {
+    let bench = Bench::new(backend);
     let (hash, later) = ([7; 32], NOW.plus(Millis::HOUR));
     bench.store.put_setup_token(&hash, later).unwrap();
     assert!(bench.store.setup_token_valid(&hash, later.plus(-1)).unwrap());
@@ -362,23 +390,19 @@ async fn a_setup_token_dies_after_its_time() {
     assert!(matches!(bench.store.complete_setup(&hash, &member, later), Err(StoreError::TokenSpent)));
 }
 
-#[tokio::test]
-async fn a_newer_or_changed_schema_is_refused() {
+fn a_newer_or_changed_schema_is_refused(backend: Backend) {
     for change in [
         "INSERT INTO migrations (number, name, sha256) VALUES (9999, 'from-the-future.sql', 'x')",
         "UPDATE migrations SET sha256 = 'edited' WHERE number = 1",
     ] {
-        let bench = Bench::new();
-        let path = bench.directory.path().join("tallybox.db");
-        let status = std::process::Command::new("sqlite3").arg(&path).arg(change).status().unwrap();
-        assert!(status.success());
-        assert!(matches!(SqliteStore::open(&path, Options::default()), Err(StoreError::Schema(_))), "{change}");
+        let bench = Bench::new(backend);
+        bench.database.alter(change);
+        assert!(matches!(open(&bench.database), Err(StoreError::Schema(_))), "{change}");
     }
 }
 
-#[tokio::test]
-async fn credentials_are_found_by_token_and_by_every_path() {
-    let bench = Bench::new();
+fn credentials_are_found_by_token_and_by_every_path(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let hash = [3; 32];
     let new = NewIngestKey {
@@ -413,9 +437,8 @@ async fn credentials_are_found_by_token_and_by_every_path() {
     }
 }
 
-#[tokio::test]
-async fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty() {
-    let bench = Bench::new();
+fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty(backend: Backend) {
+    let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let size = QueueSize { requests: 4, bytes: 100 };
@@ -423,5 +446,6 @@ async fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty() {
     let event = Sent::new("a");
     let request =
         Request { scope, received_at: NOW, sent_at: None, nonce: None, claims: vec![event.claim(), event.claim()] };
-    assert_eq!(intake.accept(request).await.unwrap().outcomes, [Outcome::Stored, Outcome::Duplicate]);
+    let receipt = bench.runtime.block_on(intake.accept(request)).unwrap();
+    assert_eq!(receipt.outcomes, [Outcome::Stored, Outcome::Duplicate]);
 }

@@ -4,16 +4,18 @@ use std::time::{Duration, Instant};
 
 use super::load::{Load, Shape};
 use super::oracle;
+use crate::harness::backend::on_both_backends;
 use crate::harness::random::Random;
-use crate::harness::{Server, alone};
+use crate::harness::{Backend, Server, alone};
 
 const KILLS: usize = 25;
 const SEED: u64 = 0x7a11_0001;
 
-#[test]
-fn killing_the_process_loses_nothing_acknowledged() {
+on_both_backends! { killing_the_process_loses_nothing_acknowledged }
+
+fn killing_the_process_loses_nothing_acknowledged(backend: Backend) {
     let _alone = alone();
-    let mut server = Server::start();
+    let mut server = Server::over(backend);
     let credentials = server.app("Drill");
     let mut load = Load::new(SEED, server.home(), &credentials, Shape { events: 20, padding: 20 });
     let mut random = Random::seeded(SEED);
@@ -31,11 +33,11 @@ fn killing_the_process_loses_nothing_acknowledged() {
         let begun = Instant::now();
         server.restart();
         slowest = slowest.max(begun.elapsed());
-        oracle::examine(&server.database(), &load.ledger).assert_sound();
+        oracle::examine(server.database(), &load.ledger).assert_sound();
     }
     load.settle(server.address());
     assert!(server.stop().success());
-    let findings = oracle::examine(&server.database(), &load.ledger);
+    let findings = oracle::examine(server.database(), &load.ledger);
     findings.assert_sound();
     let rate = acked as f64 / elapsed.as_secs_f64();
     println!("{KILLS} kills, {} events, {rate:.0} events/s, slowest start {slowest:?}", findings.stored);

@@ -1,6 +1,7 @@
 //! Disks that a test may break: an ext4 file system in an image, and a small one in memory.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -92,6 +93,23 @@ pub fn can_mount(drill: &str) -> bool {
     assert!(std::env::var_os("CI").is_none(), "the {drill} drill cannot run here: {reason}");
     println!("NOT RUN: the {drill} drill cannot run here: {reason}");
     false
+}
+
+/// Grows a file until only so much is free.
+pub fn fill(junk: &Path, leave: u64) {
+    let mut file = OpenOptions::new().create(true).append(true).open(junk).unwrap();
+    let block = [0; 16 << 10];
+    while free(junk) > leave {
+        let size = usize::try_from((free(junk) - leave).min(block.len() as u64)).unwrap();
+        if file.write_all(&block[..size]).is_err() {
+            break;
+        }
+    }
+}
+
+fn free(path: &Path) -> u64 {
+    let stat = rustix::fs::statvfs(path).unwrap();
+    stat.f_bavail * stat.f_frsize
 }
 
 #[track_caller]

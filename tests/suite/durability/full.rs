@@ -1,11 +1,9 @@
 //! Goal R4: the disk fills up and gets room again, while eight clients send.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+use std::fs;
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, can_mount};
+use super::disk::{Disk, can_mount, fill};
 use super::load::{Load, Shape};
 use super::oracle;
 use crate::harness::kit::{self, Credentials};
@@ -60,7 +58,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
         load.settle(server.address());
     }
     assert!(server.stop().success());
-    let findings = oracle::examine(&server.database(), &load.ledger);
+    let findings = oracle::examine(server.database(), &load.ledger);
     assert_eq!(findings.lost.len() + findings.repeated.len(), 0, "{findings:?}");
     assert!(findings.contradictions.is_empty(), "{:?}", findings.contradictions);
 }
@@ -79,21 +77,4 @@ fn assert_reads_work(server: &Server, credentials: &Credentials) {
     assert_eq!(overview.status, 200, "{}", overview.text());
     assert_eq!(server.get("/health/live").status, 200);
     server.await_status("/health/ready", 503); // it looks at the store once a second
-}
-
-/// Grows a file until only so much is free.
-fn fill(junk: &Path, leave: u64) {
-    let mut file = OpenOptions::new().create(true).append(true).open(junk).unwrap();
-    let block = [0; 16 << 10];
-    while free(junk) > leave {
-        let size = usize::try_from((free(junk) - leave).min(block.len() as u64)).unwrap();
-        if file.write_all(&block[..size]).is_err() {
-            break;
-        }
-    }
-}
-
-fn free(path: &Path) -> u64 {
-    let stat = rustix::fs::statvfs(path).unwrap();
-    stat.f_bavail * stat.f_frsize
 }

@@ -45,11 +45,24 @@ pub struct Tally {
     pub refusals: Vec<Reply>,
     /// Calls without an answer.
     pub unanswered: usize,
+    /// Longest wait for an answer.
+    pub slowest: Duration,
+}
+
+/// What a client does when it is refused or loses an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Temper {
+    /// It waits for the next run.
+    Yielding,
+    /// It goes on. Its database is another machine, whose answer to a commit may be what was lost: so a 503 says no
+    /// more than that the server does not know.
+    Insistent,
 }
 
 /// A look at a load that is running.
 pub struct Progress<'a> {
     acked: &'a AtomicU64,
+    refused: &'a AtomicU64,
     ledger: &'a Ledger,
 }
 
@@ -88,25 +101,36 @@ impl Load {
 
     /// Lets all clients send while `meanwhile` runs. Each stops at its first refusal or lost answer.
     pub fn run(&mut self, address: SocketAddr, meanwhile: impl FnOnce(&Progress<'_>)) -> Tally {
-        let (stop, acked, begun) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
-        let ledger = &self.ledger;
-        ledger.set_dark(false);
+        self.run_as(Temper::Yielding, address, meanwhile)
+    }
+
+    /// As [`Load::run`], and clients go on whatever they are told.
+    pub fn insist(&mut self, address: SocketAddr, meanwhile: impl FnOnce(&Progress<'_>)) -> Tally {
+        self.run_as(Temper::Insistent, address, meanwhile)
+    }
+
+    fn run_as(&mut self, temper: Temper, address: SocketAddr, meanwhile: impl FnOnce(&Progress<'_>)) -> Tally {
+        let (stop, begun) = (AtomicBool::new(false), Instant::now());
+        let (acked, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+        let progress = Progress { acked: &acked, refused: &refused, ledger: &self.ledger };
+        progress.ledger.set_dark(false);
         let mut total = Tally::default();
         thread::scope(|scope| {
-            let (stop, acked) = (&stop, &acked);
+            let (stop, progress) = (&stop, &progress);
             let running: Vec<_> = self
                 .clients
                 .iter_mut()
-                .map(|client| scope.spawn(move || client.run(address, ledger, stop, acked)))
+                .map(|client| scope.spawn(move || client.run(temper, address, progress, stop)))
                 .collect();
             {
                 let _stop = Stop(stop);
-                meanwhile(&Progress { acked, ledger });
+                meanwhile(progress);
             }
             for client in running {
                 let part = client.join().unwrap();
                 total.refusals.extend(part.refusals);
                 total.unanswered += part.unanswered;
+                total.slowest = total.slowest.max(part.slowest);
             }
         });
         Tally { acked: acked.into_inner(), elapsed: begun.elapsed(), ..total }
@@ -118,7 +142,7 @@ impl Load {
         for client in &mut self.clients {
             while !client.again.is_empty() {
                 let mut connection = Connection::open(address).ok();
-                let answer = client.step(&mut connection, &self.ledger);
+                let answer = client.step(Temper::Yielding, &mut connection, &self.ledger);
                 assert!(matches!(answer, Answer::Acked), "a repeat was not taken");
             }
         }
@@ -138,26 +162,50 @@ impl Progress<'_> {
             (self.acked.load(Ordering::Relaxed) >= events).then_some(())
         });
     }
+
+    /// How long it takes from now until a client is told of success, at the most `limit`.
+    #[track_caller]
+    pub fn await_success(&self, limit: Duration) -> Duration {
+        let (begun, before) = (Instant::now(), self.acked.load(Ordering::Relaxed));
+        poll::until(limit, "success", || (self.acked.load(Ordering::Relaxed) > before).then_some(()));
+        begun.elapsed()
+    }
+
+    /// Waits until a client is refused from now on.
+    #[track_caller]
+    pub fn await_refusal(&self) {
+        let before = self.refused.load(Ordering::Relaxed);
+        poll::until(Duration::from_secs(30), "refusal", || {
+            (self.refused.load(Ordering::Relaxed) > before).then_some(())
+        });
+    }
 }
 
 impl Client {
-    fn run(&mut self, address: SocketAddr, ledger: &Ledger, stop: &AtomicBool, acked: &AtomicU64) -> Tally {
+    fn run(&mut self, temper: Temper, address: SocketAddr, progress: &Progress<'_>, stop: &AtomicBool) -> Tally {
         let mut tally = Tally::default();
         let mut connection = Connection::open(address).ok();
         while !stop.load(Ordering::Relaxed) {
-            let events = self.next_size();
-            match self.step(&mut connection, ledger) {
-                Answer::Acked => _ = acked.fetch_add(events, Ordering::Relaxed),
+            let (events, begun) = (self.next_size(), Instant::now());
+            let answer = self.step(temper, &mut connection, progress.ledger);
+            tally.slowest = tally.slowest.max(begun.elapsed());
+            match answer {
+                Answer::Acked => {
+                    progress.acked.fetch_add(events, Ordering::Relaxed);
+                    continue;
+                }
                 Answer::Refused(reply) => {
+                    progress.refused.fetch_add(1, Ordering::Relaxed);
                     tally.refusals.push(reply);
-                    break;
                 }
-                Answer::Unreached => break,
-                Answer::Lost => {
-                    tally.unanswered += 1;
-                    break;
-                }
+                Answer::Unreached => {}
+                Answer::Lost => tally.unanswered += 1,
             }
+            if temper == Temper::Yielding {
+                break;
+            }
+            poll::pause();
+            connection = Connection::open(address).ok();
         }
         tally
     }
@@ -171,7 +219,7 @@ impl Client {
     }
 
     /// Sends the next batch. One that may be stored or not is sent again later, or never: both must be harmless.
-    fn step(&mut self, connection: &mut Option<Connection>, ledger: &Ledger) -> Answer {
+    fn step(&mut self, temper: Temper, connection: &mut Option<Connection>, ledger: &Ledger) -> Answer {
         let batch = self.again.pop_front().expect("next_size or settle saw one");
         let request = self.credentials.sdk(&batch.body);
         ledger.note(&batch.ids, State::Sent);
@@ -185,6 +233,7 @@ impl Client {
             Answer::Acked => (State::Acked, self.random.between(0, 19) == 0), // a client that did not hear it
             // After a sync that failed nobody knows what the disk has kept.
             Answer::Refused(reply) if failed_on_disk(reply) => (State::Unknown, true),
+            Answer::Refused(Reply { status: 503, .. }) if temper == Temper::Insistent => (State::Unknown, true),
             Answer::Refused(_) | Answer::Unreached => (State::Refused, true),
             Answer::Lost => (State::Unknown, self.random.between(0, 1) == 0),
         };

@@ -7,5 +7,6 @@ mod full;
 mod ledger;
 mod load;
 mod oracle;
+mod postgres;
 mod power;
 mod stop;

@@ -1,16 +1,16 @@
-//! Judges a database by the plain `sqlite3` program, never by our own code: against the ledger, and the summaries
-//! against a recount of the events.
+//! Judges a database by the plain `sqlite3` or `psql` program, never by our own code: against the ledger, and the
+//! summaries against a recount of the events.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use uuid::Uuid;
 
 use super::ledger::{Ledger, State};
-use crate::harness::sql;
+use super::load::{Load, Shape};
+use crate::harness::backend::on_both_backends;
+use crate::harness::{Backend, Database, Server};
 
-/// Ids of all stored events.
-const IDS: &str = "SELECT hex(event_id) FROM events";
+on_both_backends! { the_oracle_sees_what_it_is_there_for }
 
 /// Each event with what the summaries count it by; time in universal time.
 const SEEN: &str = "WITH seen AS (
@@ -77,7 +77,7 @@ pub struct Findings {
     pub unknown: usize,
     /// There more than once.
     pub repeated: Vec<Uuid>,
-    /// Summaries that a recount contradicts, and damage that SQLite itself reports.
+    /// Summaries that a recount contradicts, and damage that the engine itself reports.
     pub contradictions: Vec<String>,
 }
 
@@ -92,10 +92,10 @@ impl Findings {
 }
 
 /// Reads the database, whether or not a server has it open.
-pub fn examine(database: &Path, ledger: &Ledger) -> Findings {
+pub fn examine(database: &Database, ledger: &Ledger) -> Findings {
     let ledger = ledger.read();
     let mut rows: HashMap<Uuid, usize> = HashMap::new();
-    for line in sql(database, IDS).lines() {
+    for line in database.sql(&format!("SELECT {} FROM events", database.hex("event_id"))).lines() {
         *rows.entry(Uuid::try_parse(line).unwrap()).or_default() += 1;
     }
     let known = |wanted: State| ledger.iter().filter(move |(_, state)| **state == wanted).map(|(id, _)| *id);
@@ -112,10 +112,10 @@ pub fn examine(database: &Path, ledger: &Ledger) -> Findings {
 }
 
 /// Damage, and differences between the summaries and a recount.
-pub fn contradictions(database: &Path) -> Vec<String> {
+pub fn contradictions(database: &Database) -> Vec<String> {
     let mut found = Vec::new();
-    let damage = sql(database, "PRAGMA integrity_check; PRAGMA foreign_key_check;");
-    if damage.trim() != "ok" {
+    let damage = database.damage();
+    if !damage.is_empty() {
         found.push(format!("integrity: {damage}"));
     }
     for (number, column) in DIMENSIONS {
@@ -131,36 +131,36 @@ pub fn contradictions(database: &Path) -> Vec<String> {
     found
 }
 
-fn compare(database: &Path, what: &str, recount: &str, kept: &str, found: &mut Vec<String>) {
+fn compare(database: &Database, what: &str, recount: &str, kept: &str, found: &mut Vec<String>) {
     for (direction, left, right) in [("missing", recount, kept), ("invented", kept, recount)] {
-        let rows = sql(database, &format!("{SEEN} SELECT * FROM ({left}) EXCEPT SELECT * FROM ({right}) LIMIT 3"));
+        let rows =
+            database.sql(&format!("{SEEN} SELECT * FROM ({left}) AS l EXCEPT SELECT * FROM ({right}) AS r LIMIT 3"));
         if !rows.is_empty() {
             found.push(format!("{what}, {direction}: {}", rows.trim()));
         }
     }
 }
 
-#[test]
-fn the_oracle_sees_what_it_is_there_for() {
-    let mut server = crate::harness::Server::start();
+fn the_oracle_sees_what_it_is_there_for(backend: Backend) {
+    let mut server = Server::over(backend);
     let credentials = server.app("Judged");
-    let shape = super::load::Shape { events: 5, padding: 0 };
-    let mut load = super::load::Load::new(1, server.home(), &credentials, shape);
+    let mut load = Load::new(1, server.home(), &credentials, Shape { events: 5, padding: 0 });
     load.run(server.address(), |progress| progress.await_acked(200));
     assert!(server.stop().success());
-    let sound = examine(&server.database(), &load.ledger);
-    sound.assert_sound();
+    examine(server.database(), &load.ledger).assert_sound();
     let tampered = |change: &str| {
-        let copy = server.home().join("tampered.db");
-        std::fs::copy(server.database(), &copy).unwrap();
-        let status = std::process::Command::new("sqlite3").arg(&copy).arg(change).status().unwrap();
-        assert!(status.success(), "{change}");
+        let copy = server.database().copy(server.home());
+        copy.alter(change);
         examine(&copy, &load.ledger)
+    };
+    let other_id = match backend {
+        Backend::Sqlite => "randomblob(16)",
+        Backend::Postgres => "decode(md5(random()::text), 'hex')",
     };
     let one = "(SELECT max(id) FROM events)";
     let lost = tampered(&format!("DELETE FROM events WHERE id = {one}"));
     assert!(lost.lost.len() == 1 && !lost.contradictions.is_empty(), "{lost:?}");
-    let invented = tampered(&format!("UPDATE events SET event_id = randomblob(16) WHERE id = {one}"));
+    let invented = tampered(&format!("UPDATE events SET event_id = {other_id} WHERE id = {one}"));
     assert_eq!((invented.lost.len(), invented.unexplained.len()), (1, 1), "{invented:?}");
     let doubled = tampered(&format!(
         "CREATE TEMP TABLE t AS SELECT * FROM events WHERE id = {one};

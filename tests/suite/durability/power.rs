@@ -24,13 +24,13 @@ fn a_power_cut_loses_nothing_acknowledged() {
     for cut in 1..=CUTS {
         cut_power(&mut disk, &mut server, &mut load, random.between(500, 3_000));
         server.restart();
-        let findings = oracle::examine(&server.database(), &load.ledger);
+        let findings = oracle::examine(server.database(), &load.ledger);
         println!("cut {cut}: {} acked, {} stored, {} unknown", findings.acked, findings.stored, findings.unknown);
         findings.assert_sound();
     }
     load.settle(server.address());
     assert!(server.stop().success());
-    oracle::examine(&server.database(), &load.ledger).assert_sound();
+    oracle::examine(server.database(), &load.ledger).assert_sound();
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn control_cut(seed: u64) -> Findings {
     let credentials = server.app("Drill");
     let mut load = Load::new(0x7a11_1000 + seed, server.home(), &credentials, SHAPE);
     cut_power(&mut disk, &mut server, &mut load, 3_000);
-    oracle::examine(&server.database(), &load.ledger)
+    oracle::examine(server.database(), &load.ledger)
 }
 
 fn on(disk: &Disk) -> Launch {

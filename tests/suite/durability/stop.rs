@@ -4,17 +4,19 @@ use std::time::{Duration, Instant};
 
 use super::load::{Load, Shape};
 use super::oracle;
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
 use crate::harness::random::Random;
-use crate::harness::{Server, alone, poll};
+use crate::harness::{Backend, Server, alone, poll};
 
 const STOPS: usize = 5;
 const SEED: u64 = 0x7a11_0015;
 
-#[test]
-fn stopping_under_load_answers_every_accepted_request() {
+on_both_backends! { stopping_under_load_answers_every_accepted_request, an_idle_server_stops_at_once_and_with_success }
+
+fn stopping_under_load_answers_every_accepted_request(backend: Backend) {
     let _alone = alone();
-    let mut server = Server::start();
+    let mut server = Server::over(backend);
     let credentials = server.app("Drill");
     let mut load = Load::new(SEED, server.home(), &credentials, Shape { events: 20, padding: 20 });
     let mut random = Random::seeded(SEED);
@@ -36,7 +38,7 @@ fn stopping_under_load_answers_every_accepted_request() {
             "{:?}",
             tally.refusals
         );
-        let findings = oracle::examine(&server.database(), &load.ledger);
+        let findings = oracle::examine(server.database(), &load.ledger);
         findings.assert_sound();
         assert_eq!(findings.unknown, 0, "requests were stored whose clients got no answer");
         server.restart();
@@ -54,9 +56,8 @@ fn assert_unready_soon(server: &Server) {
     assert!(begun.elapsed() < Duration::from_millis(250), "unready only after {:?}", begun.elapsed());
 }
 
-#[test]
-fn an_idle_server_stops_at_once_and_with_success() {
-    let mut server = Server::start();
+fn an_idle_server_stops_at_once_and_with_success(backend: Backend) {
+    let mut server = Server::over(backend);
     let begun = Instant::now();
     assert!(server.stop().success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());

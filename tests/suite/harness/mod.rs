@@ -1,8 +1,10 @@
 //! A real server in a process of its own, over a temporary data directory, and verbs to use it.
 
+pub mod backend;
 pub mod http;
 pub mod kit;
 pub mod poll;
+pub mod postgres;
 pub mod random;
 mod verbs;
 
@@ -15,8 +17,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use backend::{Backend, Database};
 use http::{Connection, Request};
-pub use verbs::sql;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tallybox");
@@ -31,12 +33,14 @@ const START: Duration = Duration::from_secs(20);
 pub struct Launch {
     settings: Vec<(String, String)>,
     data: Option<PathBuf>,
+    database: Option<postgres::Database>,
 }
 
 /// A server and the files it works on. Dropping it kills the process and deletes the files.
 pub struct Server {
     home: TempDir,
     data: PathBuf,
+    database: Database,
     settings: Vec<(String, String)>,
     address: Option<SocketAddr>,
     child: Option<Child>,
@@ -49,18 +53,36 @@ impl Launch {
         self
     }
 
-    /// Keeps the database in a directory that the caller owns.
+    /// Keeps the box's files in a directory that the caller owns.
     #[must_use]
     pub fn data_dir(mut self, path: &Path) -> Self {
         self.data = Some(path.to_owned());
         self
     }
 
+    /// Keeps the data in a new database of that kind.
+    #[must_use]
+    pub fn backend(self, backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => self,
+            Backend::Postgres => self.database(postgres::Database::shared()),
+        }
+    }
+
+    /// Keeps the data in that database.
+    #[must_use]
+    pub fn database(self, database: postgres::Database) -> Self {
+        let told = self.setting("TALLYBOX_DATABASE_URL", database.url());
+        Self { database: Some(database), ..told }
+    }
+
     /// Everything but the process.
     pub fn prepare(self) -> Server {
         let home = tempfile::tempdir().unwrap();
         let data = self.data.unwrap_or_else(|| home.path().join("data"));
-        Server { home, data, settings: self.settings, address: None, child: None }
+        let file = || Database::Sqlite(data.join("tallybox.db"));
+        let database = self.database.map_or_else(file, Database::Postgres);
+        Server { home, data, database, settings: self.settings, address: None, child: None }
     }
 
     /// A server nobody has set up yet.
@@ -81,12 +103,17 @@ impl Launch {
 impl Server {
     /// Settings to be made before the start.
     pub fn with() -> Launch {
-        Launch { settings: Vec::new(), data: None }
+        Launch { settings: Vec::new(), data: None, database: None }
     }
 
     /// A server with its owner, and everything else as it comes.
     pub fn start() -> Self {
         Self::with().start()
+    }
+
+    /// As [`Server::start`], over a new database of that kind.
+    pub fn over(backend: Backend) -> Self {
+        Self::with().backend(backend).start()
     }
 
     /// Starts the process and waits until it is ready. The port stays the same from the first start on.
@@ -182,8 +209,8 @@ impl Server {
         &self.data
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.data.join("tallybox.db")
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Memory that the process holds now.

@@ -2,6 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+/// As long as a client waits at least before it tries again.
+pub fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+/// Asks again and again until the time is over, once at least.
+pub fn throughout(time: Duration, mut ask: impl FnMut()) {
+    let end = Instant::now() + time;
+    loop {
+        ask();
+        if Instant::now() >= end {
+            return;
+        }
+        pause();
+    }
+}
+
 /// Asks every few milliseconds until there is an answer; panics with `what` when the time is over.
 #[track_caller]
 pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tallybox::model::Slug;
@@ -70,17 +69,16 @@ impl Server {
         self.send(&Request::get(path).header("cookie", cookie))
     }
 
-    /// What the plain `sqlite3` program reads in the database: rows as lines, columns divided by `|`.
+    /// See [`Database::sql`](super::Database::sql).
     #[track_caller]
     pub fn sql(&self, query: &str) -> String {
-        sql(&self.database(), query)
+        self.database().sql(query)
     }
 
-    /// As [`Server::sql`], where the answer is one number.
+    /// See [`Database::count`](super::Database::count).
     #[track_caller]
     pub fn count(&self, query: &str) -> i64 {
-        let text = self.sql(query);
-        text.trim().parse().unwrap_or_else(|_| panic!("{query} gave {text:?}"))
+        self.database().count(query)
     }
 
     /// Runs a verb of the program; its standard output.
@@ -107,18 +105,4 @@ impl Server {
         _ = child.stdin.take().expect("piped above").write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     }
-}
-
-/// What the plain `sqlite3` program reads in a database file.
-#[track_caller]
-pub fn sql(database: &Path, query: &str) -> String {
-    let output = Command::new("sqlite3")
-        .args(["-readonly", "-batch", "-noheader", "-cmd", ".timeout 5000"])
-        .arg(database)
-        .arg(query)
-        .output()
-        .expect("sqlite3 is installed by tests/run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{query}: {said}");
-    String::from_utf8(output.stdout).unwrap()
 }

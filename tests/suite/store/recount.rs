@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
+on_both_backends! { reports_equal_a_recount_whatever_the_order_of_arrival }
+
 /// A small generator of repeatable noise.
 struct Noise(u64);
 
@@ -15,14 +17,13 @@ impl Noise {
 }
 
 /// Late, duplicate and reordered events, over daylight saving and in odd zones: every report equals a naive count.
-#[tokio::test]
-async fn reports_equal_a_recount_whatever_the_order_of_arrival() {
+fn reports_equal_a_recount_whatever_the_order_of_arrival(backend: Backend) {
     // Six days each: Zurich's hold 2026-03-29 and Newfoundland's 2026-03-08, which have 23 hours.
     for (seed, zone, days_ago) in
         [(1, "Europe/Zurich", 14), (2, "Asia/Kolkata", 9), (3, "America/St_Johns", 35), (4, "UTC", 14)]
     {
         let mut noise = Noise(seed);
-        let mut bench = Bench::new();
+        let mut bench = Bench::new(backend);
         let app = bench.app(zone);
         let scope = bench.scope(&app, 0);
         let start = NOW.plus(-days_ago * Millis::DAY);
@@ -46,7 +47,7 @@ async fn reports_equal_a_recount_whatever_the_order_of_arrival() {
             arrivals.swap(i, noise.below(i as u64 + 1) as usize);
         }
         for (number, batch) in arrivals.chunks(37).enumerate() {
-            bench.send(&scope, batch).await.unwrap();
+            bench.send(&scope, batch).unwrap();
             if number == 20 {
                 bench.reopen();
             }

@@ -6,12 +6,29 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{assert_readable_error, server_with_app, set_aside, stored};
+use crate::harness::Backend;
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
 
-#[test]
-fn duplicates_count_as_accepted_and_are_stored_once() {
-    let (server, app) = server_with_app();
+on_both_backends! {
+    duplicates_count_as_accepted_and_are_stored_once,
+    the_answer_is_the_one_the_sdk_reads,
+    the_same_id_belongs_to_each_app_separately,
+    a_malformed_event_is_set_aside_and_its_neighbours_are_stored,
+    a_batch_of_malformed_events_only_is_taken_and_set_aside,
+    a_strict_app_tells_of_unusable_events_as_the_reference_server_does,
+    batches_hold_one_to_a_thousand_events,
+    a_stated_batch_size_must_be_true_if_it_is_a_number,
+    do_not_track_keeps_nothing_and_silences_no_sdk,
+    properties_may_be_any_json,
+    times_may_have_nine_decimals_and_any_offset,
+    only_five_members_of_an_event_are_required,
+    the_alias_of_the_guide_takes_both_envelopes,
+}
+
+fn duplicates_count_as_accepted_and_are_stored_once(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let events: Vec<_> = (0..50).map(|_| kit::event("a")).collect();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -25,18 +42,16 @@ fn duplicates_count_as_accepted_and_are_stored_once() {
     assert_eq!(stored(&server), 51);
 }
 
-#[test]
-fn the_answer_is_the_one_the_sdk_reads() {
-    let (server, app) = server_with_app();
+fn the_answer_is_the_one_the_sdk_reads(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let reply = server.send(&app.sdk(&kit::batch(&[kit::event("a"), kit::event("b")]))).expect(200).json();
     assert_eq!(reply["status"], "success");
     assert_eq!((&reply["accepted"], &reply["rejected"]), (&json!(2), &json!(0)));
     assert!(reply["message"].is_string(), "{reply}");
 }
 
-#[test]
-fn the_same_id_belongs_to_each_app_separately() {
-    let (server, app) = server_with_app();
+fn the_same_id_belongs_to_each_app_separately(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let other = server.app("Other");
     let event = kit::event("a");
     server.accept(&app, std::slice::from_ref(&event));
@@ -44,24 +59,21 @@ fn the_same_id_belongs_to_each_app_separately() {
     assert_eq!(stored(&server), 2);
 }
 
-#[test]
-fn a_malformed_event_is_set_aside_and_its_neighbours_are_stored() {
-    let (server, app) = server_with_app();
+fn a_malformed_event_is_set_aside_and_its_neighbours_are_stored(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     server.accept(&app, &[kit::event("a"), malformed(0), kit::event("b")]);
     assert_eq!((stored(&server), set_aside(&server)), (2, 1));
 }
 
-#[test]
-fn a_batch_of_malformed_events_only_is_taken_and_set_aside() {
-    let (server, app) = server_with_app();
+fn a_batch_of_malformed_events_only_is_taken_and_set_aside(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let all: Vec<_> = (0..7).map(malformed).collect();
     server.accept(&app, &all);
     assert_eq!((stored(&server), set_aside(&server)), (0, 7));
 }
 
-#[test]
-fn a_strict_app_tells_of_unusable_events_as_the_reference_server_does() {
-    let (server, _) = server_with_app();
+fn a_strict_app_tells_of_unusable_events_as_the_reference_server_does(backend: Backend) {
+    let (server, _) = server_with_app(backend);
     server.run(&["app", "create", "Strict", "--slug", "strict", "--strict"]);
     let app = Credentials::parse(&server.run(&["key", "create", "strict"]));
     let unusable = malformed(2);
@@ -93,9 +105,8 @@ fn malformed(how: usize) -> Value {
     event
 }
 
-#[test]
-fn batches_hold_one_to_a_thousand_events() {
-    let (server, app) = server_with_app();
+fn batches_hold_one_to_a_thousand_events(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let events: Vec<_> = (0..1_001).map(|_| kit::event("a")).collect();
     server.accept(&app, &events[..1_000]);
     assert_eq!(stored(&server), 1_000);
@@ -104,9 +115,8 @@ fn batches_hold_one_to_a_thousand_events() {
     assert_eq!(stored(&server), 1_000);
 }
 
-#[test]
-fn a_stated_batch_size_must_be_true_if_it_is_a_number() {
-    let (server, app) = server_with_app();
+fn a_stated_batch_size_must_be_true_if_it_is_a_number(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     for (stated, status) in [("2", 200), ("1", 400), ("3", 400), ("two", 200)] {
         let body = kit::batch(&[kit::event("a"), kit::event("b")]);
         let reply = server.send(&app.sdk(&body).header("x-batch-size", stated));
@@ -115,9 +125,8 @@ fn a_stated_batch_size_must_be_true_if_it_is_a_number() {
     assert_eq!(stored(&server), 4);
 }
 
-#[test]
-fn do_not_track_keeps_nothing_and_silences_no_sdk() {
-    let (server, app) = server_with_app();
+fn do_not_track_keeps_nothing_and_silences_no_sdk(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let body = kit::batch(&[kit::event("a"), kit::event("b")]);
     let reply = server.send(&app.sdk(&body).header("dnt", "1")).expect(200).json();
     assert_eq!(reply["accepted"], 2, "{reply}");
@@ -127,9 +136,8 @@ fn do_not_track_keeps_nothing_and_silences_no_sdk() {
     assert_eq!(stored(&server), 2);
 }
 
-#[test]
-fn properties_may_be_any_json() {
-    let (server, app) = server_with_app();
+fn properties_may_be_any_json(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let values = [
         json!(null),
         json!(true),
@@ -150,9 +158,8 @@ fn properties_may_be_any_json() {
     assert_eq!((stored(&server), set_aside(&server)), (6, 0));
 }
 
-#[test]
-fn times_may_have_nine_decimals_and_any_offset() {
-    let (server, app) = server_with_app();
+fn times_may_have_nine_decimals_and_any_offset(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap();
     let written = now.to_string();
     for (time, at) in [
@@ -165,14 +172,14 @@ fn times_may_have_nine_decimals_and_any_offset() {
         event["event_id"] = json!(id.to_string());
         event["timestamp"] = json!(time);
         server.accept(&app, &[event]);
-        let claimed = server.count(&format!("SELECT claimed_at FROM events WHERE hex(event_id) = '{:X}'", id.simple()));
+        let stored = server.database().hex("event_id");
+        let claimed = server.count(&format!("SELECT claimed_at FROM events WHERE {stored} = '{:X}'", id.simple()));
         assert_eq!(claimed, at, "{time}");
     }
 }
 
-#[test]
-fn only_five_members_of_an_event_are_required() {
-    let (server, app) = server_with_app();
+fn only_five_members_of_an_event_are_required(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let least = json!({
         "event_id": Uuid::new_v4().to_string(),
         "timestamp": jiff::Timestamp::now().to_string(),
@@ -184,9 +191,8 @@ fn only_five_members_of_an_event_are_required() {
     assert_eq!((stored(&server), set_aside(&server)), (1, 0));
 }
 
-#[test]
-fn the_alias_of_the_guide_takes_both_envelopes() {
-    let (server, app) = server_with_app();
+fn the_alias_of_the_guide_takes_both_envelopes(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let event = kit::event("a");
     for body in [json!([event]), json!({ "events": [kit::event("b")] })] {
         let signed = app.guide_form(body.to_string().as_bytes(), kit::now());

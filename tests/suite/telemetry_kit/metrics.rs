@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::server_with_app;
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
-use crate::harness::{Server, kit};
+use crate::harness::{Backend, Server, kit};
+
+on_both_backends! {
+    the_guides_dashboard_queries_find_data,
+    every_event_is_accounted_for,
+    figures_are_for_this_machine_and_for_holders_of_the_token,
+}
 
 /// One scrape: samples by name and labels.
 struct Scrape(Vec<(String, BTreeMap<String, String>, f64)>);
@@ -87,9 +94,8 @@ fn quantile(q: f64, route: &str, before: &Scrape, after: &Scrape) -> f64 {
     below(&bounds) + (bounds[bucket].min(20.0) - below(&bounds)) * inside
 }
 
-#[test]
-fn the_guides_dashboard_queries_find_data() {
-    let (server, app) = server_with_app();
+fn the_guides_dashboard_queries_find_data(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     server.accept(&app, &[kit::event("a")]);
     let before = Scrape::of(&server);
     // rate(http_requests_total{status=~"5.."}[5m]): zero, not unknown, where nothing went wrong.
@@ -125,9 +131,8 @@ fn grown_scrapes(before: &Scrape, after: &Scrape) -> f64 {
     scrapes(after).unwrap() - scrapes(before).unwrap_or(0.0)
 }
 
-#[test]
-fn every_event_is_accounted_for() {
-    let (server, app) = server_with_app();
+fn every_event_is_accounted_for(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let event = kit::event("a");
     server.accept(&app, std::slice::from_ref(&event));
     server.accept(&app, &[event, kit::event("b")]);
@@ -145,17 +150,16 @@ fn every_event_is_accounted_for() {
     assert_eq!(scrape.value("tallybox_key_lookups_total"), 4.0, "one look-up a request");
 }
 
-#[test]
-fn figures_are_for_this_machine_and_for_holders_of_the_token() {
+fn figures_are_for_this_machine_and_for_holders_of_the_token(backend: Backend) {
     let token = "0123456789-0123456789-canary";
-    let server = Server::with().setting("TALLYBOX_METRICS_TOKEN", token).start_fresh();
+    let server = Server::with().backend(backend).setting("TALLYBOX_METRICS_TOKEN", token).start_fresh();
     let elsewhere = Request::get("/metrics").header("x-forwarded-for", "203.0.113.9");
     server.get("/metrics").expect(200);
     let refused = server.send(&elsewhere).expect(401);
     assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
     server.send(&elsewhere.clone().header("authorization", &format!("Bearer {token}x"))).expect(401);
     server.send(&elsewhere.clone().header("authorization", &format!("Bearer {token}"))).expect(200);
-    let closed = Server::with().start_fresh();
+    let closed = Server::with().backend(backend).start_fresh();
     closed.get("/metrics").expect(200);
     closed.send(&elsewhere.header("authorization", "Bearer ")).expect(404);
 }

@@ -8,12 +8,12 @@ mod signatures;
 
 use serde_json::Value;
 
-use crate::harness::Server;
 use crate::harness::kit::Credentials;
+use crate::harness::{Backend, Server};
 
 /// A server and an app on it.
-fn server_with_app() -> (Server, Credentials) {
-    let server = Server::start();
+fn server_with_app(backend: Backend) -> (Server, Credentials) {
+    let server = Server::over(backend);
     let credentials = server.app("Conformance");
     (server, credentials)
 }

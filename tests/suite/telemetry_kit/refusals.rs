@@ -1,12 +1,20 @@
 //! How the box says no, and what it says to everyone: points 11, 14 and 15 of the list.
 
 use super::{assert_readable_error, server_with_app, stored};
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::{Connection, Reply, Request};
-use crate::harness::{Server, kit};
+use crate::harness::{Backend, Server, kit};
 
-#[test]
-fn every_refusal_on_the_ingest_path_is_readable() {
-    let (server, app) = server_with_app();
+on_both_backends! {
+    every_refusal_on_the_ingest_path_is_readable,
+    failed_proofs_are_limited_by_address_and_say_when_to_come_back,
+    an_oversized_body_is_refused_while_it_is_read,
+    the_clacks_header_is_on_every_answer,
+    health_says_what_load_balancers_ask,
+}
+
+fn every_refusal_on_the_ingest_path_is_readable(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let good = kit::batch(&[kit::event("a")]);
     let many: Vec<_> = (0..1_001).map(|_| kit::event("a")).collect();
     let rows = [
@@ -37,9 +45,8 @@ fn every_refusal_on_the_ingest_path_is_readable() {
 }
 
 /// Guessing is slowed down by address; whoever proves a key from the same address is served all the same.
-#[test]
-fn failed_proofs_are_limited_by_address_and_say_when_to_come_back() {
-    let (server, app) = server_with_app();
+fn failed_proofs_are_limited_by_address_and_say_when_to_come_back(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let body = kit::batch(&[kit::event("a")]);
     let wrong = kit::Credentials { secret: "wrong".to_owned(), ..app.clone() };
     let limited =
@@ -52,9 +59,8 @@ fn failed_proofs_are_limited_by_address_and_say_when_to_come_back() {
     server.accept(&app, &[kit::event("b")]);
 }
 
-#[test]
-fn an_oversized_body_is_refused_while_it_is_read() {
-    let (server, app) = server_with_app();
+fn an_oversized_body_is_refused_while_it_is_read(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     server.accept(&app, &[kit::event("warm")]);
     let before = server.resident_kib();
     let announced = Request::post(&app.path(), b"{".to_vec()).header("content-length", "314572800");
@@ -78,9 +84,8 @@ fn endless(server: &Server, path: &str) -> Reply {
     connection.read(false).expect("the refusal arrives before the connection is gone")
 }
 
-#[test]
-fn the_clacks_header_is_on_every_answer() {
-    let (server, app) = server_with_app();
+fn the_clacks_header_is_on_every_answer(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let many: Vec<_> = (0..1_001).map(|_| kit::event("a")).collect();
     for (request, status) in [
         (app.sdk(&kit::batch(&[kit::event("a")])), 200),
@@ -97,9 +102,8 @@ fn the_clacks_header_is_on_every_answer() {
     }
 }
 
-#[test]
-fn health_says_what_load_balancers_ask() {
-    let server = Server::start();
+fn health_says_what_load_balancers_ask(backend: Backend) {
+    let server = Server::over(backend);
     let health = server.get("/health").expect(200).json();
     assert_eq!(health["status"], "healthy");
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));

@@ -12,12 +12,18 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{server_with_app, set_aside, stored};
+use crate::harness::backend::on_both_backends;
 use crate::harness::kit::Credentials;
-use crate::harness::{PROGRAM, Server};
+use crate::harness::{Backend, PROGRAM, Server};
 
-#[test]
-fn the_published_sdk_delivers_everything_and_forgets_it() {
-    let (server, app) = server_with_app();
+on_both_backends! {
+    the_published_sdk_delivers_everything_and_forgets_it,
+    a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once,
+    recorded_requests_of_the_sdk_are_taken_whole,
+}
+
+fn the_published_sdk_delivers_everything_and_forgets_it(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let told = client(&server, &app, &server.url(), &["send", "2500"]);
     assert_eq!((&told["tracked"], &told["synced"], &told["unsynced"]), (&json!(2_500), &json!(2_500), &json!(0)));
     assert_eq!((stored(&server), set_aside(&server)), (2_500, 0), "{told}");
@@ -25,9 +31,8 @@ fn the_published_sdk_delivers_everything_and_forgets_it() {
     assert_eq!(kinds, "checked_out|833\ncommand_execution|834\nfeature_used|833\n");
 }
 
-#[test]
-fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once() {
-    let (server, app) = server_with_app();
+fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let (proxy, lost) = forgetful(server.address(), 1);
     let first = client(&server, &app, &format!("http://{proxy}"), &["send", "250"]);
     assert_eq!((&first["unsynced"], lost.load(Ordering::Relaxed)), (&json!(250), 1), "{first}");
@@ -36,9 +41,8 @@ fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once() {
     assert_eq!((&second["unsynced"], stored(&server)), (&json!(0), 250), "{second}");
 }
 
-#[test]
-fn recorded_requests_of_the_sdk_are_taken_whole() {
-    let (server, app) = server_with_app();
+fn recorded_requests_of_the_sdk_are_taken_whole(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/protocol/telemetry-kit");
     let mut recorded = 0;
     for entry in fs::read_dir(fixtures).unwrap() {

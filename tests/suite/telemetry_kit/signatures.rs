@@ -7,12 +7,22 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{assert_readable_error, server_with_app, stored};
+use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
-use crate::harness::{kit, poll};
+use crate::harness::{Backend, kit, poll};
 
-#[test]
-fn the_guides_form_is_accepted_with_the_sdks_credential() {
-    let (server, app) = server_with_app();
+on_both_backends! {
+    the_guides_form_is_accepted_with_the_sdks_credential,
+    only_the_right_credential_opens,
+    apps_answer_to_uuid_and_short_name_under_any_number_of_slashes,
+    a_captured_request_sent_again_is_refused_and_stores_nothing,
+    a_nonce_is_used_up_only_by_a_request_that_was_taken,
+    one_form_cannot_be_turned_into_the_other,
+    the_clock_may_be_off_by_ten_minutes_and_no_more,
+}
+
+fn the_guides_form_is_accepted_with_the_sdks_credential(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let body = kit::batch(&[kit::event("a")]);
     server.send(&app.guide_form(&body, kit::now())).expect(200);
     server.accept(&app, &[kit::event("b")]);
@@ -35,9 +45,8 @@ fn the_worked_values_of_the_protocol_verify() {
     );
 }
 
-#[test]
-fn only_the_right_credential_opens() {
-    let (server, app) = server_with_app();
+fn only_the_right_credential_opens(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let other = server.app("Other");
     let body = kit::batch(&[kit::event("a")]);
     let (now, nonce) = (kit::now(), Uuid::new_v4().to_string());
@@ -75,9 +84,8 @@ fn only_the_right_credential_opens() {
     server.send(&signed).expect(200);
 }
 
-#[test]
-fn apps_answer_to_uuid_and_short_name_under_any_number_of_slashes() {
-    let (server, app) = server_with_app();
+fn apps_answer_to_uuid_and_short_name_under_any_number_of_slashes(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     for path in [
         format!("/v1/ingest/{}/{}", app.organization, app.slug),
         format!("//v1/ingest/{}/{}", app.organization, app.app),
@@ -91,9 +99,8 @@ fn apps_answer_to_uuid_and_short_name_under_any_number_of_slashes() {
     assert_eq!(stored(&server), 4);
 }
 
-#[test]
-fn a_captured_request_sent_again_is_refused_and_stores_nothing() {
-    let (mut server, app) = server_with_app();
+fn a_captured_request_sent_again_is_refused_and_stores_nothing(backend: Backend) {
+    let (mut server, app) = server_with_app(backend);
     let early = kit::now() + 540;
     let request = app.nonce_form(&kit::batch(&[kit::event("a")]), early, &Uuid::new_v4().to_string());
     server.send(&request).expect(200);
@@ -104,9 +111,8 @@ fn a_captured_request_sent_again_is_refused_and_stores_nothing() {
     assert_eq!(stored(&server), 1);
 }
 
-#[test]
-fn a_nonce_is_used_up_only_by_a_request_that_was_taken() {
-    let (server, app) = server_with_app();
+fn a_nonce_is_used_up_only_by_a_request_that_was_taken(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let nonce = Uuid::new_v4().to_string();
     let mut forged = app.clone();
     forged.secret.push('x');
@@ -115,9 +121,8 @@ fn a_nonce_is_used_up_only_by_a_request_that_was_taken() {
     server.send(&app.nonce_form(&body, kit::now(), &nonce)).expect(200);
 }
 
-#[test]
-fn one_form_cannot_be_turned_into_the_other() {
-    let (server, app) = server_with_app();
+fn one_form_cannot_be_turned_into_the_other(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     let body = String::from_utf8(kit::batch(&[kit::event("a")])).unwrap();
     let (front, rest) = body.split_once(':').unwrap();
     let mut split = app.guide_form(body.as_bytes(), kit::now()).header("x-nonce", front);
@@ -132,9 +137,8 @@ fn one_form_cannot_be_turned_into_the_other() {
     assert_eq!(stored(&server), 0);
 }
 
-#[test]
-fn the_clock_may_be_off_by_ten_minutes_and_no_more() {
-    let (server, app) = server_with_app();
+fn the_clock_may_be_off_by_ten_minutes_and_no_more(backend: Backend) {
+    let (server, app) = server_with_app(backend);
     for (seconds, status) in [(-599, 200), (599, 200), (-601, 403), (601, 403)] {
         // Early in a second, so that both ends read the same one.
         poll::until(Duration::from_secs(2), "new second", || {
