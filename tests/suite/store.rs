@@ -3,10 +3,12 @@
 mod recount;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
+use tallybox::store::postgres::{PostgresOptions, PostgresStore};
 use tallybox::store::sqlite::{Options, SqliteStore};
 use tallybox::store::{Nonce, Store, StoreError};
 use tokio::runtime::Runtime;
@@ -141,9 +143,10 @@ fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
     }
 }
 
-/// TO BE FILLED IN when the backend is there: opens what `database.url()` names.
 fn open_postgres(database: &crate::harness::postgres::Database) -> tallybox::store::Result<Arc<dyn Store>> {
-    unimplemented!("no store opens {}", database.url())
+    let store = PostgresStore::open(&PostgresOptions::new(database.url().into()))?;
+    store.wait(Duration::from_secs(30))?;
+    Ok(Arc::new(store))
 }
 
 fn rand_byte() -> u8 {

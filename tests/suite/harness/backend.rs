@@ -6,17 +6,6 @@ use std::process::{Command, Stdio};
 
 use super::postgres;
 
-/// THE SWITCH: tests over PostgreSQL are compiled and not run while this says `off`, and run once it says `on`.
-macro_rules! on_postgres {
-    ($($tests:tt)*) => { $crate::harness::backend::postgres_tests! { off $($tests)* } };
-}
-
-/// Makes tests, each from its name and what it does.
-macro_rules! postgres_tests {
-    (on $($name:ident $body:expr;)+) => { $(#[test] fn $name() { $body } )+ };
-    (off $($name:ident $body:expr;)+) => { const _: &[fn()] = &[$(|| $body),+]; };
-}
-
 /// Makes two tests of each function that takes a [`Backend`]: `sqlite::name` and `postgres::name`.
 macro_rules! on_both_backends {
     ($($name:ident),+ $(,)?) => {
@@ -24,9 +13,7 @@ macro_rules! on_both_backends {
             $(#[test] fn $name() { super::$name($crate::harness::Backend::Sqlite) } )+
         }
         mod postgres {
-            $crate::harness::backend::on_postgres! {
-                $($name super::$name($crate::harness::Backend::Postgres);)+
-            }
+            $(#[test] fn $name() { super::$name($crate::harness::Backend::Postgres) } )+
         }
     };
 }
@@ -35,12 +22,12 @@ macro_rules! on_both_backends {
 macro_rules! on_postgres_alone {
     ($($name:ident),+ $(,)?) => {
         mod postgres {
-            $crate::harness::backend::on_postgres! { $($name super::$name();)+ }
+            $(#[test] fn $name() { super::$name() } )+
         }
     };
 }
 
-pub(crate) use {on_both_backends, on_postgres, on_postgres_alone, postgres_tests};
+pub(crate) use {on_both_backends, on_postgres_alone};
 
 /// What keeps the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tallybox");
 pub const MEMBER: &str = "owner@example.org";
 /// Their password.
 pub const PASSWORD: &str = "a quiet harbour at noon";
+/// What every node of a PostgreSQL database is given.
+const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8a990817263";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
 
@@ -72,7 +74,7 @@ impl Launch {
     /// Keeps the data in that database.
     #[must_use]
     pub fn database(self, database: postgres::Database) -> Self {
-        let told = self.setting("TALLYBOX_DATABASE_URL", database.url());
+        let told = self.setting("TALLYBOX_DATABASE_URL", database.url()).setting("TALLYBOX_MASTER_KEY", MASTER_KEY);
         Self { database: Some(database), ..told }
     }
 
