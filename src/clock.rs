@@ -46,6 +46,22 @@ impl Clock {
     }
 }
 
+/// Measures how long something takes, on the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What has passed since.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// A moment on the monotonic clock, for limits on how long something may take: jumps of the wall clock do not move it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);

@@ -1,5 +1,6 @@
 //! What a database lends to be a [`Store`]: everything above its statements is written once, here and beside.
 
+use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{
     App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
@@ -23,11 +24,28 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn status(&self) -> Result<StoreStatus>;
     /// As [`Store::probe`].
     fn probe(&self) -> Result<()>;
+    /// Who is told of what takes long.
+    fn slow_log(&self) -> &SlowLog;
+
+    /// [`Backend::read`], watched.
+    fn look<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+        self.read(|db| read(&Watched { db, log: self.slow_log() }))
+    }
+
+    /// [`Backend::survey`], watched.
+    fn study<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        self.survey(|db| read(&Watched { db, log: self.slow_log() }))
+    }
+
+    /// [`Backend::write`], watched.
+    fn change<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        self.write(|db| change(&Watched { db, log: self.slow_log() }))
+    }
 }
 
 impl<B: Backend> Store for B {
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
-        Backend::commit(self, drafts, limits)
+        self.slow_log().watch("a commit of events", || Backend::commit(self, drafts, limits))
     }
 
     fn tend(&self, now: Millis) -> Result<()> {
@@ -35,97 +53,97 @@ impl<B: Backend> Store for B {
     }
 
     fn report(&self, query: &Query) -> Result<Report> {
-        self.survey(|db| report::answer(db, query))
+        self.study(|db| report::answer(db, query))
     }
 
     fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
-        self.survey(|db| report::events(db, page))
+        self.study(|db| report::events(db, page))
     }
 
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
-        self.read(|db| report::set_aside(db, app, limit))
+        self.look(|db| report::set_aside(db, app, limit))
     }
 
     fn apps(&self) -> Result<Vec<App>> {
-        self.read(directory::apps)
+        self.look(directory::apps)
     }
 
     fn find_app(&self, name: &str) -> Result<Option<App>> {
-        self.read(|db| directory::find_app(db, name))
+        self.look(|db| directory::find_app(db, name))
     }
 
     fn create_app(&self, app: &NewApp, now: Millis) -> Result<App> {
-        self.write(|db| directory::create_app(db, app, now))
+        self.change(|db| directory::create_app(db, app, now))
     }
 
     fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
-        self.write(|db| directory::create_key(db, key, now))
+        self.change(|db| directory::create_key(db, key, now))
     }
 
     fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
-        self.read(|db| directory::keys(db, app))
+        self.look(|db| directory::keys(db, app))
     }
 
     fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
-        self.write(|db| directory::revoke_key(db, key, at))
+        self.change(|db| directory::revoke_key(db, key, at))
     }
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
-        self.read(|db| directory::key_ring(db, lookup, now))
+        self.look(|db| directory::key_ring(db, lookup, now))
     }
 
     fn directory_version(&self) -> Result<i64> {
-        self.read(directory::version)
+        self.look(directory::version)
     }
 
     fn has_members(&self) -> Result<bool> {
-        self.read(members::any)
+        self.look(members::any)
     }
 
     fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()> {
-        self.write(|db| members::put_setup_token(db, hash, expires))
+        self.change(|db| members::put_setup_token(db, hash, expires))
     }
 
     fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool> {
-        self.read(|db| members::setup_token_valid(db, hash, now))
+        self.look(|db| members::setup_token_valid(db, hash, now))
     }
 
     fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member> {
-        self.write(|db| members::complete_setup(db, hash, member, now))
+        self.change(|db| members::complete_setup(db, hash, member, now))
     }
 
     fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member> {
-        self.write(|db| members::create(db, member, now))
+        self.change(|db| members::create(db, member, now))
     }
 
     fn find_member(&self, name: &str) -> Result<Option<Member>> {
-        self.read(|db| members::find(db, name))
+        self.look(|db| members::find(db, name))
     }
 
     fn members(&self) -> Result<Vec<Member>> {
-        self.read(members::all)
+        self.look(members::all)
     }
 
     fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
-        self.write(|db| members::set_password(db, member, password_hash, keep))
+        self.change(|db| members::set_password(db, member, password_hash, keep))
     }
 
     fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
-        self.write(|db| members::create_login(db, token_hash, member, now))
+        self.change(|db| members::create_login(db, token_hash, member, now))
     }
 
     fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
-        let found = self.read(|db| members::find_login(db, token_hash))?;
+        let found = self.look(|db| members::find_login(db, token_hash))?;
         let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
         // Being unable to note the visit, on a full disk say, must not lock the owner out.
-        if stale && let Err(error) = self.write(|db| members::see_login(db, token_hash, now)) {
+        if stale && let Err(error) = self.change(|db| members::see_login(db, token_hash, now)) {
             tracing::warn!(%error, "a login's last visit could not be noted");
         }
         Ok(found)
     }
 
     fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
-        self.write(|db| members::delete_login(db, token_hash))
+        self.change(|db| members::delete_login(db, token_hash))
     }
 
     fn status(&self) -> Result<StoreStatus> {

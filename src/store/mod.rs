@@ -10,6 +10,7 @@ pub mod migrate;
 mod people;
 pub mod postgres;
 mod report;
+mod slow;
 mod sql;
 pub mod sqlite;
 
@@ -17,6 +18,9 @@ use crate::model::{
     App, AppId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login, Member,
     MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome, Query, Receipt, Report, SetAside, SetAsideRow,
 };
+
+/// Statements and commits that take this long are told in the log, where nothing else is set.
+pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What a queued request asks to be written, all or nothing.
 #[derive(Debug)]
@@ -87,12 +91,33 @@ pub struct StoreStatus {
     pub bytes: u64,
     /// Bytes of the write-ahead log.
     pub wal_bytes: u64,
-    /// Connections that were in use when asked.
-    pub connections_active: u32,
+    /// Connections, by what they are for.
+    pub pools: Vec<PoolStatus>,
+    /// Statements and commits that took long, since the start.
+    pub slow: u64,
+    /// Whether reports are read from a replica; `None` where there is none.
+    pub replica: Option<bool>,
+    /// Events outside of all monthly partitions, where there are partitions; up to 100,000 are counted.
+    pub outside_partitions: Option<u64>,
     /// Bytes free where the database lies; `None` where that cannot be known.
     pub free_bytes: Option<u64>,
     /// Whether writes are refused, and why.
     pub read_only: Option<String>,
+}
+
+/// Connections of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// What they are for.
+    pub name: &'static str,
+    /// Most that there may be.
+    pub max: u32,
+    /// Those that are open.
+    pub open: u32,
+    /// Those of them that are in use.
+    pub active: u32,
+    /// Callers that wait for one.
+    pub waiting: u32,
 }
 
 /// Why the store did not do what was asked.

@@ -21,7 +21,7 @@ use crate::http::refuse;
 use crate::ingest::Counters;
 use crate::model::{Millis, Origin};
 use crate::query::Stats;
-use crate::store::StoreStatus;
+use crate::store::{PoolStatus, StoreStatus};
 
 use super::error::{Page, PageError};
 use super::state::WebState;
@@ -126,12 +126,34 @@ fn expose_caches(text: &mut Exposition, keys: KeyStats, reports: Stats) {
 fn expose_database(text: &mut Exposition, database: Option<&StoreStatus>) {
     text.gauge("tallybox_database_up", "Whether the database answered.", u8::from(database.is_some()));
     let Some(status) = database else { return };
-    text.gauge("db_connections_active", "Connections to the database in use.", status.connections_active);
+    let active: u32 = status.pools.iter().map(|pool| pool.active).sum();
+    text.gauge("db_connections_active", "Connections to the database in use.", active);
+    expose_pools(text, &status.pools);
+    text.counter("tallybox_slow_queries_total", "Statements and commits that took long.", status.slow);
+    if let Some(replica) = status.replica {
+        text.gauge("tallybox_replica_used", "Whether reports are read from the replica.", u8::from(replica));
+    }
+    if let Some(events) = status.outside_partitions {
+        let help = "Events outside of all monthly partitions, up to 100,000.";
+        text.gauge("tallybox_events_outside_partitions", help, events);
+    }
     text.gauge("tallybox_database_writable", "Whether events are taken.", u8::from(status.read_only.is_none()));
     text.gauge("tallybox_database_bytes", "Size of the database file.", status.bytes);
     text.gauge("tallybox_database_wal_bytes", "Size of the write-ahead log.", status.wal_bytes);
     if let Some(free) = status.free_bytes {
         text.gauge("tallybox_disk_free_bytes", "Free space where the database lies.", free);
+    }
+}
+
+fn expose_pools(text: &mut Exposition, pools: &[PoolStatus]) {
+    let help = "Connections to the database, by what they are for; waiting counts callers that have none yet.";
+    let mut family = text.family("tallybox_database_connections", Kind::Gauge, help);
+    for pool in pools {
+        for (state, count) in
+            [("max", pool.max), ("open", pool.open), ("active", pool.active), ("waiting", pool.waiting)]
+        {
+            family.sample(&[("pool", pool.name), ("state", state)], count);
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Figures {
     pub(super) engine: String,
     pub(super) schema: i64,
     pub(super) bytes: u64,
+    pub(super) outside_partitions: u64,
 }
 
 /// The running thread; dropped, it ends.
@@ -118,8 +119,8 @@ impl Watch {
         if self.chores.is_none_or(Deadline::passed) {
             self.chores = Some(Deadline::after(CHORES));
             let done = on(&link, &link.primary, Duration::from_secs(10), |session| {
-                partitions::ensure(session, Clock::system().now())?;
-                *link.figures.lock() = read_figures(session)?;
+                let outside_partitions = partitions::ensure(session, Clock::system().now())?;
+                *link.figures.lock() = Figures { outside_partitions, ..read_figures(session)? };
                 Ok(())
             });
             if let Err(error) = done {
@@ -185,5 +186,6 @@ fn read_figures(session: &Session<'_>) -> Result<Figures> {
         engine: format!("PostgreSQL {}", row.text(0)),
         schema: row.int(1),
         bytes: u64::try_from(row.int(2)).unwrap_or(0),
+        outside_partitions: 0,
     })
 }

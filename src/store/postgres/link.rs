@@ -11,7 +11,9 @@ use super::pool::{Connection, Pool};
 use super::session::{CALL, Session};
 use super::{LOST, keeper};
 use crate::clock::Deadline;
-use crate::store::{Result, StoreError, StoreStatus};
+use crate::store::SLOW;
+use crate::store::slow::SlowLog;
+use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
 
 /// The first half of the keys of all advisory locks: nobody else in the database takes these.
 pub(super) const LOCKS: i64 = 0x7a11;
@@ -34,6 +36,7 @@ pub(super) struct Link {
     /// Told when the keeper should look at once.
     pub(super) attention: Condvar,
     pub(super) figures: Mutex<keeper::Figures>,
+    pub(super) slow: SlowLog,
 }
 
 /// Whether the database can be used.
@@ -60,6 +63,7 @@ impl Link {
             changed: Condvar::new(),
             attention: Condvar::new(),
             figures: Mutex::default(),
+            slow: SlowLog::new(SLOW),
         })
     }
 
@@ -172,19 +176,33 @@ impl Link {
         !session.broken.get() && session.batch("ROLLBACK").is_ok()
     }
 
-    pub(super) fn status(&self) -> Result<StoreStatus> {
-        let pool = self.primary.figures();
-        let active = pool.size.saturating_sub(pool.idle);
+    /// As the keeper last saw it: asking does not wait for the database.
+    pub(super) fn status(&self) -> StoreStatus {
+        let replica = self.replica.as_ref().map(|pool| pool_status("replica", pool));
         let figures = self.figures.lock().clone();
-        let read_only = self.check().err().map(|error| error.to_string());
-        Ok(StoreStatus {
+        StoreStatus {
             engine: figures.engine,
             schema: figures.schema,
             bytes: figures.bytes,
             wal_bytes: 0,
-            connections_active: u32::try_from(active).unwrap_or(u32::MAX),
+            pools: [pool_status("primary", &self.primary)].into_iter().chain(replica).collect(),
+            slow: self.slow.count(),
+            replica: self.replica.as_ref().map(|_| self.replica_trusted.load(Ordering::Relaxed)),
+            outside_partitions: Some(figures.outside_partitions),
             free_bytes: None,
-            read_only,
-        })
+            read_only: self.check().err().map(|error| error.to_string()),
+        }
+    }
+}
+
+fn pool_status(name: &'static str, pool: &Pool) -> PoolStatus {
+    let figures = pool.figures();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    PoolStatus {
+        name,
+        max: count(figures.max),
+        open: count(figures.size),
+        active: count(figures.size.saturating_sub(figures.idle)),
+        waiting: count(figures.waiting),
     }
 }

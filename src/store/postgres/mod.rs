@@ -26,6 +26,7 @@ use self::pool::Connection;
 use self::session::{CALL, Session};
 use super::backend::Backend;
 use super::intern::{Interned, Interner};
+use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
 use crate::clock::Deadline;
@@ -245,7 +246,7 @@ impl Backend for PostgresStore {
     }
 
     fn status(&self) -> Result<StoreStatus> {
-        self.link.status()
+        Ok(self.link.status())
     }
 
     fn probe(&self) -> Result<()> {
@@ -254,6 +255,10 @@ impl Backend for PostgresStore {
             session.run("DELETE FROM nonces WHERE at = -1", &[])?;
             session.batch("ROLLBACK")
         })
+    }
+
+    fn slow_log(&self) -> &SlowLog {
+        &self.link.slow
     }
 }
 

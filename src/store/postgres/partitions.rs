@@ -39,8 +39,9 @@ impl Month {
     }
 }
 
-/// Makes the partitions that are missing around `now`. What the default partition holds of them moves there.
-pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<()> {
+/// Makes the partitions that are missing around `now`. What the default partition holds of them moves there; how many
+/// events still lie in it, up to 100,000.
+pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<u64> {
     let this = Month::of(now)?;
     let existing = session.rows(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
@@ -57,7 +58,7 @@ pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<()> {
     if outside > 0 {
         tracing::warn!(events = outside, "events lie outside of all monthly partitions: clocks of clients are off");
     }
-    Ok(())
+    Ok(u64::try_from(outside).unwrap_or(0))
 }
 
 fn create(session: &Session<'_>, month: &Month) -> Result<()> {

@@ -15,9 +15,11 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::SLOW;
 use super::backend::Backend;
+use super::slow::SlowLog;
 use super::sql::Sql;
-use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
+use super::{Committed, Draft, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members};
 use commit::Memory;
 use disk::Disk;
 use read::Conn;
@@ -55,11 +57,13 @@ pub struct Options {
     pub disk_ballast: u64,
     /// Reading connections: more than there are slow reports at once, so that a credential is looked up meanwhile.
     pub readers: u32,
+    /// What takes this long is slow, and is told in the log.
+    pub slow: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6 }
+        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6, slow: SLOW }
     }
 }
 
@@ -76,6 +80,7 @@ pub struct SqliteStore {
     /// `None` while the file is closed.
     readers: RwLock<Option<Readers>>,
     disk: Disk,
+    slow: SlowLog,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
 }
@@ -103,8 +108,15 @@ impl SqliteStore {
         disk.lay_ballast();
         let readers = RwLock::new(Some(open::readers(path, options)?));
         let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
-        let failed = AtomicBool::new(false);
-        Ok(Self { path: path.to_path_buf(), options, writer: Mutex::new(writer), readers, disk, failed })
+        Ok(Self {
+            path: path.to_path_buf(),
+            options,
+            writer: Mutex::new(writer),
+            readers,
+            disk,
+            slow: SlowLog::new(options.slow),
+            failed: AtomicBool::new(false),
+        })
     }
 
     fn reader(&self) -> Result<r2d2::PooledConnection<SqliteConnectionManager>> {
@@ -235,11 +247,17 @@ impl Backend for SqliteStore {
 
     fn status(&self) -> Result<StoreStatus> {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
-        let reading = self.readers.read().as_ref().map_or(0, |pool| {
-            let pool = pool.state();
-            pool.connections.saturating_sub(pool.idle_connections)
-        });
-        let writing = u32::from(self.writer.is_locked());
+        let reading = self.readers.read().as_ref().map(r2d2::Pool::state);
+        let (open, idle) = reading.map_or((0, 0), |pool| (pool.connections, pool.idle_connections));
+        let readers = PoolStatus {
+            name: "readers",
+            max: self.options.readers,
+            open,
+            active: open.saturating_sub(idle),
+            waiting: 0,
+        };
+        let writer =
+            PoolStatus { name: "writer", max: 1, open: 1, active: u32::from(self.writer.is_locked()), waiting: 0 };
         let conn = self.reader()?;
         let failed = self.failed.load(Ordering::Relaxed);
         let read_only = match self.disk.check_floor() {
@@ -252,7 +270,10 @@ impl Backend for SqliteStore {
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
-            connections_active: reading + writing,
+            pools: vec![readers, writer],
+            slow: self.slow.count(),
+            replica: None,
+            outside_partitions: None,
             free_bytes: self.disk.free(),
             read_only,
         })
@@ -265,6 +286,10 @@ impl Backend for SqliteStore {
         tx.execute("UPDATE directory SET version = version", [])?;
         tx.rollback()?;
         Ok(())
+    }
+
+    fn slow_log(&self) -> &SlowLog {
+        &self.slow
     }
 }
 

@@ -153,18 +153,18 @@ fn the_oracle_sees_what_it_is_there_for(backend: Backend) {
         copy.alter(change);
         examine(&copy, &load.ledger)
     };
-    let other_id = match backend {
-        Backend::Sqlite => "randomblob(16)",
-        Backend::Postgres => "decode(md5(random()::text), 'hex')",
+    let (other_id, next_row) = match backend {
+        Backend::Sqlite => ("randomblob(16)", "id = (SELECT max(id) + 1 FROM events), "),
+        Backend::Postgres => ("gen_random_uuid()", ""),
     };
-    let one = "(SELECT max(id) FROM events)";
-    let lost = tampered(&format!("DELETE FROM events WHERE id = {one}"));
+    let one = "event_id = (SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1)";
+    let lost = tampered(&format!("DELETE FROM events WHERE {one}"));
     assert!(lost.lost.len() == 1 && !lost.contradictions.is_empty(), "{lost:?}");
-    let invented = tampered(&format!("UPDATE events SET event_id = {other_id} WHERE id = {one}"));
+    let invented = tampered(&format!("UPDATE events SET event_id = {other_id} WHERE {one}"));
     assert_eq!((invented.lost.len(), invented.unexplained.len()), (1, 1), "{invented:?}");
     let doubled = tampered(&format!(
-        "CREATE TEMP TABLE t AS SELECT * FROM events WHERE id = {one};
-         UPDATE t SET id = id + 1, claimed_at = claimed_at + 1; INSERT INTO events SELECT * FROM t"
+        "CREATE TEMP TABLE t AS SELECT * FROM events WHERE {one};
+         UPDATE t SET {next_row}claimed_at = claimed_at + 1; INSERT INTO events SELECT * FROM t"
     ));
     assert_eq!(doubled.repeated.len(), 1, "{doubled:?}");
     for change in [

@@ -1,0 +1,81 @@
+//! Statements that take long: counted, and told in the log without their parameters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Result;
+use super::sql::{Cell, Row, Sql};
+use crate::clock::Stopwatch;
+
+/// Judges how long statements and commits take.
+pub(super) struct SlowLog {
+    limit: Duration,
+    count: AtomicU64,
+}
+
+/// A connection whose statements are judged.
+pub(super) struct Watched<'a> {
+    pub(super) db: &'a dyn Sql,
+    pub(super) log: &'a SlowLog,
+}
+
+impl SlowLog {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, count: AtomicU64::new(0) }
+    }
+
+    /// How many there were.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Does `work`, which `what` names: a statement without its values.
+    pub(super) fn watch<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        let watch = Stopwatch::start();
+        let done = work();
+        let took = watch.elapsed();
+        if took >= self.limit {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(ms = took.as_millis(), what, "slow in the database");
+        }
+        done
+    }
+}
+
+impl Sql for Watched<'_> {
+    fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
+        self.log.watch(sql, || self.db.rows(sql, params))
+    }
+
+    fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
+        self.log.watch(sql, || self.db.run(sql, params))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Sql for Nothing {
+        fn rows(&self, _: &str, _: &[Cell]) -> Result<Vec<Row>> {
+            Ok(Vec::new())
+        }
+
+        fn run(&self, _: &str, _: &[Cell]) -> Result<u64> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn what_takes_as_long_as_the_limit_is_counted() {
+        for (limit, slow) in [(Duration::ZERO, 2), (Duration::from_secs(3_600), 0)] {
+            let log = SlowLog::new(limit);
+            let db = Watched { db: &Nothing, log: &log };
+            db.rows("SELECT 1", &[]).unwrap();
+            db.run("SELECT 1", &[]).unwrap();
+            assert_eq!(log.count(), slow);
+        }
+    }
+}
