@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod nodes;
 mod recount;
 
 use std::sync::Arc;

@@ -86,8 +86,7 @@ impl Watch {
         self.link.primary.trim();
         let standing = match self.examine() {
             Ok(()) => Standing::Up,
-            Err(StoreError::Schema(reason)) => Standing::Refused(reason),
-            Err(error) => Standing::Down(error.to_string()),
+            Err(error) => Standing::of(&error),
         };
         let pause = if standing == Standing::Up { PAUSE } else { SHORT_PAUSE };
         self.link.set(standing);

@@ -50,6 +50,17 @@ pub(super) enum Standing {
     Refused(String),
 }
 
+impl Standing {
+    /// What an error says of the database.
+    pub(super) fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::Schema(reason) => Self::Refused(reason.clone()),
+            StoreError::Unavailable(reason) => Self::Down(reason.clone()),
+            other => Self::Down(other.to_string()),
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new(options: &PostgresOptions, runtime: Handle) -> Result<Self> {
         let problem = StoreError::Schema;
@@ -102,8 +113,8 @@ impl Link {
     }
 
     /// From now on calls fail at once, until the keeper has had an answer. It looks now.
-    fn suspect(&self, reason: &str) {
-        self.set(Standing::Down(reason.to_owned()));
+    fn suspect(&self, error: &StoreError) {
+        self.set(Standing::of(error));
         self.attention.notify_all();
     }
 
@@ -142,7 +153,7 @@ impl Link {
             && std::ptr::eq(pool, &raw const self.primary)
             && pool.figures().size == 0
         {
-            self.suspect(&error.to_string());
+            self.suspect(error);
         }
         got
     }
@@ -170,7 +181,7 @@ impl Link {
         if session.stale.get() {
             pool.evict_all();
             if std::ptr::eq(pool, &raw const self.primary) {
-                self.suspect(&error.to_string());
+                self.suspect(error);
             }
         }
         !session.broken.get() && session.batch("ROLLBACK").is_ok()

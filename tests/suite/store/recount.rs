@@ -7,10 +7,10 @@ use super::*;
 on_both_backends! { reports_equal_a_recount_whatever_the_order_of_arrival }
 
 /// A small generator of repeatable noise.
-struct Noise(u64);
+pub struct Noise(pub u64);
 
 impl Noise {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
@@ -56,7 +56,7 @@ fn reports_equal_a_recount_whatever_the_order_of_arrival(backend: Backend) {
     }
 }
 
-fn compare(bench: &Bench, scope: &Scope, zone: &Zone, events: &[Sent], start: Millis) {
+pub fn compare(bench: &Bench, scope: &Scope, zone: &Zone, events: &[Sent], start: Millis) {
     let first_day = zone.local(start).day;
     let days: Vec<_> = (first_day..first_day + 7).map(|d| day(zone, d)).collect();
     let grain_start = Millis(zone.midnight(first_day).0);
