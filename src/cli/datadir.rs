@@ -40,13 +40,15 @@ pub fn protect_process() {
 /// can be written and do not lie on a network file system. Returns what deserves a warning.
 pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut warnings = Vec::new();
-    let database_dir = config.database_path().parent().unwrap_or(&config.data_dir);
-    let mut dirs = vec![config.data_dir.as_path(), database_dir];
+    let mut dirs = vec![config.data_dir.as_path()];
+    dirs.extend(config.database_path().and_then(Path::parent));
     dirs.dedup();
     for dir in dirs {
         create(dir)?;
         match medium(dir)? {
             Medium::Local => {}
+            // Without SQLite no file there is written to again and again.
+            Medium::Network(_) | Medium::Unsure if config.database_path().is_none() => {}
             Medium::Network(name) if config.allow_network_fs => {
                 warnings.push(format!("{} lies on a network file system ({name})", dir.display()));
             }

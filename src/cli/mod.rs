@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::Styles;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Fallback, Kind, SETTINGS, Setting, Sources};
 
@@ -87,28 +87,27 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
     }
 }
 
-/// The verb, and the settings given as flags by [`Setting::flag_key`].
+/// The verb, and the settings given as flags by one of [`Setting::flag_keys`].
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Vec<(String, String)>), clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?;
-    Ok((cli, SETTINGS.iter().filter_map(|setting| given(setting, &matches)).collect()))
+    let given = |key: String| matches.get_one::<String>(&key).cloned().map(|text| (key, text));
+    Ok((cli, SETTINGS.iter().flat_map(Setting::flag_keys).filter_map(given).collect()))
 }
 
-fn given(setting: &Setting, matches: &ArgMatches) -> Option<(String, String)> {
-    let key = setting.flag_key();
-    matches.get_one::<String>(&key).cloned().map(|text| (key, text))
-}
-
-/// The whole command line, with a flag for each setting, before or behind the verb.
+/// The whole command line, with the flags of each setting, before or behind the verb.
 fn command() -> Command {
-    Cli::command().args(SETTINGS.iter().map(flag))
+    let flags = SETTINGS.iter().flat_map(|setting| setting.flag_keys().into_iter().map(|key| flag(setting, key)));
+    Cli::command().args(flags)
 }
 
-fn flag(setting: &Setting) -> Arg {
-    let arg = Arg::new(setting.flag_key())
-        .long(setting.flag())
-        .value_name(setting.value_name)
-        .help(help(setting))
+fn flag(setting: &Setting, key: String) -> Arg {
+    let (value_name, help) =
+        if key == setting.key { (setting.value_name, help(setting)) } else { ("FILE", help_of_file(setting)) };
+    let arg = Arg::new(key.clone())
+        .long(Setting::flag(&key))
+        .value_name(value_name)
+        .help(help)
         .help_heading("Settings")
         .global(true)
         .action(ArgAction::Set)
@@ -117,26 +116,29 @@ fn flag(setting: &Setting) -> Arg {
         .hide(setting.kind == Kind::Hidden);
     match setting.kind {
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::Plain | Kind::List | Kind::Secret | Kind::Hidden => arg,
+        Kind::Plain | Kind::List | Kind::Secret | Kind::Url | Kind::Hidden => arg,
     }
 }
 
 /// The sentence of the setting, its variable and its default.
 fn help(setting: &Setting) -> String {
-    let sentence = setting.help();
-    let sentence = match setting.kind {
-        Kind::Secret => format!("File with this secret: {sentence}"),
-        Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden => sentence.to_owned(),
-    };
-    let variable = match (setting.kind, setting.alias) {
-        (Kind::Secret, _) => format!("{0} or {0}_FILE", setting.variable()),
-        (_, Some(alias)) => format!("{} or {alias}", setting.variable()),
-        (_, None) => setting.variable(),
-    };
+    let (sentence, variable) = (setting.help(), setting.variable());
+    let variable = setting.alias.map_or(variable.clone(), |alias| format!("{variable} or {alias}"));
     match setting.fallback {
         Fallback::Text(text) => format!("{sentence} [variable: {variable}] [default: {text}]"),
         Fallback::Derived(_, words) => format!("{sentence} [variable: {variable}] [default: {words}]"),
         Fallback::Nothing => format!("{sentence} [variable: {variable}]"),
+    }
+}
+
+/// The same of the flag that names a file with the setting's value.
+fn help_of_file(setting: &Setting) -> String {
+    let variable = setting.variable();
+    match setting.kind {
+        Kind::Secret => format!("File with this secret: {} [variable: {variable} or {variable}_FILE]", setting.help()),
+        Kind::Url | Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden => {
+            format!("File with the {}, so that a password may stand in it. [variable: {variable}_FILE]", setting.key)
+        }
     }
 }
 
@@ -181,6 +183,8 @@ mod tests {
         for line in [
             "tallybox --setup-token x",
             "tallybox --master-key x",
+            "tallybox --database-password x",
+            "tallybox --read-replica-url postgres://db",
             "tallybox member create ada --password x",
             "tallybox key create app --secret x",
         ] {
@@ -193,7 +197,10 @@ mod tests {
     fn the_help_names_every_setting_but_hidden_ones() {
         let help = command().render_long_help().to_string();
         for setting in SETTINGS {
-            let named = help.contains(&format!("--{}", setting.flag())) && help.contains(&setting.variable());
+            let flags = setting.flag_keys();
+            let mut words = help.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+            let mut named = |key: &String| words.any(|word| word == format!("--{}", Setting::flag(key)));
+            let named = flags.iter().all(&mut named) && help.contains(&setting.variable());
             assert_eq!(named, setting.kind != Kind::Hidden, "{}", setting.key);
         }
     }

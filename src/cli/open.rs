@@ -1,6 +1,6 @@
 //! Opens what verbs work with: the database and the master key.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::datadir;
 use crate::auth::seal::MasterKey;
@@ -17,7 +17,9 @@ pub fn store(config: &Config) -> anyhow::Result<SqliteStore> {
 
 /// The same with other options, in directories that are prepared already.
 pub fn store_with(config: &Config, options: Options) -> anyhow::Result<SqliteStore> {
-    let path = config.database_path();
+    let Some(path) = config.database_path() else {
+        bail!("this build keeps its data in SQLite only: give database_url as sqlite:PATH, or leave it out");
+    };
     SqliteStore::open(path, options).with_context(|| format!("the database {} cannot be opened", path.display()))
 }
 

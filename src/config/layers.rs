@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{Fallback, Kind, SETTINGS, Setting};
+use super::settings::{Fallback, SETTINGS, Setting};
 use super::{Shown, Source, Sources, read};
 
 /// One value before its check.
@@ -134,13 +134,13 @@ fn variables(sources: &Sources, problems: &mut Vec<String>) -> BTreeMap<String, 
 }
 
 fn known_variables() -> impl Iterator<Item = String> {
-    let secret = |setting: &&Setting| setting.kind == Kind::Secret;
-    let files = SETTINGS.iter().filter(secret).map(|setting| format!("{}_FILE", setting.variable()));
+    let files = SETTINGS.iter().filter(|setting| setting.may_be_in_a_file());
+    let files = files.map(|setting| format!("{}_FILE", setting.variable()));
     SETTINGS.iter().map(Setting::variable).chain(files).chain(["TALLYBOX_CONFIG".to_owned()])
 }
 
 fn known_keys() -> impl Iterator<Item = String> {
-    let files = SETTINGS.iter().filter(|setting| setting.kind == Kind::Secret).map(Setting::file_key);
+    let files = SETTINGS.iter().filter(|setting| setting.may_be_in_a_file()).map(Setting::file_key);
     SETTINGS.iter().map(|setting| setting.key.to_owned()).chain(files)
 }
 
@@ -148,17 +148,18 @@ fn known_keys() -> impl Iterator<Item = String> {
 fn from_environment(variables: &BTreeMap<String, String>) -> BTreeMap<String, Given> {
     let mut layer = BTreeMap::new();
     let mut take = |key: String, name: &str| {
-        if let Some(text) = variables.get(name) {
-            layer.insert(key, Given { text: text.clone(), source: Source::Variable(name.to_owned()) });
-        }
+        let Some(text) = variables.get(name) else { return false };
+        layer.insert(key, Given { text: text.clone(), source: Source::Variable(name.to_owned()) });
+        true
     };
     for setting in SETTINGS {
-        if let Some(alias) = setting.alias {
-            take(setting.key.to_owned(), alias);
-        }
-        take(setting.key.to_owned(), &setting.variable());
-        if setting.kind == Kind::Secret {
-            take(setting.file_key(), &format!("{}_FILE", setting.variable()));
+        // Ours in either form goes before the alias in either form.
+        for name in [Some(setting.variable()), setting.alias.map(str::to_owned)].into_iter().flatten() {
+            let direct = take(setting.key.to_owned(), &name);
+            let file = setting.may_be_in_a_file() && take(setting.file_key(), &format!("{name}_FILE"));
+            if direct || file {
+                break;
+            }
         }
     }
     layer
@@ -231,7 +232,7 @@ fn plain_text(value: &DeValue<'_>) -> Option<String> {
 /// What one layer says of a setting: `None` nothing, `Some(None)` something unusable, which is reported.
 fn in_layer(setting: &Setting, layer: &BTreeMap<String, Given>, problems: &mut Vec<String>) -> Option<Option<Given>> {
     let direct = layer.get(setting.key);
-    let file = if setting.kind == Kind::Secret { layer.get(&setting.file_key()) } else { None };
+    let file = if setting.may_be_in_a_file() { layer.get(&setting.file_key()) } else { None };
     match (direct, file) {
         (None, None) => None,
         (Some(given), None) => Some(Some(Given { text: given.text.clone(), source: given.source.clone() })),
@@ -239,11 +240,11 @@ fn in_layer(setting: &Setting, layer: &BTreeMap<String, Given>, problems: &mut V
             problems.push(format!("{}: {} is given directly as well; give one of the two", file.source, setting.key));
             Some(None)
         }
-        (None, Some(file)) => Some(secret_file(setting, file, problems)),
+        (None, Some(file)) => Some(own_file(setting, file, problems)),
     }
 }
 
-fn secret_file(setting: &Setting, file: &Given, problems: &mut Vec<String>) -> Option<Given> {
+fn own_file(setting: &Setting, file: &Given, problems: &mut Vec<String>) -> Option<Given> {
     let (source, key) = (&file.source, setting.key);
     match fs::read_to_string(OsStr::new(&file.text)) {
         Ok(text) if text.trim().is_empty() => problems.push(format!("{source}: {} with the {key} is empty", file.text)),

@@ -1,6 +1,7 @@
 //! The settings of one run, gathered from flags, environment, file and defaults, each with where it came from.
 
 mod layers;
+mod postgres_url;
 mod read;
 mod settings;
 
@@ -8,13 +9,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use postgres_url::PostgresUrl;
 pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous};
 pub use settings::{Config, Fallback, Kind, SETTINGS, Setting};
+
+const DATABASE_FLAG: &str = "--database-url";
 
 /// Where configuration may come from.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Values given on the command line, by [`Setting::flag_key`].
+    /// Values given on the command line, by one of [`Setting::flag_keys`].
     pub flags: Vec<(String, String)>,
     /// The file named by `--config`.
     pub file: Option<PathBuf>,
@@ -133,13 +137,25 @@ impl Config {
             warnings
                 .push("the box listens beyond this machine without an https public_url: put TLS in front".to_owned());
         }
+        if self.database_path().is_some() {
+            for (key, given) in [
+                ("database_password", self.database_password.is_some()),
+                ("read_replica_url", self.read_replica_url.is_some()),
+            ] {
+                if given {
+                    warnings.push(format!("{key} does nothing: database_url does not name a PostgreSQL server"));
+                }
+            }
+        }
         warnings
     }
 
-    /// The database file.
-    pub fn database_path(&self) -> &Path {
-        let Database::Sqlite(path) = &self.database_url;
-        path
+    /// The database file, where the events are kept in SQLite.
+    pub fn database_path(&self) -> Option<&Path> {
+        match &self.database_url {
+            Database::Sqlite(path) => Some(path),
+            Database::Postgres(_) => None,
+        }
     }
 
     /// What no setting can judge alone.
@@ -154,6 +170,20 @@ impl Config {
             problems.push(format!(
                 "max_event_bytes ({}) must be at most max_body_bytes ({})",
                 self.max_event_bytes, self.max_body_bytes
+            ));
+        }
+        if self.database_pool_min > self.database_pool_max {
+            problems.push(format!(
+                "database_pool_min ({}) must be at most database_pool_max ({})",
+                self.database_pool_min, self.database_pool_max
+            ));
+        }
+        let by_flag = |shown: &Shown| shown.key == "database_url" && shown.source == Source::Flag(DATABASE_FLAG.into());
+        if self.shown.iter().any(by_flag) && self.database_url.has_password() {
+            problems.push(format!(
+                "{DATABASE_FLAG}: database_url must not hold a password on the command line, where others on this \
+                 machine can read it: give the password as database_password, or the whole URL as a variable or in a \
+                 file that {DATABASE_FLAG}-file names"
             ));
         }
     }

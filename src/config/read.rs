@@ -1,19 +1,35 @@
 //! How the text of a setting becomes its value. An error completes the sentence "port ...".
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::postgres_url::PostgresUrl;
 
 type Read<T> = Result<T, String>;
 
 /// Which database holds the events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Database {
     /// The embedded one, in this file.
     Sqlite(PathBuf),
+    /// A PostgreSQL server under this URL, which may hold a password and is one that [`PostgresUrl::split`] reads.
+    Postgres(SecretString),
+}
+
+impl Database {
+    /// Whether the place itself tells a password.
+    pub fn has_password(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(url) => PostgresUrl::split(url.expose_secret()).is_ok_and(|url| url.has_password()),
+        }
+    }
 }
 
 /// Least severity that is logged.
@@ -84,23 +100,20 @@ pub fn path(text: &str) -> Read<PathBuf> {
     std::path::absolute(text).map_err(|_| "must be a path, and is empty".to_owned())
 }
 
-/// `sqlite:PATH`, `sqlite://PATH`, `file:PATH` or a path. The value itself stays out of errors: it may hold a password.
+/// `sqlite:PATH`, `sqlite://PATH`, `file:PATH` or a path, or the URL of a PostgreSQL server. The value itself stays out
+/// of errors: it may hold a password.
 pub fn database(text: &str) -> Read<Database> {
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default().to_ascii_lowercase();
-    if matches!(scheme.as_str(), "postgres" | "postgresql") {
-        return Err(
-            "names a PostgreSQL server, but this build keeps its data in SQLite: give sqlite:PATH, or leave it \
-                    out for tallybox.db in the data directory"
-                .to_owned(),
-        );
+    if PostgresUrl::is_meant(text) {
+        return postgres_url(text).map(Database::Postgres);
     }
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default().to_ascii_lowercase();
     let file = match scheme.as_str() {
         "sqlite" | "file" => {
             let rest = &text[scheme.len() + 1..];
             rest.strip_prefix("//").unwrap_or(rest)
         }
         other if text[other.len()..].starts_with("://") => {
-            return Err("must be sqlite:PATH or a path".to_owned());
+            return Err("must be sqlite:PATH, a path, or postgres://USER@HOST/DATABASE".to_owned());
         }
         _ => text,
     };
@@ -108,6 +121,24 @@ pub fn database(text: &str) -> Read<Database> {
         return Err("must name a file, without options behind it".to_owned());
     }
     path(file).map(Database::Sqlite)
+}
+
+/// The URL of a PostgreSQL server. What its parts say is judged where it is used.
+pub fn postgres_url(text: &str) -> Read<SecretString> {
+    PostgresUrl::split(text).map(|_| SecretString::from(text))
+}
+
+/// Where the events are kept, as it may be shown.
+pub fn database_shown(text: &str) -> String {
+    if !PostgresUrl::is_meant(text) {
+        return text.to_owned();
+    }
+    PostgresUrl::split(text).map_or_else(|_| "(hidden)".to_owned(), |url| url.to_string())
+}
+
+/// Any text.
+pub fn secret(text: &str) -> Read<SecretString> {
+    Ok(SecretString::from(text))
 }
 
 /// `http://` or `https://`, a host, maybe a port and a path; what is returned has no slash at its end.
@@ -264,6 +295,20 @@ pub fn size_u64(text: &str) -> Read<u64> {
 pub fn count(text: &str) -> Read<usize> {
     let number = text.trim().parse().ok().filter(|number| (1..=1_000_000).contains(number));
     number.ok_or_else(|| format!("must be a number from 1 to 1000000, not `{text}`"))
+}
+
+/// A whole number in that range.
+pub fn number(range: RangeInclusive<usize>) -> impl Fn(&str) -> Read<usize> {
+    move |text| {
+        let number = text.trim().parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be a number from {} to {}, not `{text}`", range.start(), range.end()))
+    }
+}
+
+/// A time in milliseconds, in that range.
+pub fn millis(range: RangeInclusive<usize>) -> impl Fn(&str) -> Read<Duration> {
+    let number = number(range);
+    move |text| number(text).map(|millis| Duration::from_millis(millis as u64))
 }
 
 /// `true` or `false`, and what else people write for them.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -20,6 +21,9 @@ pub enum Kind {
     List,
     /// Never shown and never on the command line; may be read from a file that `*_file` names.
     Secret,
+    /// Shown without its password, and refused on the command line if it holds one; may be read from a file that
+    /// `*_file` names.
+    Url,
     /// Plain, for tests: left out of the help.
     Hidden,
 }
@@ -62,17 +66,26 @@ impl Setting {
         format!("TALLYBOX_{}", self.key.to_ascii_uppercase())
     }
 
-    /// What the command line gives: the key, or for a secret the key of the file that holds it.
-    pub fn flag_key(&self) -> String {
-        if self.kind == Kind::Secret { self.file_key() } else { self.key.to_owned() }
+    /// What the command line gives: the key, the key of the file that holds the value, or either.
+    pub fn flag_keys(&self) -> Vec<String> {
+        match self.kind {
+            Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden => vec![self.key.to_owned()],
+            Kind::Secret => vec![self.file_key()],
+            Kind::Url => vec![self.key.to_owned(), self.file_key()],
+        }
     }
 
-    /// Its flag without dashes, such as `data-dir`, and for a secret `master-key-file`.
-    pub fn flag(&self) -> String {
-        self.flag_key().replace('_', "-")
+    /// A flag without dashes by its key, such as `data-dir` for `data_dir`.
+    pub fn flag(flag_key: &str) -> String {
+        flag_key.replace('_', "-")
     }
 
-    /// The key under which a file that holds a secret is named.
+    /// Whether the value may stand in a file of its own.
+    pub fn may_be_in_a_file(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::Url)
+    }
+
+    /// The key under which a file that holds the value is named.
     pub fn file_key(&self) -> String {
         format!("{}_file", self.key)
     }
@@ -124,10 +137,34 @@ settings! {
         kind: Plain, value: "DIR", alias: None,
         default: Fallback::Derived(layers::data_dir, "$STATE_DIRECTORY, or the platform's usual place"), read: read::path,
     }
-    /// Where the events are kept: `sqlite:PATH` or a path.
+    /// Where the events are kept: `sqlite:PATH`, a path, or `postgres://USER@HOST/DATABASE`.
     database_url: Database {
-        kind: Plain, value: "URL", alias: Some("DATABASE_URL"),
+        kind: Url, value: "URL", alias: Some("DATABASE_URL"),
         default: Fallback::Derived(layers::database_url, "tallybox.db in the data directory"), read: read::database,
+    }
+    /// Password for PostgreSQL; it goes before one in `database_url`.
+    database_password: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
+    }
+    /// URL of a PostgreSQL standby that reports are read from while it keeps up.
+    read_replica_url: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::postgres_url),
+    }
+    /// How far behind the standby may be for reports to be read from it, in milliseconds.
+    read_replica_max_lag_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("5000"), read: read::millis(1..=3_600_000),
+    }
+    /// Most connections to PostgreSQL, and as many again to a standby; 10 to 20 are right for nearly everybody.
+    database_pool_max: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("10"), read: read::number(1..=200) }
+    /// Idle connections to PostgreSQL that are kept however long they idle.
+    database_pool_min: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("1"), read: read::number(0..=200) }
+    /// Longest wait for a connection to PostgreSQL, in milliseconds; then the client is asked to come back.
+    database_acquire_timeout_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("2000"), read: read::millis(10..=60_000),
+    }
+    /// How long a connection to PostgreSQL beyond `database_pool_min` may idle before it is closed, in milliseconds.
+    database_idle_timeout_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("300000"), read: read::millis(1_000..=86_400_000),
     }
     /// The address under which people and apps reach the box, such as `https://stats.example.org`.
     public_url: Option<String> {
@@ -200,6 +237,7 @@ impl Setting {
         let value = match (text.is_empty(), self.kind) {
             (true, _) => "(not set)".to_owned(),
             (false, Kind::Secret) => "(hidden)".to_owned(),
+            (false, Kind::Url) => read::database_shown(text),
             (false, Kind::Plain | Kind::Switch | Kind::List | Kind::Hidden) => text.to_owned(),
         };
         Shown { key: self.key, value, source: source.clone() }

@@ -59,7 +59,7 @@ fn flag_beats_environment_beats_alias_beats_file_beats_default() {
 fn every_default_is_valid_and_shown() {
     let config = Config::load(&sources(&[], &[("HOME", "/home/ada")])).unwrap();
     assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/tallybox"));
-    assert_eq!(config.database_path(), Path::new("/home/ada/.local/share/tallybox/tallybox.db"));
+    assert_eq!(config.database_path(), Some(Path::new("/home/ada/.local/share/tallybox/tallybox.db")));
     assert_eq!((config.max_body_bytes, config.max_event_bytes), (32 << 20, 64 << 10));
     assert_eq!((config.base_path.as_str(), config.public_url.as_deref()), ("", None));
     assert!(config.respect_dnt && !config.allow_network_fs && config.trusted_proxies.is_empty());
@@ -72,7 +72,8 @@ fn every_default_is_valid_and_shown() {
 fn names_of_settings_never_collide() {
     let mut names = HashSet::new();
     for setting in SETTINGS {
-        assert!(names.insert(setting.variable()) && names.insert(setting.flag()), "{}", setting.key);
+        assert!(names.insert(setting.variable()), "{}", setting.key);
+        assert!(setting.flag_keys().iter().all(|key| names.insert(Setting::flag(key))), "{}", setting.key);
         assert!(setting.alias.is_none_or(|alias| names.insert(alias.to_owned())), "{}", setting.key);
         assert!(setting.help().ends_with('.'), "{}", setting.key);
     }
@@ -206,6 +207,19 @@ fn values_are_read_or_refused() {
         ("database_url", "sqlite:", false),
         ("database_url", "sqlite::memory:", false),
         ("database_url", "mysql://h/d", false),
+        ("database_url", "postgres://ada@h/d", true),
+        ("database_url", "PostgreSQL:///d?host=/run/postgresql&user=ada", true),
+        ("database_url", "postgres://h/d?sslmode", false),
+        ("database_url", "postgres:h", false),
+        ("database_pool_max", "0", false),
+        ("database_pool_max", "200", true),
+        ("database_pool_max", "201", false),
+        ("database_pool_min", "0", true),
+        ("database_pool_min", "11", false),
+        ("database_acquire_timeout_ms", "2s", false),
+        ("database_acquire_timeout_ms", "250", true),
+        ("database_idle_timeout_ms", "999", false),
+        ("read_replica_max_lag_ms", "0", false),
         ("public_url", "https://[2001:db8::1]:8443/stats/", true),
         ("public_url", "https://Example.org", true),
         ("public_url", "ftp://example.org", false),
@@ -256,9 +270,67 @@ fn base_path_follows_the_public_address_unless_given() {
 }
 
 #[test]
-fn postgres_is_refused_in_words_that_hide_its_password() {
-    let problems = problems(&sources(&[], &[("DATABASE_URL", "postgres://me:canary@db/events")]));
-    assert!(problems[0].contains("keeps its data in SQLite") && !problems[0].contains("canary"), "{problems:?}");
+fn the_url_of_a_server_is_shown_without_its_password() {
+    let url = "postgres://me:canary@db/events?sslmode=require";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("url");
+    fs::write(&path, format!("{url}\n")).unwrap();
+    let path = path.to_str().unwrap();
+    let rows: [(&[_], &[_], &str); 6] = [
+        (&[], &[("DATABASE_URL", url)], "variable DATABASE_URL"),
+        (&[], &[("DATABASE_URL_FILE", path)], "variable DATABASE_URL_FILE"),
+        (&[], &[("TALLYBOX_DATABASE_URL_FILE", path)], "variable TALLYBOX_DATABASE_URL_FILE"),
+        // Whichever form has our name goes before the platform's.
+        (&[], &[("TALLYBOX_DATABASE_URL_FILE", path), ("DATABASE_URL", "x.db")], "variable TALLYBOX_DATABASE_URL_FILE"),
+        (&[], &[("TALLYBOX_DATABASE_URL", url), ("DATABASE_URL_FILE", "/nowhere")], "variable TALLYBOX_DATABASE_URL"),
+        (&[("database_url_file", path)], &[("DATABASE_URL", "x.db")], "--database-url-file"),
+    ];
+    for (flags, variables, source) in rows {
+        let config = Config::load(&sources(flags, variables)).unwrap();
+        let Database::Postgres(read) = &config.database_url else { panic!("{source} is not read") };
+        assert_eq!((read.expose_secret(), config.database_path()), (url, None));
+        let shown = config.shown().iter().find(|shown| shown.key == "database_url").unwrap();
+        assert_eq!((shown.value.as_str(), source), ("postgres://me:(hidden)@db/events?sslmode=require", source));
+        assert_eq!(shown.source.to_string(), source);
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused_without_quoting_it() {
+    let rows = [
+        ("postgres://me:canary@db/events", false),
+        ("postgres://db/events?user=me&password=canary", false),
+        ("postgres://me@db/events", true),
+        ("sqlite:me:canary@db", true),
+    ];
+    for (url, fits) in rows {
+        let loaded = Config::load(&sources(&[("database_url", url)], &[]));
+        assert_eq!(loaded.is_ok(), fits, "{url}");
+        let Err(error) = loaded else { continue };
+        assert!(error.problems[0].starts_with("--database-url: ") && !error.to_string().contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_url_is_told_without_quoting_it() {
+    for key in ["DATABASE_URL", "TALLYBOX_READ_REPLICA_URL"] {
+        let problems = problems(&sources(&[], &[(key, "postgres://me:can@ary@db/events")]));
+        assert!(problems[0].contains(key) && problems[0].contains("_url has an @"), "{problems:?}");
+        assert!(!problems[0].contains("ary"), "{problems:?}");
+    }
+}
+
+#[test]
+fn settings_of_postgres_beside_sqlite_are_warned_of() {
+    let variables =
+        [("TALLYBOX_DATABASE_PASSWORD", "canary"), ("TALLYBOX_READ_REPLICA_URL", "postgres://me:canary@db")];
+    let config = Config::load(&sources(&[], &variables)).unwrap();
+    let warnings = config.warnings().join("\n");
+    assert!(warnings.contains("database_password does nothing") && warnings.contains("read_replica_url does nothing"));
+    assert!(!format!("{config:?} {warnings} {:?}", config.shown()).contains("canary"));
+    let with_server = [&variables[..], &[("DATABASE_URL", "postgres://me@db")]].concat();
+    assert!(Config::load(&sources(&[], &with_server)).unwrap().warnings().is_empty());
 }
 
 #[test]
