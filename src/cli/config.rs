@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 
-use super::table;
-use crate::config::Config;
+use super::{open, table};
+use crate::config::{Config, ConfigError};
+use crate::store::postgres::PostgresOptions;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -18,6 +19,10 @@ pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Show => table::print(&show(config)),
         Verb::Check => {
+            let problems = open::postgres_options(config).as_ref().map(PostgresOptions::problems).unwrap_or_default();
+            if !problems.is_empty() {
+                return Err(ConfigError { problems }.into());
+            }
             let warnings: String = config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
             table::print(&format!("{warnings}The configuration is valid.\n"))
         }

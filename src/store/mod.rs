@@ -2,6 +2,7 @@
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
 pub mod migrate;
+pub mod postgres;
 pub mod report;
 pub mod sqlite;
 

@@ -23,12 +23,15 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which
 /// is no reading of the time of day.
-const ONLY_IN: [(&str, &[&str]); 15] = [
+const ONLY_IN: [(&str, &[&str]); 18] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
     ("hyper", &["http/", "cli/serve"]),
     ("rusqlite", &["store/sqlite/"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
+    ("tokio_postgres", &["store/postgres/"]),
+    ("deadpool", &["store/postgres/"]),
+    ("rustls", &["store/postgres/"]),
     ("anyhow", &["cli/", "main.rs"]),
     ("clap", &["cli/", "config", "main.rs"]),
     ("env::var", &["config"]),
