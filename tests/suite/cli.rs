@@ -188,6 +188,32 @@ fn every_setting_is_shown_with_its_source() {
 }
 
 #[test]
+fn the_url_of_a_database_is_checked_and_its_password_never_told() {
+    let url = |parameters: &str| format!("postgres://ada:canary@db/box?{parameters}");
+    let rows = [
+        (url(""), None),
+        (url("sslmode=verify-full"), Some("database_url has sslmode=verify-full, which needs sslrootcert")),
+        (url("sslmode=verify-ca&sslrootcert=/nowhere.crt"), Some("/nowhere.crt, which cannot be read")),
+        (url("target_session_attrs=master"), Some("`target_session_attrs`")),
+        ("postgres://ada:can@ary@db/box".to_owned(), Some("%40")),
+    ];
+    for (url, problem) in rows {
+        let server = Server::with().setting("DATABASE_URL", &url).prepare();
+        let output = server.try_run(&["config", "check"], "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), problem.is_none(), "{url}: {said}");
+        assert!(problem.is_none_or(|problem| said.contains(problem)), "{url}: {said}");
+        assert!(!said.contains("canary") && !said.contains("ary@"), "{said}");
+    }
+    let server = Server::with().setting("TALLYBOX_DATABASE_URL", url("")).prepare();
+    assert!(server.run(&["config", "show"]).contains("postgres://ada:(hidden)@db/box"));
+    let output = server.try_run(&["config", "check", "--database-url", &url("")], "");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--database-url: database_url must not hold a password"), "{said}");
+    assert!(!output.status.success() && !said.contains("canary"), "{said}");
+}
+
+#[test]
 fn the_health_check_follows_the_server() {
     let mut server = Server::start();
     let port = server.address().port().to_string();

@@ -108,8 +108,8 @@ impl Pool {
         got.unwrap_or_else(|_| Err(late())).map(Connection).map_err(StoreError::Unavailable)
     }
 
-    /// Closes every idle connection now, and those in use once they are given back. For when the server turned out
-    /// to be gone or demoted: see [`super::failure::is_stale_connection`].
+    /// Closes every idle connection now; those in use are lent to nobody again. For when the server turned out to be
+    /// gone or demoted: see [`super::failure::is_stale_connection`].
     pub(super) fn evict_all(&self) {
         self.inner.manager().generation.fetch_add(1, Ordering::SeqCst);
         drop(self.inner.retain(|_, _| false));

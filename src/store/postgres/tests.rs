@@ -4,6 +4,8 @@ pub(super) mod cluster;
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -52,7 +54,7 @@ impl Cluster {
 
 fn what_comes(url: SecretString) -> Comes {
     block_on(async {
-        let options = PostgresOptions::new(url);
+        let options = patient(url);
         assert_eq!(options.problems(), Vec::<String>::new());
         match Pool::primary(&options).unwrap().get().await {
             Ok(connection) if one(&connection, ENCRYPTED).await == "t" => Encrypted,
@@ -61,6 +63,11 @@ fn what_comes(url: SecretString) -> Comes {
             Err(error) => panic!("{error:?}"),
         }
     })
+}
+
+/// For a machine that has much else to do.
+fn patient(url: SecretString) -> PostgresOptions {
+    PostgresOptions { acquire_timeout: Duration::from_secs(20), ..PostgresOptions::new(url) }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -172,11 +179,13 @@ fn certificates_that_postgres_users_make_are_taken() {
 
 #[test]
 fn connections_are_lent_kept_and_closed() {
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
+    // So that the server sees at once when nobody waits for a statement any more.
+    cluster.restart(&[("client_connection_check_interval", "10")]);
     block_on(async {
         let mut options = PostgresOptions::new(cluster.url(""));
         options.pool_max = 3;
-        options.acquire_timeout = Duration::from_millis(300);
+        options.acquire_timeout = Duration::from_secs(3);
         options.idle_timeout = Duration::ZERO;
         let pool = Pool::primary(&options).unwrap();
         let figures = |size, idle, waiting| Figures { max: 3, size, idle, waiting };
@@ -189,14 +198,22 @@ fn connections_are_lent_kept_and_closed() {
         assert_eq!(pool.figures(), figures(3, 0, 0), "what is in use is nobody's to close");
         let [first, second, third] = lent;
         let served = one(&first, "SELECT pg_backend_pid()").await;
+        tokio::time::timeout(Duration::from_millis(50), first.simple_query("SELECT pg_sleep(600)")).await.unwrap_err();
         first.discard();
         assert_eq!(pool.figures(), figures(2, 0, 0));
         until("end of the discarded one", || (!backends(&cluster).contains(&served)).then_some(()));
+        let last = one(&third, "SELECT pg_backend_pid()").await;
         drop((second, third));
         assert_eq!(pool.figures(), figures(2, 2, 0));
+        for _ in 0..3 {
+            let again = one(&pool.get().await.unwrap(), "SELECT pg_backend_pid()").await;
+            assert_eq!(again, last, "what was used last is used again, so that others may idle");
+        }
         pool.trim();
         assert_eq!(pool.figures(), figures(1, 1, 0), "the smallest number stays");
-        let kept = pool.get().await.unwrap();
+        let (kept, idle) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+        drop(idle);
+        assert_eq!(pool.figures(), figures(2, 1, 0));
         pool.evict_all();
         assert_eq!(pool.figures(), figures(1, 0, 0));
         let old = one(&kept, "SELECT pg_backend_pid()").await;
@@ -214,7 +231,7 @@ fn a_limit_of_the_server_is_waited_out() {
     cluster.psql("CREATE ROLE ada LOGIN CONNECTION LIMIT 1");
     block_on(async {
         let mut options = PostgresOptions::new(cluster.url_as("ada@127.0.0.1", ""));
-        options.acquire_timeout = Duration::from_secs(1);
+        options.acquire_timeout = Duration::from_secs(3);
         let pool = Pool::primary(&options).unwrap();
         let held = pool.get().await.unwrap();
         assert_unavailable(pool.get().await.map(drop), "");
@@ -235,7 +252,8 @@ fn a_server_that_goes_and_comes_back_is_noticed() {
     let pool = Pool::primary(&PostgresOptions::new(cluster.url(""))).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let get = || runtime.block_on(pool.get());
-    let (in_use, idle) = (get().unwrap(), get().unwrap());
+    let in_use = runtime.block_on(in_the_end(&pool));
+    let idle = runtime.block_on(in_the_end(&pool));
     drop(idle);
     cluster.stop();
     let error = runtime.block_on(in_use.simple_query("SELECT 1")).unwrap_err();
@@ -258,10 +276,34 @@ fn a_server_that_goes_and_comes_back_is_noticed() {
 }
 
 #[test]
+fn a_server_that_refuses_is_not_met_by_all_at_once() {
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", refusing.local_addr().unwrap().port());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&attempts);
+    std::thread::spawn(move || refusing.incoming().for_each(|_| _ = counter.fetch_add(1, Ordering::SeqCst)));
+    block_on(async {
+        let pool = Pool::primary(&PostgresOptions::new(url.into())).unwrap();
+        for _ in 0..1_000 {
+            assert_unavailable(pool.get().await.map(drop), "");
+        }
+        let met = attempts.load(Ordering::SeqCst);
+        assert!((1..300).contains(&met), "{met} attempts for a thousand requests");
+        // It is tried again all the same.
+        let deadline = Deadline::after(Duration::from_secs(30));
+        while attempts.load(Ordering::SeqCst) == met {
+            assert!(!deadline.passed(), "nobody tries again");
+            assert_unavailable(pool.get().await.map(drop), "");
+        }
+    });
+}
+
+#[test]
 fn another_host_is_found_behind_one_that_says_nothing_or_only_reads() {
     let (mut standby, cluster) = (Cluster::start(), Cluster::start());
     standby.restart(&[("default_transaction_read_only", "on")]);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
     let hosts = [silent.local_addr().unwrap().port(), standby.port, cluster.port];
     let hosts = hosts.map(|port| format!("127.0.0.1:{port}")).join(",");
     let url = |parameters: &str| format!("postgres://postgres@{hosts}/postgres?connect_timeout=1&{parameters}").into();
@@ -274,12 +316,18 @@ fn another_host_is_found_behind_one_that_says_nothing_or_only_reads() {
         assert_unavailable(pool.get().await.map(drop), "within 200 ms");
         let found = in_the_end(&pool).await;
         assert_eq!(one(&found, port).await, cluster.port.to_string());
-        let second = pool.get().await.expect("the host that was found is tried first from now on");
-        assert_eq!(one(&second, port).await, cluster.port.to_string());
+        // The host that was found is tried first from now on.
+        let asked = || std::iter::repeat_with(|| silent.accept()).take_while(Result::is_ok).count();
+        assert!(asked() > 0);
+        let mut lent = vec![found];
+        while lent.len() < options.pool_max {
+            lent.push(in_the_end(&pool).await);
+        }
+        assert_eq!(asked(), 0, "the silent host is asked again");
         options.replica_url = Some(url("target_session_attrs=read-only"));
         let replica = Pool::replica(&options).unwrap().expect("a replica is named");
         assert_eq!(one(&in_the_end(&replica).await, port).await, standby.port.to_string());
-        let only = PostgresOptions::new(standby.url(""));
+        let only = patient(standby.url(""));
         assert_unavailable(Pool::primary(&only).unwrap().get().await.map(drop), "does not allow writes");
     });
 }
@@ -300,7 +348,7 @@ fn passwords_open_and_are_never_told() {
         ("eve:canary@127.0.0.1", None, false),
     ];
     for (authority, password, opens) in rows {
-        let mut options = PostgresOptions::new(cluster.url_as(authority, ""));
+        let mut options = patient(cluster.url_as(authority, ""));
         options.password = password.map(SecretString::from);
         assert!(!format!("{options:?}").contains("canary"));
         let got = block_on(async { Pool::primary(&options).unwrap().get().await.map(drop) });
@@ -322,12 +370,11 @@ fn pgbouncer_may_stand_between() {
     certify_itself(&dir, "right", None);
     certify(&dir, "server", "right", Some("DNS:localhost"));
     let bouncer = cluster.bouncer("server");
-    let root = cluster.path("right.crt").display().to_string();
     let verified = format!("sslmode=verify-full&sslrootcert={}", cluster.path("right.crt").display());
     for parameters in ["", "sslmode=disable", "sslmode=require", &verified] {
         let url = format!("postgres://postgres@localhost:{}/postgres?{parameters}", bouncer.port);
         block_on(async {
-            let pool = Pool::primary(&PostgresOptions::new(url.into())).unwrap();
+            let pool = Pool::primary(&patient(url.into())).unwrap();
             let (mut first, second) = (pool.get().await.unwrap(), pool.get().await.unwrap());
             let pid = "SELECT pg_backend_pid()";
             assert_eq!(one(&first, pid).await, one(&second, pid).await, "one connection behind serves both");
@@ -380,7 +427,7 @@ fn each_sqlstate_means_what_it_should() {
         ("42P01", unexpected, false, false),
     ];
     block_on(async {
-        let pool = Pool::primary(&PostgresOptions::new(cluster.url(""))).unwrap();
+        let pool = Pool::primary(&patient(cluster.url(""))).unwrap();
         let connection = pool.get().await.unwrap();
         for (state, means, again, stale) in rows {
             let raise = format!("DO $$ BEGIN RAISE 'canon' USING ERRCODE = '{state}', DETAIL = 'canary'; END $$");

@@ -129,7 +129,8 @@ impl Cluster {
         fs::write(self.path("bouncer.ini"), settings).unwrap();
         let mut command = as_postgres(Path::new("/usr/sbin/pgbouncer"));
         command.arg(self.path("bouncer.ini")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let bouncer = Bouncer { port, process: command.spawn().expect("setpriv runs") };
+        let bouncer =
+            Bouncer { port, process: command.spawn().expect("PgBouncer is started by setpriv, which util-linux has") };
         until("PgBouncer", || TcpStream::connect(("127.0.0.1", port)).ok());
         bouncer
     }
@@ -206,7 +207,7 @@ fn as_postgres(program: &Path) -> Command {
 }
 
 fn newest(program: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed by tests/run");
     versions.map(|entry| entry.unwrap().path()).max().expect("PostgreSQL has a version").join("bin").join(program)
 }
 
