@@ -5,6 +5,7 @@ mod process;
 mod traffic;
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -64,7 +65,8 @@ pub struct Rig {
 impl Rig {
     /// Prepares an app, a key and a login in an empty database, and starts the release binary over it.
     pub fn start(backend: &dyn Backend) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
         let master_key = token::issue("");
         let (secret, path, cookie) = prepare(&*backend.open(directory.path()), &master_key);
         let mut environment = backend.environment();
