@@ -20,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
+use self::commit::Repeats;
 use self::keeper::Keeper;
 use self::link::Link;
 use self::pool::Connection;
@@ -35,6 +36,10 @@ pub use options::PostgresOptions;
 
 /// How often a transaction that lost against another one is run again.
 const ATTEMPTS: u32 = 10;
+
+/// For how many commits repeated events are looked for once there were some: a client that sends again what it did not
+/// hear an answer to does so for a while.
+const WARY: u32 = 100;
 
 /// Numbers of users and sessions come in blocks of this length, as the schema's sequences have it.
 const BLOCK: i64 = 16_384;
@@ -55,6 +60,8 @@ struct Writer {
     interner: Interner,
     users: Block,
     sessions: Block,
+    /// For how many commits repeated events are looked for.
+    wary: u32,
     purged_at: Millis,
 }
 
@@ -121,7 +128,9 @@ impl PostgresStore {
             let wanted = drafts.iter().map(|draft| draft.entries.len()).sum::<usize>();
             writer.reserve(session, i64::try_from(wanted).unwrap_or(i64::MAX))?;
             let mut ids = (writer.users.next, writer.sessions.next);
-            let result = commit::write(session, drafts, interned, &mut ids, limits);
+            let repeats = if writer.wary > 0 { Repeats::Likely } else { Repeats::Unlikely };
+            writer.wary = writer.wary.saturating_sub(1);
+            let result = commit::write(session, (drafts, limits), interned, &mut ids, repeats);
             (writer.users.next, writer.sessions.next) = ids;
             result
         })
@@ -189,7 +198,8 @@ impl Backend for PostgresStore {
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let survey = |session: &Session<'_>| {
             session.batch(
-                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'",
+                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'; \
+                 SET LOCAL jit = off",
             )?;
             let found = read(session)?;
             session.batch("COMMIT")?;
@@ -230,6 +240,7 @@ impl Backend for PostgresStore {
                 Err(error) if is_lost(&error) && attempt < ATTEMPTS && !deadline.passed() => attempt += 1,
                 result => return result,
             }
+            writer.wary = WARY;
         }
     }
 

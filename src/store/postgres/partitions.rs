@@ -54,7 +54,8 @@ pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<u64> {
             create(session, &month)?;
         }
     }
-    let outside = session.value("SELECT count(*) FROM (SELECT 1 FROM events_default LIMIT 100000) AS some", &[])?.int();
+    let outside =
+        session.value("SELECT count(*) FROM (SELECT 1 FROM events_default LIMIT 100000) AS sample", &[])?.int();
     if outside > 0 {
         tracing::warn!(events = outside, "events lie outside of all monthly partitions: clocks of clients are off");
     }

@@ -1,7 +1,7 @@
 //! Statements over columns of values, sent together so that a commit takes two round trips.
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join_all, ready};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -15,11 +15,13 @@ pub(super) struct Statement {
     columns: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
     /// Whether a column has no values: then it is not sent.
     idle: bool,
+    /// How many rows it must change, where that is known.
+    rows: Option<u64>,
 }
 
 impl Statement {
     pub(super) fn new(sql: &'static str) -> Self {
-        Self { sql, columns: Vec::new(), idle: false }
+        Self { sql, columns: Vec::new(), idle: false, rows: None }
     }
 
     /// A column of integers.
@@ -50,6 +52,11 @@ impl Statement {
         self.values(values.into_iter().collect(), Type::TEXT_ARRAY)
     }
 
+    /// Says that it must change so many rows; fewer mean that another node was first.
+    pub(super) fn rows(self, rows: usize) -> Self {
+        Self { rows: u64::try_from(rows).ok(), ..self }
+    }
+
     /// One integer.
     pub(super) fn int(self, value: i64) -> Self {
         self.column(value, Type::INT8)
@@ -70,34 +77,36 @@ impl Statement {
     }
 }
 
-/// Sends `before`, the statements and `after` at once, and waits for all answers: the rows of each statement, or the
-/// first error. Where one fails in a transaction, all after it do.
-pub(super) fn send(
-    session: &Session<'_>,
-    before: &str,
-    statements: &[Statement],
-    after: &str,
-) -> Result<Vec<Vec<Row>>> {
+/// Sends `before`, which has no parameters, and the statements at once, and waits for all answers: the rows of each
+/// statement, or the first error. Where one fails in a transaction, all after it do.
+pub(super) fn fetch(session: &Session<'_>, before: &str, statements: &[Statement]) -> Result<Vec<Vec<Row>>> {
     let client = session.client();
     let params: Vec<_> = statements.iter().map(Statement::params).collect();
-    let plain = |sql| async move {
-        match sql {
-            "" => Ok(Vec::new()),
-            sql => client.batch_execute(sql).await.map(|()| Vec::new()),
-        }
-    };
     session.wait(async {
-        let mut answers: Vec<BoxFuture<'_, std::result::Result<Vec<Row>, Error>>> = vec![plain(before).boxed()];
+        let mut answers: Vec<BoxFuture<'_, std::result::Result<Vec<Row>, Error>>> = Vec::new();
+        answers.push(client.batch_execute(before).map(|done| done.map(|()| Vec::new())).boxed());
         for (statement, params) in statements.iter().zip(&params) {
-            let idle = statement.idle;
-            answers.push(
-                async move { if idle { Ok(Vec::new()) } else { client.query_typed(statement.sql, params).await } }
-                    .boxed(),
-            );
+            answers.push(match statement.idle {
+                true => ready(Ok(Vec::new())).boxed(),
+                false => client.query_typed(statement.sql, params).boxed(),
+            });
         }
-        answers.push(plain(after).boxed());
-        let answers = join_all(answers).await.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
-        let rows = answers.into_iter().skip(1).take(statements.len());
-        Ok(rows.collect())
+        let answers: std::result::Result<Vec<_>, _> = join_all(answers).await.into_iter().collect();
+        Ok(answers?.into_iter().skip(1).collect())
+    })
+}
+
+/// Sends statements that change rows at once. `false` where one changed fewer than it must.
+pub(super) fn store(session: &Session<'_>, statements: &[Statement]) -> Result<bool> {
+    let client = session.client();
+    let params: Vec<_> = statements.iter().map(Statement::params).collect();
+    session.wait(async {
+        let answers = statements.iter().zip(&params).map(|(statement, params)| match statement.idle {
+            true => ready(Ok(0)).boxed(),
+            false => client.execute_typed(statement.sql, params).boxed(),
+        });
+        let changed: std::result::Result<Vec<u64>, Error> = join_all(answers).await.into_iter().collect();
+        let as_told = |(statement, changed): (&Statement, &u64)| statement.rows.is_none_or(|rows| rows == *changed);
+        Ok(statements.iter().zip(&changed?).all(as_told))
     })
 }

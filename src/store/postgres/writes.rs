@@ -92,9 +92,11 @@ impl Writes {
             self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
         if !new.is_empty() {
             let sql = "INSERT INTO users (env_id, hash, id, first_at, last_day) \
-                       SELECT * FROM unnest($1::int8[], $2::uuid[], $3::int8[], $4::int8[], $5::int8[])";
+                       SELECT * FROM unnest($1::int8[], $2::uuid[], $3::int8[], $4::int8[], $5::int8[]) \
+                       ON CONFLICT DO NOTHING";
             statements.push(
                 Statement::new(sql)
+                    .rows(new.len())
                     .ints(new.iter().map(|user| user.0))
                     .uuids(new.iter().map(|user| user.1))
                     .ints(new.iter().map(|user| user.2.id))
@@ -136,10 +138,11 @@ impl Writes {
         if !new.is_empty() {
             let sql = "INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events) \
                        SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], $6::int8[], \
-                       $7::int8[], $8::int8[])";
+                       $7::int8[], $8::int8[]) ON CONFLICT DO NOTHING";
             let of = |id| growth(id).unwrap_or_default();
             statements.push(
                 Statement::new(sql)
+                    .rows(new.len())
                     .ints(new.iter().map(|(session, _)| session.id))
                     .ints(new.iter().map(|(_, owner)| owner.environment.0))
                     .some_uuids(new.iter().map(|(_, owner)| owner.hash.map(|hash| hash.0)))
@@ -187,8 +190,9 @@ impl Writes {
 fn insert_events(events: Vec<(EventKey, StoredEvent)>) -> Statement {
     let sql = "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
                session_id, props) SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], \
-               $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::text[])";
+               $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::text[]) ON CONFLICT DO NOTHING";
     Statement::new(sql)
+        .rows(events.len())
         .ints(events.iter().map(|(key, _)| key.0))
         .ints(events.iter().map(|(key, _)| key.1))
         .uuids(events.iter().map(|(key, _)| key.2))
