@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use super::datadir;
 use crate::auth::seal::MasterKey;
 use crate::config::{Config, Database};
+use crate::model::Millis;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Store, StoreError};
@@ -51,6 +52,11 @@ fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
 }
 
+/// For how many milliseconds events are kept, `None` for ever.
+pub fn retention(config: &Config) -> Option<i64> {
+    i64::try_from(config.retention_days).ok().filter(|days| *days > 0).map(|days| days * Millis::DAY)
+}
+
 /// How PostgreSQL is reached, where the events are kept there.
 pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
     let Database::Postgres(url) = &config.database_url else { return None };
@@ -63,6 +69,8 @@ pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
         acquire_timeout: config.database_acquire_timeout_ms,
         idle_timeout: config.database_idle_timeout_ms,
         replica_max_lag: config.read_replica_max_lag_ms,
+        slow: config.slow_query_ms,
+        retention: retention(config),
     })
 }
 

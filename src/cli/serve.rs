@@ -116,6 +116,8 @@ impl Parts {
             synchronous,
             disk_floor: config.disk_floor_bytes,
             disk_ballast: config.disk_ballast_bytes,
+            slow: config.slow_query_ms,
+            retention: open::retention(config),
             ..Options::default()
         };
         let store = open::store_to_serve(config, options)?;
@@ -123,6 +125,7 @@ impl Parts {
             wire_bytes: config.max_body_bytes,
             body_bytes: config.max_body_bytes,
             event_bytes: config.max_event_bytes,
+            age: open::retention(config).unwrap_or(i64::MAX),
             ..Limits::default()
         });
         let size = QueueSize { requests: config.queue_requests, bytes: config.queue_bytes };

@@ -166,6 +166,12 @@ settings! {
     database_idle_timeout_ms: Duration {
         kind: Plain, value: "MS", alias: None, default: Fallback::Text("300000"), read: read::millis(1_000..=86_400_000),
     }
+    /// Statements and commits that take this long are told in the log, in milliseconds.
+    slow_query_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("500"), read: read::millis(1..=3_600_000),
+    }
+    /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay.
+    retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("0"), read: read::number(0..=36_500) }
     /// The address under which people and apps reach the box, such as `https://stats.example.org`.
     public_url: Option<String> {
         kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::public_url),

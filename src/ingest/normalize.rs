@@ -32,12 +32,9 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
     for claim in &claims {
         let entry = match claim {
-            Claim::Event(raw) => match refuse(raw, limits) {
-                None => {
-                    let times = times(raw.claimed_at, offset, received_at);
-                    Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms))
-                }
-                Some((reason, detail)) => {
+            Claim::Event(raw) => match judge(raw, (received_at, offset), limits) {
+                Ok(times) => Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms)),
+                Err((reason, detail)) => {
                     let body = raw.props.map_or("null", |props| props.get());
                     Entry::SetAside(set_aside(reason, detail, raw.id, body, limits))
                 }
@@ -67,6 +64,23 @@ struct Shared<'a> {
     facts: Option<(&'a RawFacts<'a>, Arc<Facts>)>,
     /// Length of all that was not found here.
     bytes: usize,
+}
+
+/// The times of an event that can be kept as one, or why it cannot.
+fn judge(
+    raw: &RawEvent<'_>,
+    (received_at, offset): (Millis, i64),
+    limits: &Limits,
+) -> Result<(Millis, Millis), (Reason, String)> {
+    if let Some(refusal) = refuse(raw, limits) {
+        return Err(refusal);
+    }
+    let times = times(raw.claimed_at, offset, received_at);
+    if received_at.since(times.1) > limits.age {
+        let days = limits.age / Millis::DAY;
+        return Err((Reason::TooOld, format!("the event is older than the {days} days for which events are kept")));
+    }
+    Ok(times)
 }
 
 /// Why an event cannot be kept as one, if it cannot.

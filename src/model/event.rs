@@ -191,11 +191,13 @@ pub enum Reason {
     TooLarge,
     /// Nested deeper than allowed, or with too many properties.
     TooComplex,
+    /// Older than events are kept.
+    TooOld,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Invalid, Self::UnsupportedSchema, Self::TooLarge, Self::TooComplex];
+    pub const ALL: [Self; 5] = [Self::Invalid, Self::UnsupportedSchema, Self::TooLarge, Self::TooComplex, Self::TooOld];
 
     /// As stored and as shown in metrics.
     pub fn as_str(self) -> &'static str {
@@ -204,6 +206,7 @@ impl Reason {
             Self::UnsupportedSchema => "unsupported_schema",
             Self::TooLarge => "too_large",
             Self::TooComplex => "too_complex",
+            Self::TooOld => "too_old",
         }
     }
 

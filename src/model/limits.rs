@@ -25,6 +25,9 @@ pub struct Limits {
     pub names: u32,
     /// Different sets of facts an app may have before further ones lose their rarest members.
     pub fact_sets: u32,
+    /// Longest age of an event at its arrival, in milliseconds; an older one is set aside, as it would be forgotten at
+    /// once and a repeat of it taken for new.
+    pub age: i64,
     /// Longest user or session identifier in bytes; a longer user id is set aside as invalid.
     pub identifier_bytes: usize,
 }
@@ -44,6 +47,7 @@ impl Default for Limits {
             name_bytes: 200,
             names: 1_000,
             fact_sets: 50_000,
+            age: i64::MAX,
             identifier_bytes: 255,
         }
     }

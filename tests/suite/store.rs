@@ -33,6 +33,8 @@ on_both_backends! {
     a_setup_token_dies_after_its_time,
     a_newer_or_changed_schema_is_refused,
     credentials_are_found_by_token_and_by_every_path,
+    old_events_are_forgotten_and_counts_stay,
+    an_event_older_than_events_are_kept_is_set_aside,
     a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty,
 }
 
@@ -77,6 +79,14 @@ impl Bench {
         self.intake = None;
         self.writer.take().unwrap().join();
         self.store = open(&self.database).unwrap();
+        self.start();
+    }
+
+    /// The same, with events that are kept for so many milliseconds only.
+    fn reopen_keeping(&mut self, age: i64) {
+        self.intake = None;
+        self.writer.take().unwrap().join();
+        self.store = open_keeping(&self.database, Some(age)).unwrap();
         self.start();
     }
 
@@ -138,16 +148,19 @@ impl Bench {
 
 /// Opens a database as any process would.
 fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
-    match database {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, Options::default())?)),
-        Database::Postgres(database) => open_postgres(database),
-    }
+    open_keeping(database, None)
 }
 
-fn open_postgres(database: &crate::harness::postgres::Database) -> tallybox::store::Result<Arc<dyn Store>> {
-    let store = PostgresStore::open(&PostgresOptions::new(database.url().into()))?;
-    store.wait(Duration::from_secs(30))?;
-    Ok(Arc::new(store))
+fn open_keeping(database: &Database, retention: Option<i64>) -> tallybox::store::Result<Arc<dyn Store>> {
+    match database {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, Options { retention, ..Options::default() })?)),
+        Database::Postgres(database) => {
+            let options = PostgresOptions { retention, ..PostgresOptions::new(database.url().into()) };
+            let store = PostgresStore::open(&options)?;
+            store.wait(Duration::from_secs(30))?;
+            Ok(Arc::new(store))
+        }
+    }
 }
 
 fn rand_byte() -> u8 {
@@ -452,4 +465,40 @@ fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty(backend: Bac
         Request { scope, received_at: NOW, sent_at: None, nonce: None, claims: vec![event.claim(), event.claim()] };
     let receipt = bench.runtime.block_on(intake.accept(request)).unwrap();
     assert_eq!(receipt.outcomes, [Outcome::Stored, Outcome::Duplicate]);
+}
+
+/// PostgreSQL's months are judged by the machine's clock, which has left [`NOW`] far behind.
+fn old_events_are_forgotten_and_counts_stay(backend: Backend) {
+    let mut bench = Bench::new(backend);
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    // Both occurred at the same time; the second one's clock was years ahead.
+    let ahead = Sent { at: NOW.plus(4_000 * Millis::DAY), ..Sent::new("b") };
+    bench.send(&scope, &[Sent::new("a"), ahead]).unwrap();
+    let kept = |bench: &Bench| bench.database.sql("SELECT count(*) FROM events").trim().to_owned();
+    bench.reopen_keeping(100 * Millis::DAY);
+    if backend == Backend::Sqlite {
+        bench.store.tend(NOW.plus(99 * Millis::DAY)).unwrap();
+        assert_eq!(kept(&bench), "2");
+        bench.store.tend(NOW.plus(101 * Millis::DAY)).unwrap();
+        assert_eq!(kept(&bench), "1"); // found by its claimed time, which has not come
+    } else {
+        crate::harness::poll::until(Duration::from_secs(20), "an end of old events", || {
+            (kept(&bench) == "0").then_some(())
+        });
+    }
+    let today = day(&app.zone, app.zone.local(NOW).day);
+    assert_eq!(bench.series(&scope, Metric::Events, &[today]), [2]);
+    assert_eq!(bench.series(&scope, Metric::Users, &[today]), [1]);
+}
+
+fn an_event_older_than_events_are_kept_is_set_aside(backend: Backend) {
+    let bench = Bench::with(backend, Limits { age: 30 * Millis::DAY, ..Limits::default() });
+    let scope = bench.scope(&bench.app("UTC"), 0);
+    let of = |days: i64| Sent { at: NOW.plus(-days * Millis::DAY), ..Sent::new("e") };
+    let receipt = bench.send(&scope, &[of(29), of(31)]).unwrap();
+    assert!(
+        matches!(receipt.outcomes[..], [Outcome::Stored, Outcome::SetAside(Reason::TooOld, Some(_))]),
+        "{receipt:?}"
+    );
 }

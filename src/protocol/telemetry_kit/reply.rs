@@ -124,6 +124,7 @@ impl EventError {
             Reason::Invalid => ("invalid_schema", "a member is missing or has a wrong value"),
             Reason::TooLarge => ("invalid_schema", "the event is too large"),
             Reason::TooComplex => ("invalid_schema", "the event is nested too deep or has too many members"),
+            Reason::TooOld => ("invalid_schema", "the event is older than events are kept"),
         };
         Some(Self { event_id: id.to_string(), error, message })
     }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long bringing the schema up to date may take.
+/// How long bringing the schema up to date and dropping old events may take.
 const MIGRATION: Duration = Duration::from_secs(3_600);
 /// How often partitions and figures are looked after.
 const CHORES: Duration = Duration::from_secs(60);
@@ -117,8 +117,12 @@ impl Watch {
         self.judge_replica(position);
         if self.chores.is_none_or(Deadline::passed) {
             self.chores = Some(Deadline::after(CHORES));
-            let done = on(&link, &link.primary, Duration::from_secs(10), |session| {
-                let outside_partitions = partitions::ensure(session, Clock::system().now())?;
+            let done = on(&link, &link.primary, MIGRATION, |session| {
+                let now = Clock::system().now();
+                if let Some(age) = link.retention {
+                    partitions::retire(session, now.plus(-age))?;
+                }
+                let outside_partitions = partitions::ensure(session, now, link.retention)?;
                 *link.figures.lock() = Figures { outside_partitions, ..read_figures(session)? };
                 Ok(())
             });

@@ -11,7 +11,6 @@ use super::pool::{Connection, Pool};
 use super::session::{CALL, Session};
 use super::{LOST, keeper};
 use crate::clock::Deadline;
-use crate::store::SLOW;
 use crate::store::slow::SlowLog;
 use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
 
@@ -37,6 +36,8 @@ pub(super) struct Link {
     pub(super) attention: Condvar,
     pub(super) figures: Mutex<keeper::Figures>,
     pub(super) slow: SlowLog,
+    /// For how many milliseconds events are kept.
+    pub(super) retention: Option<i64>,
 }
 
 /// Whether the database can be used.
@@ -74,7 +75,8 @@ impl Link {
             changed: Condvar::new(),
             attention: Condvar::new(),
             figures: Mutex::default(),
-            slow: SlowLog::new(SLOW),
+            slow: SlowLog::new(options.slow),
+            retention: options.retention,
         })
     }
 

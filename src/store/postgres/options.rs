@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::target::{Role, Target};
+use crate::store::SLOW;
 
 /// Where the database is and how its connections are kept.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub struct PostgresOptions {
     pub idle_timeout: Duration,
     /// How far behind the standby may be for reports to be read from it.
     pub replica_max_lag: Duration,
+    /// Statements and commits that take this long are told in the log.
+    pub slow: Duration,
+    /// For how many milliseconds events are kept, `None` for ever.
+    pub retention: Option<i64>,
 }
 
 impl PostgresOptions {
@@ -39,6 +44,8 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(300),
             replica_max_lag: Duration::from_secs(5),
+            slow: SLOW,
+            retention: None,
         }
     }
 

@@ -41,7 +41,9 @@ impl Month {
 
 /// Makes the partitions that are missing around `now`. What the default partition holds of them moves there; how many
 /// events still lie in it, up to 100,000.
-pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<u64> {
+///
+/// Where events are kept for `retention` milliseconds, months that are over for longer are not made.
+pub(super) fn ensure(session: &Session<'_>, now: Millis, retention: Option<i64>) -> Result<u64> {
     let this = Month::of(now)?;
     let existing = session.rows(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
@@ -50,7 +52,9 @@ pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<u64> {
     )?;
     for offset in -BEHIND..=AHEAD {
         let month = this.plus(offset)?;
-        if !existing.iter().any(|row| row.text(0) == month.table()) {
+        let kept =
+            retention.is_none_or(|age| month.plus(1).is_ok_and(|next| next.start().is_ok_and(|end| end > now.0 - age)));
+        if kept && !existing.iter().any(|row| row.text(0) == month.table()) {
             create(session, &month)?;
         }
     }
@@ -93,4 +97,47 @@ fn create(session: &Session<'_>, month: &Month) -> Result<()> {
     ];
     session.batch(&steps.concat())?;
     session.batch("COMMIT")
+}
+
+/// Forgets events that occurred before `before`: months that were over by then as a whole, and some of what lies outside
+/// of all months.
+pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
+    for (table, is_attached) in over(session, before)? {
+        if is_attached {
+            session.batch(BEGIN)?;
+            // Commits of events wait behind this for as long as it waits itself.
+            session.batch("SET LOCAL lock_timeout = '1s'")?;
+            session.batch(&["ALTER TABLE events DETACH PARTITION ", &table].concat())?;
+            session.batch("COMMIT")?;
+        }
+        session.batch(BEGIN)?;
+        session.batch("SET LOCAL statement_timeout = 0")?;
+        // Clocks that were behind claimed a month long over for what occurred later: that stays.
+        let keep =
+            ["INSERT INTO events SELECT * FROM ", &table, " WHERE claimed_at + skew >= $1 ON CONFLICT DO NOTHING"];
+        session.run(&keep.concat(), &[before.0.into()])?;
+        session.batch(&["DROP TABLE ", &table].concat())?;
+        session.batch("COMMIT")?;
+        tracing::info!(table, "a month of events was older than events are kept, and is gone");
+    }
+    session.run(
+        "DELETE FROM events_default WHERE ctid = ANY (ARRAY (\
+         SELECT ctid FROM events_default WHERE claimed_at + skew < $1 LIMIT 10000))",
+        &[before.0.into()],
+    )?;
+    Ok(())
+}
+
+/// The tables whose months were over by then, and whether they are partitions still: one that is not was on its way out
+/// when a node died.
+fn over(session: &Session<'_>, before: Millis) -> Result<Vec<(String, bool)>> {
+    // Names of this form sort by time.
+    let rows = session.rows(
+        "SELECT c.relname::text, c.relispartition FROM pg_class c \
+         JOIN pg_class parent ON parent.oid = 'events'::regclass AND parent.relnamespace = c.relnamespace \
+         WHERE c.relkind = 'r' AND c.relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1",
+        &[],
+    )?;
+    let first = Month::of(before)?.table();
+    Ok(rows.iter().map(|row| (row.text(0), row.int(1) != 0)).filter(|(table, _)| *table < first).collect())
 }

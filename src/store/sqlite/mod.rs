@@ -59,11 +59,13 @@ pub struct Options {
     pub readers: u32,
     /// What takes this long is slow, and is told in the log.
     pub slow: Duration,
+    /// For how many milliseconds events are kept, `None` for ever.
+    pub retention: Option<i64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6, slow: SLOW }
+        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6, slow: SLOW, retention: None }
     }
 }
 
@@ -167,6 +169,18 @@ impl SqliteStore {
     }
 }
 
+/// Forgets some of the events that occurred before `before`: no more than commits can wait for.
+fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
+    for environment in db.rows("SELECT id FROM environments", &[])? {
+        db.run(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events \
+             WHERE env_id = $1 AND claimed_at < $2 AND claimed_at + skew < $2 LIMIT 2000)",
+            &[environment.int(0).into(), before.0.into()],
+        )?;
+    }
+    Ok(())
+}
+
 /// A full disk also has no room for the shared memory file: then the ballast is given up for it.
 fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
     match open::writer(path, options) {
@@ -237,6 +251,11 @@ impl Backend for SqliteStore {
         let affordable = self.disk.room() / (4 * PAGE);
         let due = if idle { 1 } else { affordable.min(CHECKPOINT_PAGES) };
         let written_back = wal::write_back(&writer.conn, due);
+        drop(writer);
+        if idle && let Some(age) = self.options.retention {
+            self.write(|db| forget(db, now.plus(-age)))?;
+        }
+        let mut writer = self.healthy_writer()?;
         if over(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);

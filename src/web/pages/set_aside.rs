@@ -71,6 +71,7 @@ fn words(reason: Reason) -> &'static str {
         Reason::UnsupportedSchema => "Unknown schema version",
         Reason::TooLarge => "Too large",
         Reason::TooComplex => "Too deep or too many properties",
+        Reason::TooOld => "Older than events are kept",
     }
 }
 
