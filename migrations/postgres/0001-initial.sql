@@ -215,3 +215,164 @@ CREATE TABLE intake_days (
     events  BIGINT NOT NULL,
     PRIMARY KEY (app_id, day, outcome)
 ) WITH (fillfactor = 70);
+
+-- The statements of a commit, as functions: a server keeps the plans of these for as long as a connection lasts, also
+-- behind PgBouncer, and planning is as much work as the rest. Those that write say how many rows they changed.
+
+CREATE FUNCTION commit_keys(bigint[])
+RETURNS TABLE (id bigint, revoked_at bigint, last_used_at bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT k.id, k.revoked_at, k.last_used_at FROM ingest_keys k WHERE k.id = ANY ($1);
+END $$;
+
+CREATE FUNCTION commit_nonces(bigint[], bigint[], uuid[])
+RETURNS TABLE (at bigint, app_id bigint, value uuid) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY INSERT INTO nonces AS n (at, app_id, value) SELECT * FROM unnest($1, $2, $3)
+    ON CONFLICT DO NOTHING RETURNING n.at, n.app_id, n.value;
+END $$;
+
+CREATE FUNCTION commit_users(bigint[], uuid[])
+RETURNS TABLE (env_id bigint, hash uuid, id bigint, first_at bigint, last_day integer) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT u.env_id, u.hash, u.id, u.first_at, u.last_day
+    FROM unnest($1, $2) AS n (env_id, hash) JOIN users u ON u.env_id = n.env_id AND u.hash = n.hash
+    ORDER BY u.env_id, u.hash FOR NO KEY UPDATE OF u;
+END $$;
+
+CREATE FUNCTION commit_sessions(bigint[], uuid[])
+RETURNS TABLE (id bigint, started_at bigint, ended_at bigint, facts_id bigint, env_id bigint, hash uuid)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT s.id, s.started_at, s.ended_at, s.facts_id, s.env_id, s.hash
+    FROM unnest($1, $2) AS n (env_id, hash) JOIN sessions s ON s.env_id = n.env_id AND s.hash = n.hash
+    WHERE s.hash IS NOT NULL ORDER BY s.env_id, s.hash FOR NO KEY UPDATE OF s;
+END $$;
+
+CREATE FUNCTION commit_hours(bigint[], uuid[], bigint[])
+RETURNS TABLE (env_id bigint, day integer, user_id bigint, hours integer) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT d.env_id, d.day, d.user_id, d.hours
+    FROM unnest($1, $2, $3) AS n (env_id, hash, day) JOIN users u ON u.env_id = n.env_id AND u.hash = n.hash
+    JOIN user_days d ON d.env_id = n.env_id AND d.day = n.day AND d.user_id = u.id;
+END $$;
+
+-- Of each user's derived sessions that begin in time the last one, and the one before it, which may come to be the last
+-- when the first is moved.
+CREATE FUNCTION commit_derived(bigint[], uuid[], bigint[])
+RETURNS TABLE (id bigint, started_at bigint, ended_at bigint, facts_id bigint, user_id bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT s.id, s.started_at, s.ended_at, s.facts_id, u.id
+    FROM unnest($1, $2, $3) AS n (env_id, hash, until) JOIN users u ON u.env_id = n.env_id AND u.hash = n.hash
+    CROSS JOIN LATERAL (
+        SELECT d.id, d.started_at, d.ended_at, d.facts_id FROM sessions d
+        WHERE d.user_id = u.id AND d.started_at <= n.until AND d.hash IS NULL ORDER BY d.started_at DESC LIMIT 2
+    ) AS s;
+END $$;
+
+CREATE FUNCTION commit_put_users(bigint[], uuid[], bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO users (env_id, hash, id, first_at, last_day) SELECT * FROM unnest($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_set_users(bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    UPDATE users u SET first_at = n.first_at, last_day = n.last_day
+    FROM unnest($1, $2, $3) AS n (id, first_at, last_day) WHERE u.id = n.id;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_put_hours(bigint[], bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO user_days AS d (env_id, day, user_id, hours) SELECT * FROM unnest($1, $2, $3, $4)
+    ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = d.hours | excluded.hours;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_put_sessions(bigint[], bigint[], uuid[], bigint[], bigint[], bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_grow_sessions(bigint[], bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    UPDATE sessions s SET ended_at = n.ended_at, events = s.events + n.events,
+        started_at = coalesce(n.started_at, s.started_at)
+    FROM unnest($1, $2, $3, $4) AS n (id, ended_at, events, started_at) WHERE s.id = n.id;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+-- An event that is there already fails the commit, which then looks for all that are: to let each row ask first costs a
+-- quarter of the insert.
+CREATE FUNCTION commit_put_events(
+    bigint[], bigint[], uuid[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, session_id,
+        props) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_add_outcomes(bigint[], bigint[], text[], bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO intake_days AS d (app_id, day, outcome, events) SELECT * FROM unnest($1, $2, $3, $4)
+    ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = d.events + excluded.events;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_add_hours(
+    bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO rollup_hours AS r SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events,
+        sessions = r.sessions + excluded.sessions, users = r.users + excluded.users,
+        day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION commit_add_days(
+    bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE changed bigint;
+BEGIN
+    INSERT INTO rollup_days AS r SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events,
+        sessions = r.sessions + excluded.sessions, users = r.users + excluded.users,
+        day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END $$;

@@ -25,9 +25,9 @@ use crate::store::people::{PAUSE, People};
 use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
 
 /// Begins the transaction of a commit. Its statements take rows by their keys, a few of many, whatever the planner
-/// knows of tables that it has not seen grow yet.
+/// knows of tables that it has not seen grow yet; and one plan of each does for all commits.
 const BEGIN_COMMIT: &str = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-     SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+     SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// Whether events of a commit are likely to be there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,48 +281,25 @@ impl Wanted {
         let first = self.events.iter().map(|key| key.1).min().unwrap_or(0);
         let last = self.events.iter().map(|key| key.1).max().unwrap_or(0);
         vec![
-            Statement::new("SELECT id, revoked_at, last_used_at FROM ingest_keys WHERE id = ANY ($1)")
-                .ints(self.keys.iter().copied()),
-            Statement::new(
-                "INSERT INTO nonces (at, app_id, value) SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[]) \
-                 ON CONFLICT DO NOTHING RETURNING at, app_id, value",
-            )
-            .ints(self.nonces.iter().map(|nonce| nonce.0))
-            .ints(self.nonces.iter().map(|nonce| nonce.1))
-            .uuids(self.nonces.iter().map(|nonce| nonce.2)),
-            Statement::new(
-                "SELECT u.env_id, u.hash, u.id, u.first_at, u.last_day \
-                 FROM unnest($1::int8[], $2::uuid[]) AS n (env_id, hash) JOIN users u USING (env_id, hash) \
-                 ORDER BY u.env_id, u.hash FOR NO KEY UPDATE OF u",
-            )
-            .ints(self.users.iter().map(|user| user.0))
-            .uuids(self.users.iter().map(|user| user.1)),
-            Statement::new(
-                "SELECT s.id, s.started_at, s.ended_at, s.facts_id, s.env_id, s.hash \
-                 FROM unnest($1::int8[], $2::uuid[]) AS n (env_id, hash) JOIN sessions s USING (env_id, hash) \
-                 WHERE s.hash IS NOT NULL ORDER BY s.env_id, s.hash FOR NO KEY UPDATE OF s",
-            )
-            .ints(self.named.iter().map(|session| session.0))
-            .uuids(self.named.iter().map(|session| session.1)),
-            Statement::new(
-                "SELECT d.env_id, d.day, d.user_id, d.hours FROM unnest($1::int8[], $2::uuid[], $3::int8[]) \
-                 AS n (env_id, hash, day) JOIN users u USING (env_id, hash) \
-                 JOIN user_days d ON d.env_id = n.env_id AND d.day = n.day AND d.user_id = u.id",
-            )
-            .ints(self.hours.iter().map(|hour| hour.0))
-            .uuids(self.hours.iter().map(|hour| hour.1))
-            .ints(self.hours.iter().map(|hour| hour.2)),
-            // The one that fits and the one before it, which may come to be the last when the first is moved.
-            Statement::new(
-                "SELECT s.id, s.started_at, s.ended_at, s.facts_id, u.id \
-                 FROM unnest($1::int8[], $2::uuid[], $3::int8[]) AS n (env_id, hash, until) \
-                 JOIN users u USING (env_id, hash) CROSS JOIN LATERAL (\
-                 SELECT id, started_at, ended_at, facts_id FROM sessions WHERE user_id = u.id \
-                 AND started_at <= n.until AND hash IS NULL ORDER BY started_at DESC LIMIT 2) AS s",
-            )
-            .ints(self.derived.iter().map(|session| session.0))
-            .uuids(self.derived.iter().map(|session| session.1))
-            .ints(self.derived.iter().map(|session| session.2)),
+            Statement::new("SELECT * FROM commit_keys($1)").ints(self.keys.iter().copied()),
+            Statement::new("SELECT * FROM commit_nonces($1, $2, $3)")
+                .ints(self.nonces.iter().map(|nonce| nonce.0))
+                .ints(self.nonces.iter().map(|nonce| nonce.1))
+                .uuids(self.nonces.iter().map(|nonce| nonce.2)),
+            Statement::new("SELECT * FROM commit_users($1, $2)")
+                .ints(self.users.iter().map(|user| user.0))
+                .uuids(self.users.iter().map(|user| user.1)),
+            Statement::new("SELECT * FROM commit_sessions($1, $2)")
+                .ints(self.named.iter().map(|session| session.0))
+                .uuids(self.named.iter().map(|session| session.1)),
+            Statement::new("SELECT * FROM commit_hours($1, $2, $3)")
+                .ints(self.hours.iter().map(|hour| hour.0))
+                .uuids(self.hours.iter().map(|hour| hour.1))
+                .ints(self.hours.iter().map(|hour| hour.2)),
+            Statement::new("SELECT * FROM commit_derived($1, $2, $3)")
+                .ints(self.derived.iter().map(|session| session.0))
+                .uuids(self.derived.iter().map(|session| session.1))
+                .ints(self.derived.iter().map(|session| session.2)),
             Statement::new(
                 "SELECT e.env_id::int8, e.claimed_at, e.event_id \
                  FROM unnest($1::int8[], $2::int8[], $3::uuid[]) AS n (env_id, claimed_at, event_id) \

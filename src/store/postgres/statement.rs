@@ -16,7 +16,7 @@ pub(super) struct Statement {
     /// Whether a column has no values: then it is not sent.
     idle: bool,
     /// How many rows it must change, where that is known.
-    rows: Option<u64>,
+    rows: Option<i64>,
 }
 
 impl Statement {
@@ -54,7 +54,7 @@ impl Statement {
 
     /// Says that it must change so many rows; fewer mean that another node was first.
     pub(super) fn rows(self, rows: usize) -> Self {
-        Self { rows: u64::try_from(rows).ok(), ..self }
+        Self { rows: i64::try_from(rows).ok(), ..self }
     }
 
     /// One integer.
@@ -77,14 +77,17 @@ impl Statement {
     }
 }
 
-/// Sends `before`, which has no parameters, and the statements at once, and waits for all answers: the rows of each
+/// Sends `before`, which has no parameters and may be empty, and the statements at once, and waits for all answers: the rows of each
 /// statement, or the first error. Where one fails in a transaction, all after it do.
 pub(super) fn fetch(session: &Session<'_>, before: &str, statements: &[Statement]) -> Result<Vec<Vec<Row>>> {
     let client = session.client();
     let params: Vec<_> = statements.iter().map(Statement::params).collect();
     session.wait(async {
         let mut answers: Vec<BoxFuture<'_, std::result::Result<Vec<Row>, Error>>> = Vec::new();
-        answers.push(client.batch_execute(before).map(|done| done.map(|()| Vec::new())).boxed());
+        answers.push(match before {
+            "" => ready(Ok(Vec::new())).boxed(),
+            before => client.batch_execute(before).map(|done| done.map(|()| Vec::new())).boxed(),
+        });
         for (statement, params) in statements.iter().zip(&params) {
             answers.push(match statement.idle {
                 true => ready(Ok(Vec::new())).boxed(),
@@ -96,17 +99,12 @@ pub(super) fn fetch(session: &Session<'_>, before: &str, statements: &[Statement
     })
 }
 
-/// Sends statements that change rows at once. `false` where one changed fewer than it must.
+/// Sends statements that change rows at once. `false` where one that says how many it changed had fewer than it must.
 pub(super) fn store(session: &Session<'_>, statements: &[Statement]) -> Result<bool> {
-    let client = session.client();
-    let params: Vec<_> = statements.iter().map(Statement::params).collect();
-    session.wait(async {
-        let answers = statements.iter().zip(&params).map(|(statement, params)| match statement.idle {
-            true => ready(Ok(0)).boxed(),
-            false => client.execute_typed(statement.sql, params).boxed(),
-        });
-        let changed: std::result::Result<Vec<u64>, Error> = join_all(answers).await.into_iter().collect();
-        let as_told = |(statement, changed): (&Statement, &u64)| statement.rows.is_none_or(|rows| rows == *changed);
-        Ok(statements.iter().zip(&changed?).all(as_told))
-    })
+    let answers = fetch(session, "", statements)?;
+    let as_told = |(statement, rows): (&Statement, &Vec<Row>)| match (statement.rows, rows.first()) {
+        (Some(wanted), Some(row)) => row.try_get::<_, i64>(0).is_ok_and(|changed| changed == wanted),
+        _ => true,
+    };
+    Ok(statements.iter().zip(&answers).all(as_told))
 }

@@ -72,15 +72,11 @@ impl Writes {
         // Last, since every node's commit wants these rows and waits for the one that has them.
         let outcomes = self.outcomes;
         statements.push(
-            Statement::new(
-                "INSERT INTO intake_days AS d (app_id, day, outcome, events) \
-                 SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int8[]) \
-                 ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = d.events + excluded.events",
-            )
-            .ints(outcomes.keys().map(|key| key.0))
-            .ints(outcomes.keys().map(|key| key.1))
-            .texts(outcomes.keys().map(|key| Some(key.2)))
-            .ints(outcomes.values().copied()),
+            Statement::new("SELECT commit_add_outcomes($1, $2, $3, $4)")
+                .ints(outcomes.keys().map(|key| key.0))
+                .ints(outcomes.keys().map(|key| key.1))
+                .texts(outcomes.keys().map(|key| Some(key.2)))
+                .ints(outcomes.values().copied()),
         );
         statements.push(merge(MERGE_HOURS, &deltas.hours));
         statements.push(merge(MERGE_DAYS, &deltas.days));
@@ -91,9 +87,7 @@ impl Writes {
         let new: Vec<_> =
             self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
         if !new.is_empty() {
-            let sql = "INSERT INTO users (env_id, hash, id, first_at, last_day) \
-                       SELECT * FROM unnest($1::int8[], $2::uuid[], $3::int8[], $4::int8[], $5::int8[]) \
-                       ON CONFLICT DO NOTHING";
+            let sql = "SELECT commit_put_users($1, $2, $3, $4, $5)";
             statements.push(
                 Statement::new(sql)
                     .rows(new.len())
@@ -107,8 +101,7 @@ impl Writes {
         let is_new: HashSet<i64> = self.new_users.values().copied().collect();
         let changed: Vec<_> = self.users.values().filter(|user| !is_new.contains(&user.id)).collect();
         if !changed.is_empty() {
-            let sql = "UPDATE users u SET first_at = n.first_at, last_day = n.last_day \
-                       FROM unnest($1::int8[], $2::int8[], $3::int8[]) AS n (id, first_at, last_day) WHERE u.id = n.id";
+            let sql = "SELECT commit_set_users($1, $2, $3)";
             statements.push(
                 Statement::new(sql)
                     .ints(changed.iter().map(|user| user.id))
@@ -117,9 +110,7 @@ impl Writes {
             );
         }
         if !self.hours.is_empty() {
-            let sql = "INSERT INTO user_days AS d (env_id, day, user_id, hours) \
-                       SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) \
-                       ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = d.hours | excluded.hours";
+            let sql = "SELECT commit_put_hours($1, $2, $3, $4)";
             statements.push(
                 Statement::new(sql)
                     .ints(self.hours.keys().map(|key| key.0))
@@ -136,9 +127,7 @@ impl Writes {
         let mut new: Vec<_> = self.new_sessions.iter().collect();
         new.sort_unstable_by_key(|(session, owner)| (owner.environment.0, owner.hash.map(|hash| hash.0), session.id));
         if !new.is_empty() {
-            let sql = "INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events) \
-                       SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], $6::int8[], \
-                       $7::int8[], $8::int8[]) ON CONFLICT DO NOTHING";
+            let sql = "SELECT commit_put_sessions($1, $2, $3, $4, $5, $6, $7, $8)";
             let of = |id| growth(id).unwrap_or_default();
             statements.push(
                 Statement::new(sql)
@@ -156,10 +145,7 @@ impl Writes {
         let is_new: HashSet<i64> = self.new_sessions.iter().map(|(session, _)| session.id).collect();
         let grown: Vec<_> = self.growths.iter().filter(|(id, _)| !is_new.contains(*id)).collect();
         if !grown.is_empty() {
-            let sql = "UPDATE sessions s SET ended_at = n.ended_at, events = s.events + n.events, \
-                       started_at = coalesce(n.started_at, s.started_at) \
-                       FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) \
-                       AS n (id, ended_at, events, started_at) WHERE s.id = n.id";
+            let sql = "SELECT commit_grow_sessions($1, $2, $3, $4)";
             statements.push(
                 Statement::new(sql)
                     .ints(grown.iter().map(|(id, _)| **id))
@@ -187,12 +173,8 @@ impl Writes {
     }
 }
 
-/// An event that is there already fails the commit, which then looks for all that are: to let each row ask first costs
-/// a quarter of the insert.
 fn insert_events(events: Vec<(EventKey, StoredEvent)>) -> Statement {
-    let sql = "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
-               session_id, props) SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[], \
-               $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::text[])";
+    let sql = "SELECT commit_put_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     Statement::new(sql)
         .ints(events.iter().map(|(key, _)| key.0))
         .ints(events.iter().map(|(key, _)| key.1))
@@ -222,17 +204,9 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Statement {
         .texts(bodies.into_iter().map(Some))
 }
 
-const MERGE_HOURS: &str = "INSERT INTO rollup_hours AS r SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], \
-    $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) \
-    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events, \
-    sessions = r.sessions + excluded.sessions, users = r.users + excluded.users, \
-    day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users";
+const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-const MERGE_DAYS: &str = "INSERT INTO rollup_days AS r SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], \
-    $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) \
-    ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events, \
-    sessions = r.sessions + excluded.sessions, users = r.users + excluded.users, \
-    day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users";
+const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// Adds rows to a summary table, in key order.
 fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Statement {
