@@ -1,4 +1,4 @@
-//! From claims to commits: normalization, the bounded queue and the one writer.
+//! From claims to commits: normalization, the bounded queue and the writer.
 
 mod normalize;
 mod privacy;

@@ -1,10 +1,12 @@
-//! The one writer: takes what waits, commits it together, then answers every caller.
+//! The writer: takes what waits, commits it together, then answers every caller.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{Counters, Submission};
 use crate::clock::Clock;
@@ -17,8 +19,9 @@ const GROUP: usize = 2_000;
 /// How long the writer waits for work before it looks after the store.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The writer's thread. It ends when the last [`Intake`](super::Intake) is dropped and its queue is empty.
-pub struct Writer(JoinHandle<()>);
+/// The writer's threads, as many as the store has use for. They end when the last [`Intake`](super::Intake) is dropped
+/// and its queue is empty.
+pub struct Writer(Vec<JoinHandle<()>>);
 
 impl Writer {
     pub(super) fn spawn(
@@ -28,17 +31,24 @@ impl Writer {
         counters: Arc<Counters>,
         queue: Receiver<Submission>,
     ) -> std::io::Result<Self> {
-        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let _guard = EndWithTheWriter;
-            Loop { store, limits, clock, counters, queue }.run();
-        })?;
-        Ok(Self(thread))
+        let writers = store.writers();
+        let shared = Arc::new(Loop { store, limits, clock, counters, queue: Mutex::new(queue) });
+        let threads = (0..writers).map(|_| {
+            let shared = shared.clone();
+            std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+                let _guard = EndWithTheWriter;
+                shared.run();
+            })
+        });
+        threads.collect::<std::io::Result<_>>().map(Self)
     }
 
-    /// Waits until everything queued is committed and the thread has ended.
+    /// Waits until everything queued is committed and the threads have ended.
     pub fn join(self) {
-        // A panic of the thread has ended the process already.
-        _ = self.0.join();
+        for thread in self.0 {
+            // A panic of the thread has ended the process already.
+            _ = thread.join();
+        }
     }
 }
 
@@ -60,19 +70,14 @@ struct Loop {
     limits: Arc<Limits>,
     clock: Clock,
     counters: Arc<Counters>,
-    queue: Receiver<Submission>,
+    queue: Mutex<Receiver<Submission>>,
 }
 
 impl Loop {
-    fn run(self) {
-        loop {
-            match self.queue.recv_timeout(IDLE) {
-                Ok(first) => {
-                    let group = self.gather(first);
-                    self.commit(group);
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
+    fn run(&self) {
+        while let Some(group) = self.next() {
+            if !group.is_empty() {
+                self.commit(group);
             }
             if let Err(error) = self.store.tend(self.clock.now()) {
                 tracing::warn!(%error, "looking after the store failed");
@@ -80,13 +85,24 @@ impl Loop {
         }
     }
 
+    /// The next group to commit, empty where nothing came for a while; `None` when nothing will come any more. While
+    /// one thread waits here, the others wait for it.
+    fn next(&self) -> Option<Vec<Submission>> {
+        let queue = self.queue.lock();
+        match queue.recv_timeout(IDLE) {
+            Ok(first) => Some(self.gather(&queue, first)),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => Some(Vec::new()),
+        }
+    }
+
     /// Everything that waits, up to the size of a group. Waiting for more was measured and is slower: while one group
     /// commits, the requests of the next are decoded.
-    fn gather(&self, first: Submission) -> Vec<Submission> {
+    fn gather(&self, queue: &Receiver<Submission>, first: Submission) -> Vec<Submission> {
         let mut events = first.draft.entries.len();
         let mut group = vec![first];
         while events < GROUP {
-            let Ok(next) = self.queue.try_recv() else { break };
+            let Ok(next) = queue.try_recv() else { break };
             events += next.draft.entries.len();
             group.push(next);
         }

@@ -10,6 +10,9 @@ use super::{directory, members, report};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
+    /// As [`Store::writers`].
+    const WRITERS: usize;
+
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Reads for a page: all its statements see one state, which may be a little old, and take a limited time.
@@ -46,6 +49,10 @@ pub(super) trait Backend: Send + Sync + 'static {
 impl<B: Backend> Store for B {
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
         self.slow_log().watch("a commit of events", || Backend::commit(self, drafts, limits))
+    }
+
+    fn writers(&self) -> usize {
+        B::WRITERS
     }
 
     fn tend(&self, now: Millis) -> Result<()> {

@@ -167,6 +167,9 @@ pub trait Store: Send + Sync + 'static {
     /// summaries change in the same transaction, and only for events newly stored.
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
 
+    /// How many commits it does well to run at once.
+    fn writers(&self) -> usize;
+
     /// Housekeeping between commits: checkpoints, expired nonces and logins. Cheap when there is nothing to do.
     fn tend(&self, now: Millis) -> Result<()>;
 

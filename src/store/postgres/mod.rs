@@ -46,13 +46,14 @@ const BLOCK: i64 = 16_384;
 
 /// A database on a PostgreSQL server.
 pub struct PostgresStore {
-    writer: Mutex<Writer>,
+    writers: [Mutex<Writer>; 2],
+    purged_at: Mutex<Millis>,
     link: Arc<Link>,
     keeper: Option<Keeper>,
     runtime: Option<Runtime>,
 }
 
-/// What the one writing call at a time works with.
+/// What a commit works with, one at a time.
 #[derive(Default)]
 struct Writer {
     /// Its own connection, so that pages in a crowd do not keep events out.
@@ -62,7 +63,6 @@ struct Writer {
     sessions: Block,
     /// For how many commits repeated events are looked for.
     wary: u32,
-    purged_at: Millis,
 }
 
 /// Numbers that nobody else takes: from `next` to before `end`.
@@ -84,7 +84,8 @@ impl PostgresStore {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let link = Arc::new(Link::new(options, runtime.handle().clone())?);
         let keeper = Keeper::start(link.clone()).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { writer: Mutex::default(), link, keeper: Some(keeper), runtime: Some(runtime) })
+        let (writers, purged_at) = Default::default();
+        Ok(Self { writers, purged_at, link, keeper: Some(keeper), runtime: Some(runtime) })
     }
 
     /// Waits until the server is there and the schema is up to date; otherwise says after `limit` why not.
@@ -191,6 +192,9 @@ impl Writer {
 }
 
 impl Backend for PostgresStore {
+    /// While one waits for the disk, the server works for the other.
+    const WRITERS: usize = 2;
+
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         self.link.call(&self.link.primary, |session| read(session))
     }
@@ -231,7 +235,8 @@ impl Backend for PostgresStore {
     }
 
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
-        let mut writer = self.writer.lock();
+        let free = self.writers.iter().find_map(Mutex::try_lock);
+        let mut writer = free.unwrap_or_else(|| self.writers[0].lock());
         self.link.check()?;
         let deadline = Deadline::after(CALL);
         let mut attempt = 1;
@@ -246,12 +251,12 @@ impl Backend for PostgresStore {
 
     fn tend(&self, now: Millis) -> Result<()> {
         {
-            let mut writer = self.writer.lock();
+            let mut purged_at = self.purged_at.lock();
             // A clock that was set back makes an age negative: nothing waits until it has caught up.
-            if (0..Millis::MINUTE).contains(&now.since(writer.purged_at)) || self.link.check().is_err() {
+            if (0..Millis::MINUTE).contains(&now.since(*purged_at)) || self.link.check().is_err() {
                 return Ok(());
             }
-            writer.purged_at = now;
+            *purged_at = now;
         }
         self.write(|db| members::purge(db, now))
     }
