@@ -44,37 +44,47 @@ pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     dirs.extend(config.database_path().and_then(Path::parent));
     dirs.dedup();
     for dir in dirs {
-        create(dir)?;
-        match medium(dir)? {
-            Medium::Local => {}
-            // Without SQLite no file there is written to again and again.
-            Medium::Network(_) | Medium::Unsure if config.database_path().is_none() => {}
-            Medium::Network(name) if config.allow_network_fs => {
-                warnings.push(format!("{} lies on a network file system ({name})", dir.display()));
-            }
-            Medium::Network(name) => bail!(
-                "{} lies on a network file system ({name}), where SQLite can lose data: choose a local directory with \
-                 --data-dir, or take the risk with --allow-network-fs",
-                dir.display()
-            ),
-            Medium::Unsure => {
-                warnings.push(format!(
-                    "{} lies on FUSE: if that is a network file system, data can be lost",
-                    dir.display()
-                ));
-            }
+        warnings.extend(prepare_one(dir, config, config.database_path())?);
+    }
+    Ok(warnings)
+}
+
+/// The same for one directory, in which that SQLite file will lie if there is one.
+pub fn prepare_one(dir: &Path, config: &Config, database: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    create(dir)?;
+    match medium(dir)? {
+        Medium::Local => {}
+        // Without SQLite no file there is written to again and again.
+        Medium::Network(_) | Medium::Unsure if database.is_none() => {}
+        Medium::Network(name) if config.allow_network_fs => {
+            warnings.push(format!("{} lies on a network file system ({name})", dir.display()));
         }
-        let mode = dir.metadata().with_context(|| format!("{} cannot be read", dir.display()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            warnings.push(format!("{} can be read by others (mode {:o}): chmod 700 it", dir.display(), mode & 0o777));
+        Medium::Network(name) => bail!(
+            "{} lies on a network file system ({name}), where SQLite can lose data: choose a local directory with \
+             --data-dir, or take the risk with --allow-network-fs",
+            dir.display()
+        ),
+        Medium::Unsure => {
+            warnings
+                .push(format!("{} lies on FUSE: if that is a network file system, data can be lost", dir.display()));
         }
+    }
+    let mode = dir.metadata().with_context(|| format!("{} cannot be read", dir.display()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        warnings.push(format!("{} can be read by others (mode {:o}): chmod 700 it", dir.display(), mode & 0o777));
     }
     Ok(warnings)
 }
 
 /// Takes the lock of the data directory, or says which process holds it.
 pub fn lock(config: &Config) -> anyhow::Result<Lock> {
-    let path = lock_path(&config.data_dir);
+    lock_dir(&config.data_dir)
+}
+
+/// The same for any directory.
+pub fn lock_dir(dir: &Path) -> anyhow::Result<Lock> {
+    let path = lock_path(dir);
     let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
     match file.try_lock() {
@@ -84,10 +94,7 @@ pub fn lock(config: &Config) -> anyhow::Result<Lock> {
             // The number is for people: where it cannot be read the message still stands.
             _ = file.take(20).read_to_string(&mut holder);
             let holder = holder.trim().parse::<u32>().map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            bail!(
-                "another server{holder} uses {}: stop it, or give this one its own --data-dir",
-                config.data_dir.display()
-            );
+            bail!("another server{holder} uses {}: stop it, or give this one its own --data-dir", dir.display());
         }
         Err(TryLockError::Error(error)) => return Err(error).context(format!("{} cannot be locked", path.display())),
     }
@@ -96,7 +103,8 @@ pub fn lock(config: &Config) -> anyhow::Result<Lock> {
     Ok(Lock { _file: file })
 }
 
-fn lock_path(data_dir: &Path) -> PathBuf {
+/// Where the lock of a directory is.
+pub fn lock_path(data_dir: &Path) -> PathBuf {
     data_dir.join("tallybox.lock")
 }
 

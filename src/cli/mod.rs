@@ -9,6 +9,7 @@ mod config;
 mod healthcheck;
 mod key;
 mod member;
+mod moving;
 mod routes;
 mod table;
 mod version;
@@ -49,6 +50,8 @@ enum Verb {
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Copy everything into another database, SQLite or PostgreSQL, while the server goes on.
+    Move(moving::Args),
     /// List everything that the server answers.
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
@@ -81,6 +84,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Key(verb) => key::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
         Verb::Config(verb) => config::run(&load()?, &verb),
+        Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use postgres_url::PostgresUrl;
-pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous};
+pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, database};
 pub use settings::{Config, Fallback, Kind, SETTINGS, Setting};
 
 const DATABASE_FLAG: &str = "--database-url";

@@ -65,6 +65,17 @@ pub fn pending<'a>(known: &'a [Migration], applied: &[Applied]) -> Result<&'a [M
     Ok(&known[applied.len()..])
 }
 
+/// Refuses a database that misses a migration, or that [`pending`] refuses: for one that must not be changed.
+pub fn check_complete(known: &[Migration], applied: &[Applied]) -> Result<()> {
+    match pending(known, applied)? {
+        [] => Ok(()),
+        [next, ..] => Err(StoreError::Schema(format!(
+            "the database lacks migration {}: start this version's server on it first, or any verb that reads it",
+            next.name
+        ))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

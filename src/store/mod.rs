@@ -7,6 +7,7 @@ mod directory;
 mod intern;
 mod members;
 pub mod migrate;
+pub mod moving;
 mod people;
 pub mod postgres;
 mod report;

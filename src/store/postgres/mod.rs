@@ -4,6 +4,7 @@ mod commit;
 mod failure;
 mod keeper;
 mod link;
+mod moving;
 mod options;
 mod partitions;
 mod pool;
@@ -33,6 +34,8 @@ use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, m
 use crate::clock::Deadline;
 
 pub use options::PostgresOptions;
+
+pub(super) use moving::PostgresHouse;
 
 /// How often a transaction that lost against another one is run again.
 const ATTEMPTS: u32 = 10;

@@ -1,5 +1,7 @@
 //! The monthly partitions of events: made ahead of time, and as far back as events are expected from.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::{Span, tz::TimeZone};
 
@@ -15,6 +17,7 @@ const BEHIND: i32 = 13;
 const AHEAD: i32 = 3;
 
 /// One month of claimed time, in UTC.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Month(Date);
 
 impl Month {
@@ -45,25 +48,37 @@ impl Month {
 /// Where events are kept for `retention` milliseconds, months that are over for longer are not made.
 pub(super) fn ensure(session: &Session<'_>, now: Millis, retention: Option<i64>) -> Result<u64> {
     let this = Month::of(now)?;
-    let existing = session.rows(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-         WHERE i.inhparent = 'events'::regclass",
-        &[],
-    )?;
-    for offset in -BEHIND..=AHEAD {
-        let month = this.plus(offset)?;
-        let kept =
-            retention.is_none_or(|age| month.plus(1).is_ok_and(|next| next.start().is_ok_and(|end| end > now.0 - age)));
-        if kept && !existing.iter().any(|row| row.text(0) == month.table()) {
-            create(session, &month)?;
-        }
-    }
+    let around: Result<Vec<_>> = (-BEHIND..=AHEAD).map(|offset| this.plus(offset)).collect();
+    let kept = |month: &Month| {
+        retention.is_none_or(|age| month.plus(1).is_ok_and(|next| next.start().is_ok_and(|end| end > now.0 - age)))
+    };
+    make_missing(session, &around?.into_iter().filter(kept).collect::<Vec<_>>())?;
     let outside =
         session.value("SELECT count(*) FROM (SELECT 1 FROM events_default LIMIT 100000) AS sample", &[])?.int();
     if outside > 0 {
         tracing::warn!(events = outside, "events lie outside of all monthly partitions: clocks of clients are off");
     }
     Ok(u64::try_from(outside).unwrap_or(0))
+}
+
+/// Makes the partitions that are missing for the months of these times.
+pub(super) fn ensure_months(session: &Session<'_>, times: &[i64]) -> Result<()> {
+    let months: Result<BTreeSet<_>> = times.iter().map(|at| Month::of(Millis(*at))).collect();
+    make_missing(session, &months?.into_iter().collect::<Vec<_>>())
+}
+
+fn make_missing(session: &Session<'_>, months: &[Month]) -> Result<()> {
+    let existing = session.rows(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'events'::regclass",
+        &[],
+    )?;
+    for month in months {
+        if !existing.iter().any(|row| row.text(0) == month.table()) {
+            create(session, month)?;
+        }
+    }
+    Ok(())
 }
 
 fn create(session: &Session<'_>, month: &Month) -> Result<()> {

@@ -22,9 +22,7 @@ pub(super) fn migrate(session: &Session<'_>) -> Result<()> {
             "CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, \
              sha256 TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT now()::text)",
         )?;
-        let applied = session.rows("SELECT number, sha256 FROM migrations ORDER BY number", &[])?;
-        let applied: Vec<_> = applied.iter().map(|row| Applied { number: row.int(0), sha256: row.text(1) }).collect();
-        let Some(next) = migrate::pending(&known, &applied)?.first() else {
+        let Some(next) = migrate::pending(&known, &applied(session)?)?.first() else {
             directory::ensure_organization(session, Clock::system().now())?;
             return session.batch("COMMIT");
         };
@@ -34,4 +32,14 @@ pub(super) fn migrate(session: &Session<'_>) -> Result<()> {
         session.batch("COMMIT")?;
         tracing::info!(migration = next.name, "schema migrated");
     }
+}
+
+fn applied(session: &Session<'_>) -> Result<Vec<Applied>> {
+    let applied = session.rows("SELECT number, sha256 FROM migrations ORDER BY number", &[])?;
+    Ok(applied.iter().map(|row| Applied { number: row.int(0), sha256: row.text(1) }).collect())
+}
+
+/// Refuses a database that is not up to date, without changing it.
+pub(super) fn check(session: &Session<'_>) -> Result<()> {
+    migrate::check_complete(&migrate::embedded::<Migrations>(), &applied(session)?)
 }

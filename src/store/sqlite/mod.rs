@@ -2,6 +2,7 @@
 
 mod commit;
 mod disk;
+mod moving;
 mod open;
 mod read;
 mod wal;
@@ -23,6 +24,8 @@ use super::{Committed, Draft, Limits, Millis, PoolStatus, Result, StoreError, St
 use commit::Memory;
 use disk::Disk;
 use read::Conn;
+
+pub(super) use moving::SqliteHouse;
 
 /// Bytes of a page.
 const PAGE: i64 = 4_096;

@@ -79,7 +79,7 @@ pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<Sqlite
         .map_err(|e| StoreError::Unavailable(e.to_string()))
 }
 
-fn harden(conn: &Connection) -> rusqlite::Result<()> {
+pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
@@ -96,11 +96,7 @@ fn migrate(conn: &mut Connection) -> Result<()> {
     )?;
     loop {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let applied = tx
-            .prepare("SELECT number, sha256 FROM migrations ORDER BY number")?
-            .query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let Some(next) = migrate::pending(&known, &applied)?.first() else {
+        let Some(next) = migrate::pending(&known, &applied(&tx)?)?.first() else {
             directory::ensure_organization(&Conn(&tx), crate::clock::Clock::system().now())?;
             tx.commit()?;
             return Ok(());
@@ -111,6 +107,17 @@ fn migrate(conn: &mut Connection) -> Result<()> {
         tx.commit()?;
         tracing::info!(migration = next.name, "schema migrated");
     }
+}
+
+fn applied(conn: &Connection) -> Result<Vec<Applied>> {
+    let mut statement = conn.prepare("SELECT number, sha256 FROM migrations ORDER BY number")?;
+    let applied = statement.query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?;
+    Ok(applied.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Refuses a database that is not up to date, without changing it.
+pub(super) fn check_schema(conn: &Connection) -> Result<()> {
+    migrate::check_complete(&migrate::embedded::<Migrations>(), &applied(conn)?)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Sql for Conn<'_> {
         let mut rows = statement.query(params_from_iter(params))?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(Row((0..columns).map(|i| row.get_ref(i).map(cell)).collect::<rusqlite::Result<_>>()?));
+            all.push(self::row(row, columns)?);
         }
         Ok(all)
     }
@@ -39,6 +39,11 @@ impl Sql for Conn<'_> {
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
         Ok(self.0.prepare_cached(sql)?.execute(params_from_iter(params))? as u64)
     }
+}
+
+/// A row in the form of the parts that are written once.
+pub(super) fn row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
+    (0..columns).map(|i| row.get_ref(i).map(cell)).collect::<rusqlite::Result<_>>().map(Row)
 }
 
 impl ToSql for Cell {

@@ -1,0 +1,145 @@
+//! A SQLite file that is moved from, beside its server, or moved to, alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+
+use super::open::{self, BUSY};
+use super::read::{Conn, row};
+use super::{Options, engine_version};
+use crate::store::moving::{CHUNK, DIRECTORY, House, NONCES, Purpose, TABLES, Table};
+use crate::store::sql::{Cell, Row, Sql};
+use crate::store::{Result, StoreError};
+
+/// How long a destination is waited for: a verb may be at work in it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pages of the write-ahead log after which a destination writes it back.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+pub(in crate::store) struct SqliteHouse {
+    path: PathBuf,
+    conn: Connection,
+}
+
+impl SqliteHouse {
+    /// An existing file, which is only read.
+    pub(in crate::store) fn source(path: &Path) -> Result<Self> {
+        open::check_engine(rusqlite::version_number())?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(BUSY)?;
+        open::harden(&conn)?;
+        open::check_schema(&conn)?;
+        Self::over(path, conn)
+    }
+
+    /// A file, made where there is none and brought up to date. Nobody else can use it until this is dropped.
+    pub(in crate::store) fn destination(path: &Path) -> Result<Self> {
+        open::check_engine(rusqlite::version_number())?;
+        drop(open::writer(path, Options::default())?);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(PATIENCE)?;
+        // Said before the log is first looked at, it keeps out everybody who has the file open, and is kept out by them.
+        let alone = conn
+            .pragma_update(None, "locking_mode", "EXCLUSIVE")
+            .and_then(|()| conn.execute_batch("BEGIN IMMEDIATE; UPDATE directory SET version = version; COMMIT"));
+        alone.map_err(|error| match error.into() {
+            StoreError::Unavailable(text) => {
+                StoreError::Unavailable(format!("somebody else uses {}: stop its server ({text})", path.display()))
+            }
+            other => other,
+        })?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        conn.pragma_update(None, "cache_size", -65_536)?;
+        conn.pragma_update(None, "foreign_keys", true)?;
+        open::harden(&conn)?;
+        conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        Self::over(path, conn)
+    }
+
+    fn over(path: &Path, conn: Connection) -> Result<Self> {
+        conn.set_prepared_statement_cache_capacity(64);
+        let path = path.canonicalize().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { path, conn })
+    }
+}
+
+impl Sql for SqliteHouse {
+    fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
+        Conn(&self.conn).rows(sql, params)
+    }
+
+    fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
+        Conn(&self.conn).run(sql, params)
+    }
+}
+
+impl House for SqliteHouse {
+    fn engine(&self) -> String {
+        format!("SQLite {}, {}", engine_version(), self.path.display())
+    }
+
+    fn identity(&self) -> Result<String> {
+        Ok(self.path.display().to_string())
+    }
+
+    fn begin(&self, purpose: Purpose) -> Result<()> {
+        Ok(self.conn.execute_batch(match purpose {
+            // The first statement that reads fixes what all of them see.
+            Purpose::Read => "BEGIN; SELECT number FROM migrations LIMIT 1",
+            Purpose::Write => "BEGIN IMMEDIATE",
+        })?)
+    }
+
+    fn commit(&self) -> Result<()> {
+        Ok(self.conn.execute_batch("COMMIT")?)
+    }
+
+    fn rollback(&self) {
+        // Where there is no transaction any more, there is nothing to take back.
+        _ = self.conn.execute_batch("ROLLBACK");
+    }
+
+    fn scan(&self, (sql, params): &(String, Vec<Cell>), take: &mut dyn FnMut(Vec<Row>) -> Result<()>) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query(params_from_iter(params))?;
+        let mut chunk = Vec::new();
+        while let Some(found) = rows.next()? {
+            chunk.push(row(found, columns)?);
+            if chunk.len() == CHUNK {
+                take(std::mem::take(&mut chunk))?;
+            }
+        }
+        if chunk.is_empty() { Ok(()) } else { take(chunk) }
+    }
+
+    fn insert(&self, table: &Table, rows: Vec<Row>) -> Result<()> {
+        let numbers: Vec<_> = (1..=table.columns.len()).map(|n| format!("?{n}")).collect();
+        let sql = format!("INSERT INTO {} ({}) VALUES ({})", table.name, table.list(), numbers.join(", "));
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        for row in rows {
+            statement.execute(params_from_iter(row.0))?;
+        }
+        Ok(())
+    }
+
+    fn prepare_months(&self, _: &[i64]) -> Result<()> {
+        Ok(())
+    }
+
+    fn empty(&self) -> Result<()> {
+        self.begin(Purpose::Write)?;
+        for table in DIRECTORY.iter().chain(&TABLES).chain([&NONCES]).rev() {
+            self.run(&format!("DELETE FROM {}", table.name), &[])?;
+        }
+        self.commit()
+    }
+
+    fn settle(&self) -> Result<()> {
+        Ok(self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+}

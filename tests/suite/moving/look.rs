@@ -1,0 +1,72 @@
+//! The oracle's look at two databases: each row of each table, by `sqlite3` and `psql` alone.
+
+use crate::harness::Database;
+
+/// Each table with its columns, and apart from them those that hold bytes.
+pub const TABLES: [(&str, &str, &str); 19] = [
+    ("organizations", "id, slug, name, created_at", "uuid"),
+    ("apps", "id, organization_id, slug, name, zone, strict, created_at, first_event_at", "uuid salt"),
+    ("environments", "id, app_id, slug", ""),
+    ("ingest_keys", "id, environment_id, name, hint, created_at, last_used_at, revoked_at", "token_hash sealed_secret"),
+    ("directory", "id, version", ""),
+    ("members", "id, organization_id, name, role, password_hash, created_at", ""),
+    ("logins", "member_id, created_at, seen_at", "token_hash"),
+    ("setup_tokens", "expires_at", "hash"),
+    ("strings", "id, app_id, kind, text", ""),
+    (
+        "facts",
+        "id, app_id, version, build, system, system_version, arch, device, locale, sdk, service, language, shell, ci",
+        "digest",
+    ),
+    ("users", "id, env_id, first_at, last_day", "hash"),
+    ("user_days", "env_id, day, user_id, hours", ""),
+    ("sessions", "id, env_id, user_id, facts_id, started_at, ended_at, events", "hash"),
+    (
+        "events",
+        "env_id, claimed_at, skew, delay, name_id, category_id, facts_id, user_id, session_id, props",
+        "event_id",
+    ),
+    ("rollup_hours", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users", ""),
+    ("rollup_days", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users", ""),
+    ("intake_days", "app_id, day, outcome, events", ""),
+    ("set_aside", "id, app_id, env_id, received_at, reason, detail, body", "event_id"),
+    ("nonces", "at, app_id", "value"),
+];
+
+/// All rows of all tables, table by table, in the order of their text.
+#[track_caller]
+pub fn all(database: &Database) -> Vec<(&'static str, Vec<String>)> {
+    let read = |(table, columns, bytes): &(&'static str, &str, &str)| {
+        let bytes = bytes.split_whitespace().map(|column| format!(", {}", database.hex(column)));
+        let sql = format!("SELECT {columns}{} FROM {table}", bytes.collect::<String>());
+        let mut rows: Vec<_> = database.sql(&sql).lines().map(str::to_owned).collect();
+        rows.sort_unstable();
+        (*table, rows)
+    };
+    TABLES.iter().map(read).collect()
+}
+
+/// Insists on the same rows in both, and on there being some.
+#[track_caller]
+pub fn same(one: &Database, other: &Database) {
+    for ((table, mine), (_, theirs)) in all(one).into_iter().zip(all(other)) {
+        let different = mine.iter().zip(&theirs).find(|(mine, theirs)| mine != theirs);
+        assert!(mine == theirs, "{table}: {} rows and {}, {different:?}", mine.len(), theirs.len());
+        let rows = one.count(&format!("SELECT count(*) FROM {table}"));
+        assert_eq!(usize::try_from(rows).unwrap(), mine.len(), "{table} was not read row by row");
+    }
+}
+
+#[test]
+fn no_table_and_no_column_is_overlooked() {
+    let server = crate::harness::Server::start();
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    assert_eq!(server.count(tables), i64::try_from(TABLES.len()).unwrap() + 1, "all but the migrations");
+    for (table, columns, bytes) in TABLES {
+        let named = columns.split(',').count() + bytes.split_whitespace().count();
+        // The number of an event's row is SQLite's own.
+        let own = usize::from(table == "events");
+        let known = server.count(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));
+        assert_eq!(usize::try_from(known).unwrap(), named + own, "{table}");
+    }
+}
