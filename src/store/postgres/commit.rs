@@ -16,7 +16,7 @@ use super::LOST;
 use super::link::BEGIN;
 use super::session::Session;
 use super::statement::{Statement, fetch, store};
-use super::writes::{EventKey, StoredAside, StoredEvent, Writes, storable};
+use super::writes::{EventKey, StoredAside, StoredEvent, Writes};
 use crate::model::{AppId, EnvironmentId, EventId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds};
 use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
@@ -149,9 +149,9 @@ impl Ledger for Book<'_> {
             environment: draft.environment.0,
             received_at: draft.received_at.0,
             reason: event.reason.as_str(),
-            detail: storable(&event.detail),
+            detail: event.detail.clone(),
             id: event.id.map(|EventId(id)| id),
-            body: storable(&event.body),
+            body: event.body.to_string(),
         });
         Ok(())
     }

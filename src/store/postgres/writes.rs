@@ -221,8 +221,3 @@ fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Statement {
         .ints(rows.values().map(|m| m.day_users))
         .ints(rows.values().map(|m| m.new_users))
 }
-
-/// PostgreSQL keeps no NUL in a text.
-pub(super) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}

@@ -22,12 +22,17 @@ impl Crowd {
         let mut crowd = Self { connections: Vec::new() };
         let (evict, others) = ("SELECT count(pg_terminate_backend(pid))", "SELECT count(*)");
         let of_others = format!("FROM pg_stat_activity WHERE usename = '{ROLE}' AND application_name <> '{NAME}'");
+        // One that is about to be let in holds a place and is in no list yet.
+        let places =
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int";
+        let places: usize = cluster.psql(places).trim().parse().unwrap();
         poll::until(Duration::from_secs(20), "full house", || {
             cluster.psql(&format!("{evict} {of_others}"));
             while let Ok(connection) = connect(database, NAME) {
                 crowd.connections.push(connection);
             }
-            (cluster.psql(&format!("{others} {of_others}")).trim() == "0").then_some(())
+            let alone = cluster.psql(&format!("{others} {of_others}")).trim() == "0";
+            (alone && crowd.connections.len() >= places).then_some(())
         });
         crowd
     }
