@@ -110,6 +110,9 @@ impl Watch {
             )?;
             let position = position.ok_or_else(|| StoreError::Unavailable("no answer".to_owned()))?;
             if position.int(0) != 0 || position.int(2) != 0 {
+                // Nothing would ever fail on its connections while calls are turned away, so they are given up here:
+                // new ones find the server that has taken over.
+                session.stale.set(true);
                 return Err(StoreError::Unavailable("the server only reads".to_owned()));
             }
             Ok(position.int(1))
