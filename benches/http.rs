@@ -27,6 +27,10 @@ impl Backend for Sqlite {
         Floor { grouped: floor::measure(directory), bulk: None }
     }
 
+    fn senders(&self) -> usize {
+        8
+    }
+
     fn open(&self, directory: &Path) -> Box<dyn Store> {
         Box::new(SqliteStore::open(&directory.join("tallybox.db"), Options::default()).expect("the database opens"))
     }

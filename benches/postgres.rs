@@ -54,6 +54,11 @@ impl Backend for Postgres {
         Floor { grouped, bulk: Some(bulk) }
     }
 
+    /// As many as fill a commit of 2,000 events, which is what the floor's commits have, and one more.
+    fn senders(&self) -> usize {
+        32
+    }
+
     fn open(&self, _directory: &Path) -> Box<dyn Store> {
         Box::new(store(self.url.clone()))
     }

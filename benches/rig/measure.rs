@@ -9,8 +9,8 @@ use super::{Backend, Rig, process};
 
 /// Events of a batch.
 const BATCH: usize = 100;
-/// Connections that send batches.
-const SENDERS: usize = 8;
+/// Connections that send batches where there are few.
+const FEW: usize = 8;
 /// Connections that send one event a request.
 const SINGLES: usize = 64;
 /// Single-event requests in all, the same for each connection.
@@ -55,13 +55,14 @@ pub fn run(bench: &str, backend: &dyn Backend) {
     if let Some(bulk) = floor.bulk {
         figures.add("floor_one_commit_rows_per_s", bulk);
     }
-    let Load { rates, used } = batches(&rig, backend, millions);
+    let Load { rates, used } = batches(&rig, backend, millions, backend.senders());
     let first = rates[0];
     let last = rates[rates.len() - 1];
+    let middle = median(rates);
+    figures.add("batches_connections", backend.senders() as f64);
     figures.add("batches_first_million_events_per_s", first);
     figures.add("batches_last_million_events_per_s", last);
-    figures.add("batches_median_events_per_s", median(rates.clone()));
-    figures.add("batches_median_ratio_to_floor", median(rates) / floor.grouped);
+    figures.add("batches_median_events_per_s", middle);
     figures.add("last_to_first_million", last / first);
     for (name, amount) in used {
         figures.add(format!("batches_{name}_per_event"), amount / (millions * 1_000_000) as f64);
@@ -74,7 +75,13 @@ pub fn run(bench: &str, backend: &dyn Backend) {
         figures.add(name, value);
     }
     // A disk that is not steady shows in how far the two are apart.
-    figures.add("floor_afterwards_rows_per_s", backend.floor(directory, &senders).grouped);
+    let afterwards = backend.floor(directory, &senders).grouped;
+    figures.add("floor_afterwards_rows_per_s", afterwards);
+    figures.add("batches_median_ratio_to_floors", middle / f64::midpoint(floor.grouped, afterwards));
+    if backend.senders() != FEW {
+        let few = batches(&rig, backend, 1, FEW).rates[0];
+        figures.add(format!("batches_{FEW}_connections_events_per_s"), few);
+    }
     figures.save(bench);
 }
 
@@ -119,8 +126,8 @@ struct Load {
     used: Vec<(&'static str, f64)>,
 }
 
-/// Batches on 8 connections; the requests of each million are made before its time is taken.
-fn batches(rig: &Rig, backend: &dyn Backend, millions: usize) -> Load {
+/// Batches on so many connections; the requests of each million are made before its time is taken.
+fn batches(rig: &Rig, backend: &dyn Backend, millions: usize, senders: usize) -> Load {
     let per_million = 1_000_000 / BATCH;
     let used = || {
         let mut used = vec![("server_cpu_us", process::cpu(rig.id()) * 1e6)];
@@ -133,7 +140,7 @@ fn batches(rig: &Rig, backend: &dyn Backend, millions: usize) -> Load {
         let next = AtomicUsize::new(0);
         let before = used();
         let began = Instant::now();
-        clients(rig, SENDERS, |_, mut connection| {
+        clients(rig, senders, |_, mut connection| {
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                 assert_eq!(connection.exchange(request).0, 200);
             }

@@ -26,6 +26,9 @@ pub trait Backend {
     /// What the database itself can do here, with the rows of `senders` or with such as are no dearer.
     fn floor(&self, directory: &Path, senders: &[Sender]) -> Floor;
 
+    /// On how many connections batches are sent.
+    fn senders(&self) -> usize;
+
     /// A store over the empty database, for the time until the server starts. `directory` is the server's own.
     fn open(&self, directory: &Path) -> Box<dyn Store>;
 

@@ -217,7 +217,8 @@ CREATE TABLE intake_days (
 ) WITH (fillfactor = 70);
 
 -- The statements of a commit, as functions: a server keeps the plans of these for as long as a connection lasts, also
--- behind PgBouncer, and planning is as much work as the rest. Those that write say how many rows they changed.
+-- behind PgBouncer, and planning is as much work as the rest. Users, sessions and events that another node has added
+-- meanwhile fail the commit, which is then run again.
 
 CREATE FUNCTION commit_keys(bigint[])
 RETURNS TABLE (id bigint, revoked_at bigint, last_used_at bigint) LANGUAGE plpgsql AS $$
@@ -253,13 +254,17 @@ BEGIN
     WHERE s.hash IS NOT NULL ORDER BY s.env_id, s.hash FOR NO KEY UPDATE OF s;
 END $$;
 
+-- The users come first: without figures on a table the planner may think that part of a key finds few of its rows.
 CREATE FUNCTION commit_hours(bigint[], uuid[], bigint[])
 RETURNS TABLE (env_id bigint, day integer, user_id bigint, hours integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT d.env_id, d.day, d.user_id, d.hours
-    FROM unnest($1, $2, $3) AS n (env_id, hash, day) JOIN users u ON u.env_id = n.env_id AND u.hash = n.hash
-    JOIN user_days d ON d.env_id = n.env_id AND d.day = n.day AND d.user_id = u.id;
+    RETURN QUERY WITH known AS MATERIALIZED (
+        SELECT n.env_id, n.day, u.id
+        FROM unnest($1, $2, $3) AS n (env_id, hash, day) JOIN users u ON u.env_id = n.env_id AND u.hash = n.hash
+    )
+    SELECT d.env_id, d.day, d.user_id, d.hours
+    FROM known k JOIN user_days d ON d.env_id = k.env_id AND d.day = k.day AND d.user_id = k.id;
 END $$;
 
 -- Of each user's derived sessions that begin in time the last one, and the one before it, which may come to be the last
@@ -278,101 +283,63 @@ BEGIN
 END $$;
 
 CREATE FUNCTION commit_put_users(bigint[], uuid[], bigint[], bigint[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO users (env_id, hash, id, first_at, last_day) SELECT * FROM unnest($1, $2, $3, $4, $5)
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
+    INSERT INTO users (env_id, hash, id, first_at, last_day) SELECT * FROM unnest($1, $2, $3, $4, $5);
 END $$;
 
 CREATE FUNCTION commit_set_users(bigint[], bigint[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE users u SET first_at = n.first_at, last_day = n.last_day
     FROM unnest($1, $2, $3) AS n (id, first_at, last_day) WHERE u.id = n.id;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;
 
 CREATE FUNCTION commit_put_hours(bigint[], bigint[], bigint[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO user_days AS d (env_id, day, user_id, hours) SELECT * FROM unnest($1, $2, $3, $4)
     ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = d.hours | excluded.hours;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;
 
 CREATE FUNCTION commit_put_sessions(bigint[], bigint[], uuid[], bigint[], bigint[], bigint[], bigint[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO sessions (id, env_id, hash, user_id, facts_id, started_at, ended_at, events)
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8);
 END $$;
 
 CREATE FUNCTION commit_grow_sessions(bigint[], bigint[], bigint[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE sessions s SET ended_at = n.ended_at, events = s.events + n.events,
         started_at = coalesce(n.started_at, s.started_at)
     FROM unnest($1, $2, $3, $4) AS n (id, ended_at, events, started_at) WHERE s.id = n.id;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
-END $$;
-
--- An event that is there already fails the commit, which then looks for all that are: to let each row ask first costs a
--- quarter of the insert.
-CREATE FUNCTION commit_put_events(
-    bigint[], bigint[], uuid[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[]
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
-BEGIN
-    INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, session_id,
-        props) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;
 
 CREATE FUNCTION commit_add_outcomes(bigint[], bigint[], text[], bigint[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO intake_days AS d (app_id, day, outcome, events) SELECT * FROM unnest($1, $2, $3, $4)
     ON CONFLICT (app_id, day, outcome) DO UPDATE SET events = d.events + excluded.events;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;
 
 CREATE FUNCTION commit_add_hours(
     bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO rollup_hours AS r SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events,
         sessions = r.sessions + excluded.sessions, users = r.users + excluded.users,
         day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;
 
 CREATE FUNCTION commit_add_days(
     bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO rollup_days AS r SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = r.events + excluded.events,
         sessions = r.sessions + excluded.sessions, users = r.users + excluded.users,
         day_users = r.day_users + excluded.day_users, new_users = r.new_users + excluded.new_users;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
 END $$;

@@ -1,5 +1,5 @@
 //! The transaction of a commit, as PostgreSQL runs it: everything that it may need is read and locked in one round
-//! trip, the commit is worked out, and everything that it changes is written in a second.
+//! trip, the commit is worked out, and everything that it changes is written and committed in a second.
 //!
 //! Other nodes commit at the same time. Users and sessions are locked by their rows, in the order of their keys; what
 //! two nodes add at once (an event, a user, a session) meets at its unique key, and the one that comes second runs its
@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::LOST;
+use super::copy::{self, EventKey};
 use super::link::BEGIN;
 use super::session::Session;
-use super::statement::{Statement, fetch, store};
-use super::writes::{EventKey, StoredAside, StoredEvent, Writes};
+use super::statement::{Columns, ask};
+use super::writes::{StoredAside, Writes};
 use crate::model::{AppId, EnvironmentId, EventId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds};
 use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
@@ -52,11 +52,7 @@ pub(super) fn write(
     let committed = commit::write(&mut book, &mut people, drafts, interned, limits);
     *ids = people.next();
     let committed = committed?;
-    if !store(session, &book.writes.statements())? {
-        session.lost.set(true);
-        return Err(StoreError::Unavailable(LOST.to_owned()));
-    }
-    session.batch("COMMIT")?;
+    book.writes.commit(session, book.copy)?;
     Ok(committed)
 }
 
@@ -72,6 +68,7 @@ struct Book<'s> {
     /// By user, start and number.
     derived: BTreeMap<(i64, Millis, i64), SessionRecord>,
     writes: Writes,
+    copy: Statement,
 }
 
 impl<'s> Book<'s> {
@@ -82,7 +79,14 @@ impl<'s> Book<'s> {
             wanted.events.clear();
         }
         let begin = [BEGIN, BEGIN_COMMIT].concat();
-        let mut answers = fetch(session, &begin, &wanted.statements())?.into_iter();
+        let wanted = wanted.statements();
+        let (answers, copy) = session.wait(async {
+            // Where a statement fails, so does the copy, but for no reason of its own.
+            let (answers, copy) =
+                tokio::join!(ask(session.client(), &begin, &wanted, ""), copy::prepare(session.client()));
+            Ok((answers?, copy?))
+        })?;
+        let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let mut book = Self {
             session,
@@ -97,6 +101,7 @@ impl<'s> Book<'s> {
             derived: BTreeMap::new(),
             stored: HashSet::new(),
             writes: Writes::default(),
+            copy,
         };
         for row in next() {
             let (user, session): (i64, _) = (column(&row, 4)?, read_session(&row)?);
@@ -137,9 +142,7 @@ impl Ledger for Book<'_> {
         if !self.stored.insert(key) {
             return Ok(false);
         }
-        let EventRecord { skew, delay, name, category, facts, user, session, .. } = *event;
-        let props = event.props.map(str::to_owned);
-        self.writes.events.push((key, StoredEvent { skew, delay, name, category, facts, user, session, props }));
+        self.writes.events.push(key, event)?;
         Ok(true)
     }
 
@@ -277,30 +280,30 @@ impl Wanted {
     }
 
     /// In the order of [`Book`]'s fields. Rows are locked in the order of their keys, as by every other node.
-    fn statements(&self) -> Vec<Statement> {
+    fn statements(&self) -> Vec<Columns> {
         let first = self.events.iter().map(|key| key.1).min().unwrap_or(0);
         let last = self.events.iter().map(|key| key.1).max().unwrap_or(0);
         vec![
-            Statement::new("SELECT * FROM commit_keys($1)").ints(self.keys.iter().copied()),
-            Statement::new("SELECT * FROM commit_nonces($1, $2, $3)")
+            Columns::new("SELECT * FROM commit_keys($1)").ints(self.keys.iter().copied()),
+            Columns::new("SELECT * FROM commit_nonces($1, $2, $3)")
                 .ints(self.nonces.iter().map(|nonce| nonce.0))
                 .ints(self.nonces.iter().map(|nonce| nonce.1))
                 .uuids(self.nonces.iter().map(|nonce| nonce.2)),
-            Statement::new("SELECT * FROM commit_users($1, $2)")
+            Columns::new("SELECT * FROM commit_users($1, $2)")
                 .ints(self.users.iter().map(|user| user.0))
                 .uuids(self.users.iter().map(|user| user.1)),
-            Statement::new("SELECT * FROM commit_sessions($1, $2)")
+            Columns::new("SELECT * FROM commit_sessions($1, $2)")
                 .ints(self.named.iter().map(|session| session.0))
                 .uuids(self.named.iter().map(|session| session.1)),
-            Statement::new("SELECT * FROM commit_hours($1, $2, $3)")
+            Columns::new("SELECT * FROM commit_hours($1, $2, $3)")
                 .ints(self.hours.iter().map(|hour| hour.0))
                 .uuids(self.hours.iter().map(|hour| hour.1))
                 .ints(self.hours.iter().map(|hour| hour.2)),
-            Statement::new("SELECT * FROM commit_derived($1, $2, $3)")
+            Columns::new("SELECT * FROM commit_derived($1, $2, $3)")
                 .ints(self.derived.iter().map(|session| session.0))
                 .uuids(self.derived.iter().map(|session| session.1))
                 .ints(self.derived.iter().map(|session| session.2)),
-            Statement::new(
+            Columns::new(
                 "SELECT e.env_id::int8, e.claimed_at, e.event_id \
                  FROM unnest($1::int8[], $2::int8[], $3::uuid[]) AS n (env_id, claimed_at, event_id) \
                  JOIN events e ON e.env_id = n.env_id AND e.claimed_at = n.claimed_at AND e.event_id = n.event_id \

@@ -1,6 +1,7 @@
 //! The backend for PostgreSQL, which other nodes may write to at the same time.
 
 mod commit;
+mod copy;
 mod failure;
 mod keeper;
 mod link;

@@ -3,25 +3,22 @@
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, ready};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
-use super::session::{Param, Session};
-use crate::store::Result;
+use super::session::Param;
 
 /// One statement; each parameter is a column for `unnest`, or a single value.
-pub(super) struct Statement {
+pub(super) struct Columns {
     sql: &'static str,
     columns: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
     /// Whether a column has no values: then it is not sent.
     idle: bool,
-    /// How many rows it must change, where that is known.
-    rows: Option<i64>,
 }
 
-impl Statement {
+impl Columns {
     pub(super) fn new(sql: &'static str) -> Self {
-        Self { sql, columns: Vec::new(), idle: false, rows: None }
+        Self { sql, columns: Vec::new(), idle: false }
     }
 
     /// A column of integers.
@@ -52,11 +49,6 @@ impl Statement {
         self.values(values.into_iter().collect(), Type::TEXT_ARRAY)
     }
 
-    /// Says that it must change so many rows; fewer mean that another node was first.
-    pub(super) fn rows(self, rows: usize) -> Self {
-        Self { rows: i64::try_from(rows).ok(), ..self }
-    }
-
     /// One integer.
     pub(super) fn int(self, value: i64) -> Self {
         self.column(value, Type::INT8)
@@ -77,34 +69,34 @@ impl Statement {
     }
 }
 
-/// Sends `before`, which has no parameters and may be empty, and the statements at once, and waits for all answers: the rows of each
-/// statement, or the first error. Where one fails in a transaction, all after it do.
-pub(super) fn fetch(session: &Session<'_>, before: &str, statements: &[Statement]) -> Result<Vec<Vec<Row>>> {
-    let client = session.client();
-    let params: Vec<_> = statements.iter().map(Statement::params).collect();
-    session.wait(async {
-        let mut answers: Vec<BoxFuture<'_, std::result::Result<Vec<Row>, Error>>> = Vec::new();
-        answers.push(match before {
-            "" => ready(Ok(Vec::new())).boxed(),
-            before => client.batch_execute(before).map(|done| done.map(|()| Vec::new())).boxed(),
+/// Sends `before`, the statements and `after` at once and waits for all answers: the rows of each statement, or the first
+/// error. `before` and `after` have no parameters and may be empty. Where one fails in a transaction, all after it do, and
+/// a COMMIT rolls back.
+pub(super) async fn ask(
+    client: &Client,
+    before: &str,
+    statements: &[Columns],
+    after: &str,
+) -> Result<Vec<Vec<Row>>, Error> {
+    let params: Vec<_> = statements.iter().map(Columns::params).collect();
+    let mut answers = vec![batch(client, before)];
+    for (statement, params) in statements.iter().zip(&params) {
+        answers.push(match statement.idle {
+            true => ready(Ok(Vec::new())).boxed(),
+            false => client.query_typed(statement.sql, params).boxed(),
         });
-        for (statement, params) in statements.iter().zip(&params) {
-            answers.push(match statement.idle {
-                true => ready(Ok(Vec::new())).boxed(),
-                false => client.query_typed(statement.sql, params).boxed(),
-            });
-        }
-        let answers: std::result::Result<Vec<_>, _> = join_all(answers).await.into_iter().collect();
-        Ok(answers?.into_iter().skip(1).collect())
-    })
+    }
+    answers.push(batch(client, after));
+    let answers: Result<Vec<_>, _> = join_all(answers).await.into_iter().collect();
+    let mut answers = answers?;
+    answers.pop();
+    answers.remove(0);
+    Ok(answers)
 }
 
-/// Sends statements that change rows at once. `false` where one that says how many it changed had fewer than it must.
-pub(super) fn store(session: &Session<'_>, statements: &[Statement]) -> Result<bool> {
-    let answers = fetch(session, "", statements)?;
-    let as_told = |(statement, rows): (&Statement, &Vec<Row>)| match (statement.rows, rows.first()) {
-        (Some(wanted), Some(row)) => row.try_get::<_, i64>(0).is_ok_and(|changed| changed == wanted),
-        _ => true,
-    };
-    Ok(statements.iter().zip(&answers).all(as_told))
+fn batch<'a>(client: &'a Client, sql: &'a str) -> BoxFuture<'a, Result<Vec<Row>, Error>> {
+    match sql {
+        "" => ready(Ok(Vec::new())).boxed(),
+        sql => client.batch_execute(sql).map(|done| done.map(|()| Vec::new())).boxed(),
+    }
 }

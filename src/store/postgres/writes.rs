@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
+use tokio_postgres::Statement;
 
-use super::statement::Statement;
+use super::copy::{self, Rows};
+use super::session::Session;
+use super::statement::{Columns, ask};
 use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
+use crate::store::Result;
 use crate::store::commit::{SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
-
-/// Environment, claimed time and id.
-pub(super) type EventKey = (i64, i64, [u8; 16]);
 
 /// What is to be written, as it will be in the end.
 #[derive(Default)]
 pub(super) struct Writes {
     pub(super) keys: BTreeMap<i64, i64>,
     pub(super) first_events: BTreeMap<i64, i64>,
-    pub(super) events: Vec<(EventKey, StoredEvent)>,
+    pub(super) events: Rows,
     pub(super) set_aside: Vec<StoredAside>,
     pub(super) trims: Vec<(i64, i64)>,
     pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
@@ -28,17 +29,6 @@ pub(super) struct Writes {
     pub(super) growths: BTreeMap<i64, (Millis, i64)>,
     pub(super) deltas: Deltas,
     pub(super) outcomes: BTreeMap<(i64, i64, &'static str), i64>,
-}
-
-pub(super) struct StoredEvent {
-    pub(super) skew: i64,
-    pub(super) delay: i64,
-    pub(super) name: i64,
-    pub(super) category: Option<i64>,
-    pub(super) facts: i64,
-    pub(super) user: Option<i64>,
-    pub(super) session: Option<i64>,
-    pub(super) props: Option<String>,
 }
 
 pub(super) struct StoredAside {
@@ -52,45 +42,35 @@ pub(super) struct StoredAside {
 }
 
 impl Writes {
-    /// In the order in which every node writes: what only a few want first, what all want last.
-    pub(super) fn statements(self) -> Vec<Statement> {
-        let mut statements = Vec::new();
-        self.people(&mut statements);
-        self.sessions(&mut statements);
-        self.small(&mut statements);
-        let Self { mut events, set_aside, deltas, .. } = self;
-        if !events.is_empty() {
-            events.sort_unstable_by_key(|(key, _)| *key);
-            statements.push(insert_events(events));
-        }
+    /// Writes everything and commits, in the order in which every node does: what only a few want first, what all want
+    /// last.
+    pub(super) fn commit(self, session: &Session<'_>, copy: Statement) -> Result<()> {
+        let mut first = Vec::new();
+        self.people(&mut first);
+        self.sessions(&mut first);
+        self.small(&mut first);
+        let Self { events, set_aside, trims, outcomes, deltas, .. } = self;
         if !set_aside.is_empty() {
-            statements.push(insert_set_aside(set_aside));
+            first.push(insert_set_aside(set_aside));
         }
-        for (app, keep) in self.trims {
-            statements.push(Statement::new(TRIM_SET_ASIDE).int(app).int(keep));
+        first.extend(trims.into_iter().map(|(app, keep)| Columns::new(TRIM_SET_ASIDE).int(app).int(keep)));
+        session.wait(ask(session.client(), "", &first, ""))?;
+        match events.finish() {
+            Some(rows) => copy::copy(session, copy, rows)?,
+            None => drop(copy),
         }
-        // Last, since every node's commit wants these rows and waits for the one that has them.
-        let outcomes = self.outcomes;
-        statements.push(
-            Statement::new("SELECT commit_add_outcomes($1, $2, $3, $4)")
-                .ints(outcomes.keys().map(|key| key.0))
-                .ints(outcomes.keys().map(|key| key.1))
-                .texts(outcomes.keys().map(|key| Some(key.2)))
-                .ints(outcomes.values().copied()),
-        );
-        statements.push(merge(MERGE_HOURS, &deltas.hours));
-        statements.push(merge(MERGE_DAYS, &deltas.days));
-        statements
+        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), merge(MERGE_DAYS, &deltas.days)];
+        session.wait(ask(session.client(), "", &last, "COMMIT"))?;
+        Ok(())
     }
 
-    fn people(&self, statements: &mut Vec<Statement>) {
+    fn people(&self, statements: &mut Vec<Columns>) {
         let new: Vec<_> =
             self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
         if !new.is_empty() {
             let sql = "SELECT commit_put_users($1, $2, $3, $4, $5)";
             statements.push(
-                Statement::new(sql)
-                    .rows(new.len())
+                Columns::new(sql)
                     .ints(new.iter().map(|user| user.0))
                     .uuids(new.iter().map(|user| user.1))
                     .ints(new.iter().map(|user| user.2.id))
@@ -103,7 +83,7 @@ impl Writes {
         if !changed.is_empty() {
             let sql = "SELECT commit_set_users($1, $2, $3)";
             statements.push(
-                Statement::new(sql)
+                Columns::new(sql)
                     .ints(changed.iter().map(|user| user.id))
                     .ints(changed.iter().map(|user| user.first_at.0))
                     .ints(changed.iter().map(|user| user.last_day.into())),
@@ -112,7 +92,7 @@ impl Writes {
         if !self.hours.is_empty() {
             let sql = "SELECT commit_put_hours($1, $2, $3, $4)";
             statements.push(
-                Statement::new(sql)
+                Columns::new(sql)
                     .ints(self.hours.keys().map(|key| key.0))
                     .ints(self.hours.keys().map(|key| key.1.into()))
                     .ints(self.hours.keys().map(|key| key.2))
@@ -121,7 +101,7 @@ impl Writes {
         }
     }
 
-    fn sessions(&self, statements: &mut Vec<Statement>) {
+    fn sessions(&self, statements: &mut Vec<Columns>) {
         let growth = |id: i64| self.growths.get(&id).copied();
         let start = |session: &SessionRecord| self.starts.get(&session.id).copied().unwrap_or(session.started_at);
         let mut new: Vec<_> = self.new_sessions.iter().collect();
@@ -130,8 +110,7 @@ impl Writes {
             let sql = "SELECT commit_put_sessions($1, $2, $3, $4, $5, $6, $7, $8)";
             let of = |id| growth(id).unwrap_or_default();
             statements.push(
-                Statement::new(sql)
-                    .rows(new.len())
+                Columns::new(sql)
                     .ints(new.iter().map(|(session, _)| session.id))
                     .ints(new.iter().map(|(_, owner)| owner.environment.0))
                     .some_uuids(new.iter().map(|(_, owner)| owner.hash.map(|hash| hash.0)))
@@ -147,7 +126,7 @@ impl Writes {
         if !grown.is_empty() {
             let sql = "SELECT commit_grow_sessions($1, $2, $3, $4)";
             statements.push(
-                Statement::new(sql)
+                Columns::new(sql)
                     .ints(grown.iter().map(|(id, _)| **id))
                     .ints(grown.iter().map(|(_, growth)| growth.0.0))
                     .ints(grown.iter().map(|(_, growth)| growth.1))
@@ -157,44 +136,36 @@ impl Writes {
     }
 
     /// What changes only now and then.
-    fn small(&self, statements: &mut Vec<Statement>) {
+    fn small(&self, statements: &mut Vec<Columns>) {
         if !self.keys.is_empty() {
             let sql = "UPDATE ingest_keys k SET last_used_at = n.at FROM unnest($1::int8[], $2::int8[]) AS n (id, at) \
                        WHERE k.id = n.id AND (k.last_used_at IS NULL OR k.last_used_at < n.at)";
-            let keys = Statement::new(sql).ints(self.keys.keys().copied()).ints(self.keys.values().copied());
+            let keys = Columns::new(sql).ints(self.keys.keys().copied()).ints(self.keys.values().copied());
             statements.push(keys);
         }
         if !self.first_events.is_empty() {
             let sql = "UPDATE apps a SET first_event_at = n.at FROM unnest($1::int8[], $2::int8[]) AS n (id, at) \
                        WHERE a.id = n.id AND a.first_event_at IS NULL";
-            let apps = Statement::new(sql).ints(self.first_events.keys().copied());
+            let apps = Columns::new(sql).ints(self.first_events.keys().copied());
             statements.push(apps.ints(self.first_events.values().copied()));
         }
     }
 }
 
-fn insert_events(events: Vec<(EventKey, StoredEvent)>) -> Statement {
-    let sql = "SELECT commit_put_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    Statement::new(sql)
-        .ints(events.iter().map(|(key, _)| key.0))
-        .ints(events.iter().map(|(key, _)| key.1))
-        .uuids(events.iter().map(|(key, _)| key.2))
-        .ints(events.iter().map(|(_, event)| event.skew))
-        .ints(events.iter().map(|(_, event)| event.delay))
-        .ints(events.iter().map(|(_, event)| event.name))
-        .some_ints(events.iter().map(|(_, event)| event.category))
-        .ints(events.iter().map(|(_, event)| event.facts))
-        .some_ints(events.iter().map(|(_, event)| event.user))
-        .some_ints(events.iter().map(|(_, event)| event.session))
-        .texts(events.into_iter().map(|(_, event)| event.props))
+fn add_outcomes(outcomes: &BTreeMap<(i64, i64, &'static str), i64>) -> Columns {
+    Columns::new("SELECT commit_add_outcomes($1, $2, $3, $4)")
+        .ints(outcomes.keys().map(|key| key.0))
+        .ints(outcomes.keys().map(|key| key.1))
+        .texts(outcomes.keys().map(|key| Some(key.2)))
+        .ints(outcomes.values().copied())
 }
 
-fn insert_set_aside(events: Vec<StoredAside>) -> Statement {
+fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
     let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, event_id, detail, body) \
                SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::uuid[], $6::text[], $7::text[]) \
                ON CONFLICT DO NOTHING";
     let (details, bodies): (Vec<_>, Vec<_>) = events.iter().map(|e| (e.detail.clone(), e.body.clone())).unzip();
-    Statement::new(sql)
+    Columns::new(sql)
         .ints(events.iter().map(|event| event.app))
         .ints(events.iter().map(|event| event.environment))
         .ints(events.iter().map(|event| event.received_at))
@@ -209,8 +180,8 @@ const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $
 const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// Adds rows to a summary table, in key order.
-fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Statement {
-    Statement::new(sql)
+fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Columns {
+    Columns::new(sql)
         .ints(rows.keys().map(|key| key.environment.0))
         .ints(rows.keys().map(|key| key.dimension))
         .ints(rows.keys().map(|key| key.bucket.0))
