@@ -2,6 +2,7 @@
 
 mod app;
 mod event;
+mod identify;
 mod ids;
 mod limits;
 mod origin;
@@ -9,9 +10,11 @@ mod query;
 mod receipt;
 mod report;
 mod time;
+mod version;
 
 pub use app::*;
 pub use event::*;
+pub use identify::*;
 pub use ids::*;
 pub use limits::*;
 pub use origin::*;
@@ -19,3 +22,4 @@ pub use query::*;
 pub use receipt::*;
 pub use report::*;
 pub use time::*;
+pub use version::*;

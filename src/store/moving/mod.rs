@@ -1,6 +1,7 @@
 //! Moving house: copies everything from one database to another while the source goes on, and proves it.
 
 mod account;
+mod devices;
 mod guard;
 mod house;
 mod pass;
@@ -17,7 +18,7 @@ use pass::{Pass, Sides};
 
 pub use account::{Account, TableAccount};
 pub(in crate::store) use house::{CHUNK, House, Purpose};
-pub(in crate::store) use tables::{DIRECTORY, Kind, NONCES, TABLES, Table};
+pub(in crate::store) use tables::{Kind, Table, all};
 
 /// Where a database is.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The tables that a move copies: their columns, their keys, and the units in which they are compared.
 
+use super::devices::DEVICES;
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
 
@@ -22,12 +23,12 @@ pub(in crate::store) struct Table {
     pub(in crate::store) key: usize,
     /// How many columns of the key stand before the one that is cut into units; all of them integers.
     pub(in crate::store) prefix: usize,
-    cut: Cut,
+    pub(super) cut: Cut,
 }
 
 /// How the values of an integer column fall into units. What lies before the first or behind the last belongs to it,
 /// so that clocks that are far off do not make a unit for each of their days.
-struct Cut {
+pub(super) struct Cut {
     width: i64,
     first: i64,
     last: i64,
@@ -43,7 +44,7 @@ const QUARTERS: i64 = 96;
 const IDS: i64 = 50_000;
 
 const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
-const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
+pub(super) const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
 const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_MILLIS: Cut = Cut { width: Millis::DAY, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_QUARTERS: Cut = Cut { width: QUARTERS, first: FIRST_DAY, last: LAST_DAY };
@@ -73,6 +74,7 @@ pub(in crate::store) const DIRECTORY: [Table; 8] = [
             ("salt", Bytes),
             ("created_at", Int),
             ("first_event_at", Int),
+            ("first_session_at", Int),
         ],
         key: 1,
         prefix: 0,
@@ -140,7 +142,7 @@ const ROLLUP: &[(&str, Kind)] = &[
 ];
 
 /// All others, in the order in which they are moved. None refers to another in a way that a database checks.
-pub(in crate::store) const TABLES: [Table; 10] = [
+const TABLES: [Table; 10] = [
     Table {
         name: "strings",
         columns: &[("id", Int), ("app_id", Int), ("kind", Text), ("text", Text)],
@@ -250,7 +252,7 @@ pub(in crate::store) const TABLES: [Table; 10] = [
 ];
 
 /// Comes last: it is of use for minutes only.
-pub(in crate::store) const NONCES: Table = Table {
+const NONCES: Table = Table {
     name: "nonces",
     columns: &[("at", Int), ("app_id", Int), ("value", Uuid)],
     key: 3,
@@ -258,9 +260,14 @@ pub(in crate::store) const NONCES: Table = Table {
     cut: BY_HOUR_OF_SECONDS,
 };
 
+/// Every table, in the order in which they can be filled.
+pub(in crate::store) fn all() -> impl DoubleEndedIterator<Item = &'static Table> {
+    DIRECTORY.iter().chain(bulk())
+}
+
 /// The tables behind [`DIRECTORY`], in order.
-pub(super) fn bulk() -> impl Iterator<Item = &'static Table> {
-    TABLES.iter().chain(std::iter::once(&NONCES))
+pub(super) fn bulk() -> impl DoubleEndedIterator<Item = &'static Table> {
+    TABLES.iter().chain(&DEVICES).chain(std::iter::once(&NONCES))
 }
 
 /// Rows of one table: those with this prefix whose next column lies between two values, both included.

@@ -16,7 +16,7 @@ use super::pool::{Connection, Pool};
 use super::schema;
 use super::session::{Param, Session, row};
 use crate::clock::{Clock, Deadline};
-use crate::store::moving::{CHUNK, DIRECTORY, House, Kind, NONCES, Purpose, TABLES, Table};
+use crate::store::moving::{self, CHUNK, House, Kind, Purpose, Table};
 use crate::store::sql::{Cell, Row, Sql};
 use crate::store::{Result, StoreError};
 
@@ -161,7 +161,7 @@ impl House for PostgresHouse {
     }
 
     fn empty(&self) -> Result<()> {
-        let names: Vec<_> = DIRECTORY.iter().chain(&TABLES).chain([&NONCES]).map(|table| table.name).collect();
+        let names: Vec<_> = moving::all().map(|table| table.name).collect();
         self.session().batch(&format!("BEGIN; {UNLIMITED}; TRUNCATE {}; COMMIT", names.join(", ")))
     }
 
@@ -177,7 +177,7 @@ impl House for PostgresHouse {
         for table in ["users", "sessions"] {
             steps.push(format!("SELECT setval('{table}_id', coalesce(max(id), 0) + 1, false) FROM {table}"));
         }
-        for table in DIRECTORY.iter().chain(&TABLES).chain([&NONCES]) {
+        for table in moving::all() {
             steps.push(format!("ANALYZE {}", table.name));
         }
         steps.push("COMMIT".to_owned());

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use super::open::{self, BUSY};
 use super::read::{Conn, row};
 use super::{Options, engine_version};
-use crate::store::moving::{CHUNK, DIRECTORY, House, NONCES, Purpose, TABLES, Table};
+use crate::store::moving::{self, CHUNK, House, Purpose, Table};
 use crate::store::sql::{Cell, Row, Sql};
 use crate::store::{Result, StoreError};
 
@@ -133,7 +133,7 @@ impl House for SqliteHouse {
 
     fn empty(&self) -> Result<()> {
         self.begin(Purpose::Write)?;
-        for table in DIRECTORY.iter().chain(&TABLES).chain([&NONCES]).rev() {
+        for table in moving::all().rev() {
             self.run(&format!("DELETE FROM {}", table.name), &[])?;
         }
         self.commit()

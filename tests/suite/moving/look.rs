@@ -3,9 +3,13 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 19] = [
+pub const TABLES: [(&str, &str, &str); 27] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
-    ("apps", "id, organization_id, slug, name, zone, strict, created_at, first_event_at", "uuid salt"),
+    (
+        "apps",
+        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at",
+        "uuid salt",
+    ),
     ("environments", "id, app_id, slug", ""),
     ("ingest_keys", "id, environment_id, name, hint, created_at, last_used_at, revoked_at", "token_hash sealed_secret"),
     ("directory", "id, version", ""),
@@ -31,6 +35,22 @@ pub const TABLES: [(&str, &str, &str); 19] = [
     ("intake_days", "app_id, day, outcome, events", ""),
     ("set_aside", "id, app_id, env_id, received_at, reason, detail, body", "event_id"),
     ("nonces", "at, app_id", "value"),
+    ("versions", "id, app_id, name, major, minor, patch, status, notes, status_at, created_at", "uuid"),
+    ("builds", "id, version_id, number, platform, status, notes, status_at, created_at", "uuid"),
+    ("version_rules", "app_id, platform, required, recommended, notes, store_url, updated_at", ""),
+    ("profiles", "id, env_id, identifier, email, name, created_at, updated_at", "uuid hash"),
+    (
+        "devices",
+        "id, env_id, install_id, profile_id, platform, system_name, system_version, name, kind, brand, created_at, seen_at",
+        "uuid",
+    ),
+    (
+        "device_sessions",
+        "id, env_id, device_id, profile_id, version_id, build_id, facts_id, issued_at, token_expires_at, expires_at, started_at, seen_at, system_version, sdk_name, sdk_version, ota",
+        "uuid hash",
+    ),
+    ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
+    ("audit", "id, at, app_id, member, action, subject, detail", ""),
 ];
 
 /// All rows of all tables, table by table, in the order of their text.
