@@ -14,6 +14,7 @@ mod report;
 mod slow;
 mod sql;
 pub mod sqlite;
+mod versions;
 
 use crate::model::{
     App, AppId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login, Member,
