@@ -20,10 +20,11 @@ use crate::http::metrics::RequestMetrics;
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, QueueSize, Writer};
 use crate::logging;
-use crate::model::{Limits, Millis};
+use crate::model::{Limits, Millis, VersionChange};
 use crate::protocol::telemetry_kit::ErrorShape;
+use crate::protocol::version_check::{self, Judge, Unjudged};
 use crate::protocol::{self, Cors, Gate};
-use crate::query::Reports;
+use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
 use crate::web::{self, MetricsParts, Site, WebParts, WebState};
@@ -61,7 +62,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 pub fn routes() -> Vec<Route> {
     let limits = Limits::default();
     let protocols = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&limits).list().to_vec());
-    protocols.chain(web::routes().list().to_vec()).collect()
+    let open = version_check::routes().list().to_vec();
+    protocols.chain(open).chain(web::routes().list().to_vec()).collect()
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -151,12 +153,14 @@ impl Parts {
                 config::ErrorShape::Nested => ErrorShape::Nested,
             },
         };
+        let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
         let intake = self.intake.clone();
         let metrics =
             MetricsParts { requests, counters: intake.counters().clone(), token: config.metrics_token.clone() };
         let state = WebState::new(WebParts {
             store: self.store.clone(),
             reports: Reports::new(self.store.clone(), self.clock.clone()),
+            policies: policies.clone(),
             logins: self.logins.clone(),
             keys: self.keys.clone(),
             clock: self.clock.clone(),
@@ -164,8 +168,31 @@ impl Parts {
             draining: Arc::new(move || intake.is_draining()),
             metrics,
         });
-        Ok(protocol::routes(gate).merge(web::mount(state)).into_router())
+        let open = version_check::routes().with_state(judge(policies));
+        Ok(protocol::routes(gate).merge(open).merge(web::mount(state)).into_router())
     }
+}
+
+/// Lets version checks be answered by the policies, of which protocols know nothing.
+fn judge(policies: Policies) -> Judge {
+    Arc::new(move |app, question| {
+        let policies = policies.clone();
+        Box::pin(async move {
+            policies.answer(&app, &question).await.map_err(|error| {
+                tracing::warn!(%error, "a version check is answered without a policy");
+                Unjudged
+            })
+        })
+    })
+}
+
+/// The first who is told of a version's or build's new status: the log.
+fn told(change: &VersionChange) -> Result<(), String> {
+    let VersionChange { app, version, build, from, to } = change;
+    let build = build.map(|(number, platform)| format!("{number} on {}", platform.as_str()));
+    let (from, to) = (from.as_str(), to.as_str());
+    tracing::info!(app = app.0, version, build, from, to, "a status changed");
+    Ok(())
 }
 
 fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {

@@ -64,12 +64,21 @@ impl VersionRule {
         }
     }
 
-    fn judge(&self, number: VersionNumber) -> Judged {
+    /// What it makes of a version or build of that number that nobody has judged.
+    pub fn judge(&self, number: VersionNumber) -> Judged {
         match self.status(number) {
             VersionStatus::Supported => Judged::SUPPORTED,
             status => Judged { status, notes: self.notes.clone(), status_at: None },
         }
     }
+}
+
+/// What becomes of a version or build when the rule that it falls under, which made `before` of it, makes `now` of it.
+/// `None` where nothing does: what somebody has set gives way only to what newly asks for more, and is never asked for
+/// less. What a rule has set follows the rule.
+pub fn ruled(current: &Judged, before: VersionStatus, now: &Judged) -> Option<Judged> {
+    let gives_way = now.status > before && now.status > current.status;
+    ((!current.is_by_hand() || gives_way) && current != now).then(|| now.clone())
 }
 
 /// What the rules of an app make of a version and a build that nobody has seen before: the version goes by the rule
@@ -172,5 +181,28 @@ mod tests {
             assert!(!of_build.is_by_hand());
         }
         assert_eq!(born(&[], VersionNumber::default(), Platform::Ios), (Judged::SUPPORTED, Judged::SUPPORTED));
+    }
+
+    #[test]
+    fn a_rule_moves_what_it_holds_and_raises_what_was_set_by_hand() {
+        let by_rule = |status| Judged { status_at: None, ..judged(status, Some("r")) };
+        for (current, before, now, expected) in [
+            (Judged::SUPPORTED, Supported, UpdateRequired, Some(UpdateRequired)),
+            (by_rule(UpdateRequired), UpdateRequired, UpdateRecommended, Some(UpdateRecommended)),
+            (by_rule(UpdateRequired), UpdateRequired, UpdateRequired, None),
+            (judged(Supported, None), Supported, UpdateRequired, Some(UpdateRequired)),
+            (judged(Supported, None), UpdateRequired, UpdateRequired, None),
+            (judged(UpdateAvailable, None), UpdateRecommended, UpdateRequired, Some(UpdateRequired)),
+            (judged(UpdateRequired, None), Supported, UpdateRecommended, None),
+            (judged(Disabled, None), Supported, UpdateRequired, None),
+            (judged(UpdateRequired, None), UpdateRequired, Supported, None),
+        ] {
+            let found = ruled(&current, before, &by_rule(now)).map(|judged| judged.status);
+            assert_eq!(found, expected, "{current:?} {before:?} {now:?}");
+        }
+        let back = ruled(&by_rule(UpdateRequired), UpdateRequired, &Judged::SUPPORTED);
+        assert_eq!(back, Some(Judged::SUPPORTED));
+        let other_notes = Judged { notes: None, ..by_rule(UpdateRequired) };
+        assert_eq!(ruled(&by_rule(UpdateRequired), UpdateRequired, &other_notes), Some(other_notes));
     }
 }

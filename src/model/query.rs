@@ -96,6 +96,11 @@ pub enum Ask {
     /// The values of a dimension with the most events, and how many events there were in all.
     /// Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(Dimension, Period, u32),
+    /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
+    Adoption(String, Vec<Period>),
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
+    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    AdoptionUsers(String, Period),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
 }

@@ -140,6 +140,12 @@ impl VersionNumber {
         let mut next = || parts.next().unwrap_or(0);
         Self { major: next(), minor: next(), patch: next() }
     }
+
+    /// As [`VersionNumber::of`]; `None` of a name that does not begin with a number.
+    pub fn read(name: &str) -> Option<Self> {
+        let begins = name.trim().trim_start_matches(['v', 'V']).starts_with(|c: char| c.is_ascii_digit());
+        begins.then(|| Self::of(name))
+    }
 }
 
 impl fmt::Display for VersionNumber {
@@ -191,6 +197,9 @@ mod tests {
             assert_eq!(VersionNumber::of(name), VersionNumber { major, minor, patch }, "{name}");
         }
         assert!(VersionNumber::of("1.10.0") > VersionNumber::of("1.9.9"));
+        for (name, begins) in [("0", true), (" v1.2", true), ("nightly", false), (".1", false), ("", false)] {
+            assert_eq!(VersionNumber::read(name).is_some(), begins, "{name}");
+        }
     }
 
     #[test]

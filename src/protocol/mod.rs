@@ -1,7 +1,9 @@
 //! Adapters: each translates one SDK's wire protocol into requests of the pipeline, and receipts into its replies.
+//! Beside them, what any program may ask.
 
 mod cors;
 pub mod telemetry_kit;
+pub mod version_check;
 
 use std::sync::Arc;
 

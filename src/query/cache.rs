@@ -133,6 +133,8 @@ impl Weighter<Query, Kept<Report>> for Weigh {
     fn weight(&self, query: &Query, kept: &Kept<Report>) -> u64 {
         let asked = match &query.ask {
             Ask::Series(metrics, periods) => metrics.len() + 32 * periods.len(),
+            Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
+            Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(..) | Ask::Since => 32,
         };
         let answered = match kept.answer.as_ref() {

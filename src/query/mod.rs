@@ -1,7 +1,8 @@
-//! Reports for pages: the store's answers behind a small cache, loaded once however many ask.
+//! Reports for pages, and who must update: the store's answers behind small caches, loaded once however many ask.
 
 mod cache;
 mod compare;
+mod policy;
 mod preset;
 mod range;
 
@@ -16,6 +17,7 @@ use crate::store::{Store, StoreError};
 use cache::Cache;
 pub use cache::Stats;
 pub use compare::{Change, Direction, compare};
+pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
 
@@ -88,8 +90,8 @@ impl Reports {
 /// Whether events that come now can change the answer.
 fn touches(ask: &Ask, now: Millis) -> bool {
     match ask {
-        Ask::Series(_, periods) => periods.iter().any(|period| period.range.to > now),
-        Ask::Breakdown(_, period, _) => period.range.to > now,
+        Ask::Series(_, periods) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
+        Ask::Breakdown(_, period, _) | Ask::AdoptionUsers(_, period) => period.range.to > now,
         Ask::Since => true,
     }
 }

@@ -3,11 +3,12 @@
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{
-    App, AppId, Committed, Draft, EnvironmentId, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing,
-    KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report,
-    Result, SetAsideRow, Store, StoreStatus,
+    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup,
+    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
+    Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
+    VersionPolicy, VersionRule, Versions, VersionsPage,
 };
-use super::{directory, identify, members, report};
+use super::{directory, identify, members, report, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -160,6 +161,34 @@ impl<B: Backend> Store for B {
 
     fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
         self.change(|db| members::delete_login(db, token_hash))
+    }
+
+    fn versions(&self, page: &VersionsPage) -> Result<Versions> {
+        self.look(|db| versions::versions(db, page))
+    }
+
+    fn version(&self, page: &VersionsPage, name: &str) -> Result<Option<VersionDetail>> {
+        self.look(|db| versions::version(db, page, name))
+    }
+
+    fn set_version_status(&self, set: &SetStatus) -> Result<Vec<VersionChange>> {
+        self.change(|db| versions::set_status(db, set))
+    }
+
+    fn set_version_rule(&self, set: &SetRule) -> Result<Vec<VersionChange>> {
+        self.change(|db| versions::set_rule(db, set))
+    }
+
+    fn version_rules(&self, app: AppId) -> Result<Vec<VersionRule>> {
+        self.look(|db| versions::rules(db, app))
+    }
+
+    fn version_policy(&self, app: &str) -> Result<Option<VersionPolicy>> {
+        self.look(|db| versions::policy(db, app))
+    }
+
+    fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
+        self.look(|db| versions::audit(db, app, before, limit))
     }
 
     fn status(&self) -> Result<StoreStatus> {

@@ -18,9 +18,10 @@ pub mod sqlite;
 mod versions;
 
 use crate::model::{
-    App, AppId, EnvironmentId, Event, EventRow, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
-    KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome,
-    Query, Receipt, Report, SetAside, SetAsideRow,
+    App, AppId, AuditRow, EnvironmentId, Event, EventRow, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
+    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
+    Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
+    VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
@@ -218,7 +219,8 @@ pub trait Store: Send + Sync + 'static {
     /// The device session of that public id, which may be over.
     fn find_session(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<Option<KnownSession>>;
 
-    /// A number that grows with every change to apps, environments and keys, by this process or another.
+    /// A number that grows with every change to apps, environments, keys and what members ask of versions, by this
+    /// process or another.
     fn directory_version(&self) -> Result<i64>;
 
     /// Whether anybody can sign in yet.
@@ -254,6 +256,33 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a login; an unknown one is no error.
     fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()>;
+
+    /// A page of an app's versions: those that installations named, that somebody judged, or that events and sessions
+    /// were counted under.
+    fn versions(&self, page: &VersionsPage) -> Result<Versions>;
+
+    /// One version with its builds, whatever the page's search and bounds; `None` where the app has none of that name.
+    fn version(&self, page: &VersionsPage, name: &str) -> Result<Option<VersionDetail>>;
+
+    /// Sets the status and notes of a version, and the status of its builds that have another; or those of one build.
+    /// Says what changed in truth, and keeps a line of who did it. [`StoreError::NotFound`] where no such version or
+    /// build is known.
+    fn set_version_status(&self, set: &SetStatus) -> Result<Vec<VersionChange>>;
+
+    /// Puts a rule in place of the one of its platform, and moves what it judges: what a rule has set follows it, what
+    /// somebody has set gives way where the rule newly asks for more. Says what changed in truth, and keeps a line of
+    /// who did it.
+    fn set_version_rule(&self, set: &SetRule) -> Result<Vec<VersionChange>>;
+
+    /// The rules of an app, that of all platforms first.
+    fn version_rules(&self, app: AppId) -> Result<Vec<VersionRule>>;
+
+    /// All that it takes to answer version checks of the app of that short name or UUID; `None` where there is none.
+    /// Whatever a member changes in it makes the directory's version grow.
+    fn version_policy(&self, app: &str) -> Result<Option<VersionPolicy>>;
+
+    /// Who changed what in an app, newest first: the lines before one's id, or the newest.
+    fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

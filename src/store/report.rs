@@ -1,7 +1,7 @@
 //! Questions as SQL, written once for every backend.
 
-use super::Result;
 use super::sql::{Cell, Row, Sql};
+use super::{Result, versions};
 use crate::model::{
     AppId, Ask, Breakdown, BreakdownRow, Dimension, EnvironmentId, EventId, EventRow, EventsPage, Metric, Millis,
     Period, Query, Reason, Report, SetAsideRow, UserHash,
@@ -15,6 +15,11 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         Ask::Series(metrics, periods) => series(db, environment, metrics, periods).map(Report::Series),
         Ask::Breakdown(dimension, period, limit) => {
             breakdown(db, environment, *dimension, period, *limit).map(Report::Breakdown)
+        }
+        Ask::Adoption(version, periods) => versions::sessions(db, environment, version, periods).map(Report::Series),
+        Ask::AdoptionUsers(version, period) => {
+            let counts = versions::users(db, environment, version, period)?;
+            Ok(Report::Series(counts.into_iter().flatten().map(|count| vec![count]).collect()))
         }
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.

@@ -112,15 +112,32 @@ pub struct Curve {
     pub tail: String,
 }
 
-/// Draws a series.
+/// Draws a series of counts.
 pub fn draw(series: &Series) -> Chart {
+    drawn(series, compact)
+}
+
+/// Draws a series of shares, each in thousandths.
+pub fn draw_shares(series: &Series) -> Chart {
+    drawn(series, percent_of)
+}
+
+/// Thousandths as percent: `4%`, `0.5%`.
+fn percent_of(thousandths: i64) -> String {
+    match thousandths % 10 {
+        0 => format!("{}%", thousandths / 10),
+        tenth => format!("{}.{tenth}%", thousandths / 10),
+    }
+}
+
+fn drawn(series: &Series, label: fn(i64) -> String) -> Chart {
     let slots = (series.points.len() + series.ahead.len()).max(1);
     let top = series.points.iter().map(|point| point.value).max().unwrap_or(0);
     let scale = nice_scale(top);
     let ceiling = scale.last().copied().unwrap_or(1).max(1);
     let lines = scale.iter().map(|value| {
         let y = ROOM + PLOT - pixels(*value, ceiling, PLOT);
-        Line { y, label: compact(*value) }
+        Line { y, label: label(*value) }
     });
     let as_bars = slots <= BARS;
     let width = 100.0 / slots as f64;
@@ -306,6 +323,16 @@ mod tests {
             assert!(ticks.iter().filter(|tick| tick.class == "tick").count() <= FEW_TICKS, "{count}");
             assert!(ticks.iter().any(|tick| tick.label == labelled && tick.class == "tick"), "{count}");
         }
+    }
+
+    #[test]
+    fn shares_are_told_in_percent() {
+        let labels = |values: &[i64]| {
+            let chart = draw_shares(&series(values, 0, None));
+            chart.lines.into_iter().map(|line| line.label).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&[1_000, 370]), ["0%", "20%", "40%", "60%", "80%", "100%"]);
+        assert_eq!(labels(&[12, 3]), ["0%", "0.5%", "1%", "1.5%"]);
     }
 
     #[test]

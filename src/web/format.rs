@@ -112,6 +112,11 @@ impl Calendar {
         When { utc: utc(at), text: then.strftime(form).to_string() }
     }
 
+    /// The day alone: `3 Nov 2026`.
+    pub fn date(&self, at: Millis) -> When {
+        When { utc: utc(at), text: self.at(at).strftime("%-d %b %Y").to_string() }
+    }
+
     /// To the minute, with the date: `3 Nov 2026, 14:03`.
     pub fn date_time(&self, at: Millis) -> When {
         When { utc: utc(at), text: self.at(at).strftime("%-d %b %Y, %H:%M").to_string() }

@@ -221,7 +221,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::http::origin::Peer;
     use crate::http::{ServerOptions, layers};
-    use crate::query::Reports;
+    use crate::query::{Policies, Reports, VersionHooks};
     use crate::store::Store;
     use crate::store::sqlite::{Options, SqliteStore};
     use crate::web::{Site, WebParts, mount};
@@ -245,6 +245,7 @@ mod tests {
         let token = token.map(SecretString::from);
         let state = WebState::new(WebParts {
             reports: Reports::new(store.clone(), clock.clone()),
+            policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
             logins: Logins::new(store.clone(), clock.clone()),
             keys: IngestKeys::new(store.clone(), MasterKey::from_text(&"ab".repeat(32)).unwrap(), clock.clone()),
             store,

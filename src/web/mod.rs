@@ -16,6 +16,7 @@ mod metrics;
 mod pages;
 mod selection;
 mod snippet;
+mod standing;
 mod state;
 mod waiting;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
-use crate::query::Reports;
+use crate::query::{Policies, Reports};
 use crate::store::{Store, StoreError};
 
 use super::health::Probe;
@@ -48,6 +48,8 @@ pub struct WebParts {
     pub store: Arc<dyn Store>,
     /// Reports over it.
     pub reports: Reports,
+    /// Who must update, and the door to change it.
+    pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
     /// For issuing keys.
@@ -69,6 +71,8 @@ pub struct WebState {
     pub store: Arc<dyn Store>,
     /// Reports over it.
     pub reports: Reports,
+    /// Who must update, and the door to change it.
+    pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
     /// For issuing keys.
@@ -86,10 +90,11 @@ pub struct WebState {
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, logins, keys, clock, site, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
         Self {
             store,
             reports,
+            policies,
             logins,
             keys,
             clock,

@@ -1,12 +1,16 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
 pub mod apps;
+pub mod changes;
 pub mod keys;
 pub mod login;
 pub mod new_app;
 pub mod overview;
+pub mod rules;
 pub mod set_aside;
 pub mod setup;
+pub mod version;
+pub mod versions;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -19,7 +23,8 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 3] = [("Overview", ""), ("Keys", "/keys"), ("Set aside", "/set-aside")];
+pub const APP_TABS: [(&str, &str); 4] =
+    [("Overview", ""), ("Versions", "/versions"), ("Keys", "/keys"), ("Set aside", "/set-aside")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -38,6 +43,12 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
+        .get("/apps/{app}/versions", Access::Member, versions::show)
+        .get("/apps/{app}/version", Access::Member, version::show)
+        .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
+        .get("/apps/{app}/rules", Access::Member, rules::show)
+        .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
+        .get("/apps/{app}/changes", Access::Member, changes::show)
 }
 
 /// Until the first member exists, every page but the home page leads there, where the way in is told.
