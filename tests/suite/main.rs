@@ -15,3 +15,4 @@ mod privacy;
 mod routes;
 mod store;
 mod telemetry_kit;
+mod versions;

@@ -138,7 +138,7 @@ fn cookies_are_guarded_and_end_with_the_login(backend: Backend) {
 }
 
 /// Value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub fn hidden(page: &str, name: &str) -> String {
     let tag = page.split('<').find(|tag| tag.contains(&format!("name=\"{name}\"")));
     let tag = tag.unwrap_or_else(|| panic!("no field {name} in {page}"));
     tag.split_once("value=\"").unwrap().1.split('"').next().unwrap().to_owned()
@@ -305,7 +305,7 @@ fn every_error_has_a_page_of_its_own(backend: Backend) {
 
 /// Nothing inline that the policy would forbid, and the bones that every page needs.
 #[track_caller]
-fn lint(page: &Reply) {
+pub fn lint(page: &Reply) {
     let text = page.text();
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{:?}", page.headers);
     for bone in ["<!doctype html>", "<html lang=", "<title>", "name=\"viewport\""] {

@@ -3,6 +3,7 @@
 mod identify;
 mod nodes;
 mod recount;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
