@@ -191,7 +191,10 @@ pub fn base_path(text: &str) -> Read<String> {
 
 /// As [`base_path`], and not empty.
 pub fn prefix(text: &str) -> Read<String> {
-    base_path(text).ok().filter(|path| !path.is_empty()).ok_or_else(|| format!("must be a path such as /td, not `{text}`"))
+    base_path(text)
+        .ok()
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| format!("must be a path such as /td, not `{text}`"))
 }
 
 /// `APP` or `ORGANIZATION/APP`.

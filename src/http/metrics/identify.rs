@@ -201,10 +201,8 @@ mod tests {
     #[test]
     fn all_nine_are_told_with_what_was_resolved() {
         let metrics = IdentifyMetrics::default();
-        let known = Resolved {
-            ids: Some((Uuid::from_u128(1), Uuid::from_u128(2))),
-            environment: Slug::parse("staging"),
-        };
+        let known =
+            Resolved { ids: Some((Uuid::from_u128(1), Uuid::from_u128(2))), environment: Slug::parse("staging") };
         let (none, time) = (Resolved::default(), Duration::from_micros(1_500));
         metrics.identify(&known, time, Some(Created { session: true, user: true, device: true }));
         metrics.identify(&known, time, Some(Created { session: true, ..Created::default() }));
@@ -213,11 +211,7 @@ mod tests {
         metrics.events(&known, time, AnsweredBatch { sent: 60, taken: Some(58), high_volume: true });
         metrics.events(&none, time, AnsweredBatch { sent: 3, ..AnsweredBatch::default() });
         let text = exposed(&metrics);
-        let own = format!(
-            r#"orgId="{}",projectId="{}",environment="staging""#,
-            Uuid::from_u128(1),
-            Uuid::from_u128(2)
-        );
+        let own = format!(r#"orgId="{}",projectId="{}",environment="staging""#, Uuid::from_u128(1), Uuid::from_u128(2));
         for line in [
             format!(r#"ingest_identify_count{{{own},status="success"}} 2"#),
             format!(r#"ingest_identify_count{{{own},status="error"}} 1"#),
