@@ -132,7 +132,8 @@ impl PostgresStore {
     ) -> Result<Vec<Committed>> {
         let interned = self.intern(writer, (drafts, limits), deadline)?;
         self.on_writer(writer, deadline, |writer, session| {
-            let wanted = drafts.iter().map(|draft| draft.entries.len()).sum::<usize>();
+            let new = |draft: &Draft| draft.entries.len() + usize::from(draft.identify.is_some());
+            let wanted = drafts.iter().map(new).sum::<usize>();
             writer.reserve(session, i64::try_from(wanted).unwrap_or(i64::MAX))?;
             let mut ids = (writer.users.next, writer.sessions.next);
             let repeats = if writer.wary > 0 { Repeats::Likely } else { Repeats::Unlikely };

@@ -18,6 +18,7 @@ on_both_backends! {
     first_identifies_at_once_agree,
     a_revoked_key_identifies_nobody,
     events_find_their_device_and_session,
+    versions_beyond_the_cap_are_one,
 }
 
 pub mod nodes {
@@ -307,4 +308,28 @@ fn events_find_their_device_and_session(backend: Backend) {
     for metric in [Metric::Users, Metric::Sessions, Metric::Events] {
         assert_eq!(bench.series(&scope, metric, &[today]), [1], "{metric:?}");
     }
+}
+
+fn versions_beyond_the_cap_are_one(backend: Backend) {
+    let bench = Bench::new(backend);
+    let scope = bench.scope(&bench.app("UTC"), 0);
+    let (app, cap) = (scope.app.id.0, Fact::Version.cardinality());
+    bench.identify(&scope, 0, &claim("a"));
+    // All but one of the others that there may be, at once.
+    let id = if backend == Backend::Sqlite { "randomblob(16)" } else { "uuid_send(gen_random_uuid())" };
+    bench.database.alter(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {cap} - 1) \
+         INSERT INTO versions (app_id, uuid, name, major, minor, patch, status, created_at) \
+         SELECT {app}, {id}, '0.0.' || n, 0, 0, n, 'SUPPORTED', 1 FROM n"
+    ));
+    for version in ["8.0.0", "8.0.1", "8.0.2"] {
+        bench.identify(&scope, 1, &RawIdentify { version, ..claim("a") });
+    }
+    assert_eq!(bench.rows("versions"), i64::from(cap) + 1);
+    assert_eq!(
+        bench
+            .database
+            .count("SELECT count(*) FROM builds b JOIN versions v ON v.id = b.version_id WHERE v.name = '(other)'"),
+        1
+    );
 }
