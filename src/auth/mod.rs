@@ -4,5 +4,7 @@ pub mod ingest_key;
 pub mod login;
 pub mod password;
 pub mod seal;
+mod secret_file;
+pub mod session_token;
 pub mod signature;
 pub mod token;

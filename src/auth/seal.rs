@@ -1,9 +1,7 @@
 //! Secrets that must stay readable, such as HMAC keys, sealed under a master key that lies outside the database.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -11,7 +9,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::token;
+use super::{secret_file, token};
 
 /// Bytes of the random nonce in front of a sealed secret.
 const NONCE: usize = 24;
@@ -40,14 +38,12 @@ impl MasterKey {
     /// # Errors
     /// Those of the file system, and [`ErrorKind::InvalidData`] where the file holds something else.
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
-        match load(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            loaded => return loaded,
-        }
-        match create(path, &Self::generate()) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
-            Ok(()) | Err(_) => load(path),
-        }
+        let text = secret_file::read_or_make(path, || Zeroizing::new(hex::encode(*Self::generate().0)))?;
+        Self::from_text(&text).ok_or_else(|| {
+            let problem =
+                format!("{} does not hold a master key (64 hex digits or base64 of 32 bytes)", path.display());
+            io::Error::new(ErrorKind::InvalidData, problem)
+        })
     }
 
     /// The key written as 64 hex digits or as base64 of 32 bytes, white space around it ignored.
@@ -85,36 +81,6 @@ impl MasterKey {
         key.as_mut_slice().zeroize();
         cipher
     }
-}
-
-fn load(path: &Path) -> io::Result<MasterKey> {
-    let text = Zeroizing::new(std::fs::read_to_string(path)?);
-    MasterKey::from_text(&text).ok_or_else(|| {
-        let problem = format!("{} does not hold a master key (64 hex digits or base64 of 32 bytes)", path.display());
-        io::Error::new(ErrorKind::InvalidData, problem)
-    })
-}
-
-/// Writes the key beside `path` and links it into place whole, so that nobody ever reads half a key.
-fn create(path: &Path, key: &MasterKey) -> io::Result<()> {
-    let draft = draft_path(path);
-    let text = Zeroizing::new(format!("{}\n", hex::encode(*key.0)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
-    let removed = std::fs::remove_file(&draft);
-    linked.and(removed)?;
-    File::open(folder(path))?.sync_all()
-}
-
-fn draft_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", hex::encode(token::random::<8>())));
-    path.with_file_name(name)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Make an app with environments production and development.
+    /// Make an app with environments production, staging and development.
     Create {
         /// Display name, 1 to 100 characters.
         name: String,

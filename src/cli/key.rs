@@ -286,7 +286,7 @@ mod tests {
         let ask = |verb: &Verb| bench.answer(verb, &mut &b""[..]).unwrap_err().to_string();
         assert!(ask(&Verb::List { app: Some("nope".to_owned()) }).contains("there is no app nope"));
         assert!(ask(&Verb::Revoke { key: 99 }).contains("there is no key 99"));
-        assert!(ask(&create(Some("staging"), false)).contains("it has production, development"));
+        assert!(ask(&create(Some("nightly"), false)).contains("it has production, staging, development"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Member(verb) => member::run(&load()?, &verb),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
-        Verb::Routes(args) => routes::run(&args),
+        Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 
 use super::datadir;
 use crate::auth::seal::MasterKey;
+use crate::auth::session_token::SessionTokens;
 use crate::config::{Config, Database};
 use crate::model::Millis;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
@@ -72,6 +73,26 @@ pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
         slow: config.slow_query_ms,
         retention: retention(config),
     })
+}
+
+/// The secrets of session tokens: as configured, else `session.secret` in the data directory, made where it is not
+/// there. Beside PostgreSQL it is never made: another node would sign with another.
+pub fn session_tokens(config: &Config) -> anyhow::Result<SessionTokens> {
+    use secrecy::ExposeSecret;
+    let given = config.session_secrets.iter().map(ExposeSecret::expose_secret);
+    if let Some(tokens) = SessionTokens::new(given) {
+        return Ok(tokens);
+    }
+    let path = config.data_dir.join("session.secret");
+    if postgres_options(config).is_some() && !path.exists() {
+        bail!(
+            "there is no session secret: all nodes of one PostgreSQL database need the same one. Make it once with \
+             'openssl rand -base64 32', and give it to each as session_secrets, session_secrets_file or {}",
+            path.display()
+        );
+    }
+    SessionTokens::load_or_create(&path)
+        .with_context(|| format!("the session secret {} cannot be read", path.display()))
 }
 
 /// The key under which secrets of ingest keys are sealed: as configured, else `master.key` in the data directory,

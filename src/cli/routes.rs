@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{serve, table};
+use crate::config::Config;
 use crate::http::Route;
 
 #[derive(Debug, clap::Args)]
@@ -13,8 +14,8 @@ pub struct Args {
 }
 
 /// Prints the list of routes.
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let routes = serve::routes();
+pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
+    let routes = serve::routes(config);
     table::print(&if args.json { as_json(&routes) } else { as_table(&routes) })
 }
 

@@ -12,18 +12,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{datadir, open};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::session_token::SessionTokens;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
-use crate::http::metrics::RequestMetrics;
+use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
-use crate::ingest::{Intake, QueueSize, Writer};
+use crate::ingest::{Intake, QueueSize, Roster, Writer};
 use crate::logging;
-use crate::model::{Limits, Millis, VersionChange};
+use crate::model::{Limits, Millis, SessionTimes, VersionChange};
+use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
-use crate::protocol::{self, Cors, Gate};
+use crate::protocol::{self, Cors, Gate, Ground};
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
@@ -59,11 +61,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Everything that the server answers.
-pub fn routes() -> Vec<Route> {
-    let limits = Limits::default();
-    let protocols = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&limits).list().to_vec());
+pub fn routes(config: &Config) -> Vec<Route> {
+    let ground = Ground { limits: &limits(config), teardown_prefix: &config.teardown_prefix };
+    let protocols = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&ground).list().to_vec());
     let open = version_check::routes().list().to_vec();
     protocols.chain(open).chain(web::routes().list().to_vec()).collect()
+}
+
+/// Bounds of requests.
+fn limits(config: &Config) -> Limits {
+    Limits {
+        wire_bytes: config.max_body_bytes,
+        body_bytes: config.max_body_bytes,
+        event_bytes: config.max_event_bytes,
+        age: open::retention(config).unwrap_or(i64::MAX),
+        ..Limits::default()
+    }
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -104,6 +117,8 @@ struct Parts {
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
+    tokens: SessionTokens,
+    identify: IdentifyMetrics,
     intake: Intake,
     writer: Writer,
 }
@@ -123,19 +138,14 @@ impl Parts {
             ..Options::default()
         };
         let store = open::store_to_serve(config, options)?;
-        let limits = Arc::new(Limits {
-            wire_bytes: config.max_body_bytes,
-            body_bytes: config.max_body_bytes,
-            event_bytes: config.max_event_bytes,
-            age: open::retention(config).unwrap_or(i64::MAX),
-            ..Limits::default()
-        });
+        let limits = Arc::new(limits(config));
         let size = QueueSize { requests: config.queue_requests, bytes: config.queue_bytes };
         let (intake, writer) =
             Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
         let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
         let logins = Logins::new(store.clone(), clock.clone());
-        Ok(Self { clock, store, keys, logins, intake, writer })
+        let tokens = open::session_tokens(config)?;
+        Ok(Self { clock, store, keys, logins, tokens, identify: IdentifyMetrics::default(), intake, writer })
     }
 
     fn router(&self, config: &Config, requests: RequestMetrics) -> anyhow::Result<axum::Router> {
@@ -152,11 +162,16 @@ impl Parts {
                 config::ErrorShape::Flat => ErrorShape::Flat,
                 config::ErrorShape::Nested => ErrorShape::Nested,
             },
+            teardown: Arc::new(self.teardown(config)),
         };
         let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
         let intake = self.intake.clone();
-        let metrics =
-            MetricsParts { requests, counters: intake.counters().clone(), token: config.metrics_token.clone() };
+        let metrics = MetricsParts {
+            requests,
+            counters: intake.counters().clone(),
+            identify: self.identify.clone(),
+            token: config.metrics_token.clone(),
+        };
         let state = WebState::new(WebParts {
             store: self.store.clone(),
             reports: Reports::new(self.store.clone(), self.clock.clone()),
@@ -168,8 +183,48 @@ impl Parts {
             draining: Arc::new(move || intake.is_draining()),
             metrics,
         });
+        check_prefix(config)?;
         let open = version_check::routes().with_state(judge(policies));
-        Ok(protocol::routes(gate).merge(open).merge(web::mount(state)).into_router())
+        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+    }
+
+    fn teardown(&self, config: &Config) -> Teardown {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let tenancy = config
+            .teardown_tenant
+            .clone()
+            .map_or(Tenancy::ByKey, |tenant| Tenancy::Single { organization: tenant.organization, app: tenant.app });
+        Teardown {
+            tenancy,
+            origins: Arc::new(Origins::from_list(&config.teardown_cors_origins)),
+            tokens: self.tokens.clone(),
+            times: SessionTimes {
+                session: millis(config.session_ttl_ms),
+                extend: millis(config.session_reuse_extend_ms),
+                token: millis(config.session_token_expiry_ms),
+            },
+            roster: Roster::new(self.store.clone(), self.clock.clone()),
+            metrics: self.identify.clone(),
+            high_volume: config.teardown_high_volume,
+            lenient_devices: config.teardown_lenient_devices,
+            build_id: config.teardown_build_id.clone(),
+            service_id: config.teardown_service_id.clone(),
+        }
+    }
+}
+
+/// Two handlers cannot share a path: the prefix must lie beside everything else.
+fn check_prefix(config: &Config) -> anyhow::Result<()> {
+    let prefix = &config.teardown_prefix;
+    let inside = |path: &str| {
+        path.strip_prefix(prefix.as_str()).is_some_and(|rest| matches!(rest, "" | "/") || rest.starts_with('/'))
+    };
+    let fixed = Ground { limits: &Limits::default(), teardown_prefix: "/.." };
+    let others = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&fixed).list().to_vec());
+    let others = others.chain(version_check::routes().list().to_vec());
+    match others.chain(web::routes().list().to_vec()).find(|route| inside(&route.path)) {
+        Some(route) => anyhow::bail!("teardown_prefix {prefix} is taken: {} lies there", route.path),
+        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use postgres_url::PostgresUrl;
-pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, database};
+pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant, database};
 pub use settings::{Config, Fallback, Kind, SETTINGS, Setting};
 
 const DATABASE_FLAG: &str = "--database-url";
@@ -136,6 +136,9 @@ impl Config {
         if !self.host.is_loopback() && self.public_url.as_deref().is_none_or(|url| url.starts_with("http:")) {
             warnings
                 .push("the box listens beyond this machine without an https public_url: put TLS in front".to_owned());
+        }
+        if self.teardown_tenant.is_some() {
+            warnings.push("teardown_tenant is set: whoever reaches the box can send events of that app".to_owned());
         }
         if self.database_path().is_some() {
             for (key, given) in [

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::postgres_url::PostgresUrl;
+use crate::model::Slug;
 
 type Read<T> = Result<T, String>;
 
@@ -74,6 +75,15 @@ pub enum ErrorShape {
     Flat,
     /// `{"error":{"code":"code"}}` always.
     Nested,
+}
+
+/// The app of every client that is asked for no key: UUIDs or short names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its owner, where that was named.
+    pub organization: Option<String>,
+    /// The app.
+    pub app: String,
 }
 
 /// The empty text means that there is no value.
@@ -179,6 +189,30 @@ pub fn base_path(text: &str) -> Read<String> {
     }
 }
 
+/// As [`base_path`], and not empty.
+pub fn prefix(text: &str) -> Read<String> {
+    base_path(text)
+        .ok()
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| format!("must be a path such as /td, not `{text}`"))
+}
+
+/// `APP` or `ORGANIZATION/APP`.
+pub fn tenant(text: &str) -> Read<Tenant> {
+    let (organization, app) = text.split_once('/').map_or((None, text), |(owner, app)| (Some(owner), app));
+    let is_name = |name: &str| Slug::parse(name).is_some();
+    if organization.is_none_or(is_name) && is_name(app) {
+        return Ok(Tenant { organization: organization.map(str::to_owned), app: app.to_owned() });
+    }
+    Err(format!("must be the short name or id of an app, or ORGANIZATION/APP, not `{text}`"))
+}
+
+/// 1 to 100 visible characters.
+pub fn label(text: &str) -> Read<String> {
+    let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 visible characters".to_owned()) }
+}
+
 /// Addresses and networks (`10.0.0.0/8`), separated by commas or blanks.
 pub fn networks(text: &str) -> Read<Vec<String>> {
     let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
@@ -262,6 +296,12 @@ pub fn token(text: &str) -> Read<SecretString> {
         return Ok(SecretString::from(text));
     }
     Err("must be 22 to 256 visible ASCII characters, without blanks".to_owned())
+}
+
+/// Tokens, separated by commas or blanks. The values themselves stay out of errors.
+pub fn tokens(text: &str) -> Read<Vec<SecretString>> {
+    let items = text.split([',', ' ', '\t', '\r', '\n']).filter(|item| !item.is_empty());
+    items.map(token).collect::<Read<_>>().map_err(|problem| format!("has secrets, each of which {problem}"))
 }
 
 /// A size of at least `least` bytes that fits what a request may be (4 GiB).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::layers::{self, Surroundings, Values};
-use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous};
+use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
 use super::{Shown, Source};
 
 /// How a setting is given.
@@ -232,6 +232,44 @@ settings! {
     /// How telemetry-kit clients are told of refusals: by-path, flat (as the published SDK reads them) or nested.
     telemetry_kit_errors: ErrorShape {
         kind: Plain, value: "SHAPE", alias: None, default: Fallback::Text("by-path"), read: read::error_shape,
+    }
+    /// Path under which the Teardown protocol lies as well, besides its own `/v1/identify` and `/v1/events`.
+    teardown_prefix: String { kind: Plain, value: "PATH", alias: None, default: Fallback::Text("/td"), read: read::prefix }
+    /// The one app of all Teardown clients, as APP or ORGANIZATION/APP, short names or ids: no key is asked for then.
+    teardown_tenant: Option<Tenant> {
+        kind: Plain, value: "APP", alias: None, default: Fallback::Nothing, read: read::optional(read::tenant),
+    }
+    /// Web pages that may use the Teardown protocol from a browser: origins such as `https://example.org`, or `*` for all.
+    teardown_cors_origins: Vec<String> {
+        kind: List, value: "ORIGINS", alias: None, default: Fallback::Text("*"), read: read::origins,
+    }
+    /// Secrets of the tokens that Teardown devices are given, at least 22 characters each: the first signs, all verify. Without one it is made in the data directory.
+    session_secrets: Vec<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::tokens,
+    }
+    /// How long such a token is valid, in milliseconds.
+    session_token_expiry_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("900000"), read: read::millis(1_000..=2_592_000_000),
+    }
+    /// How long a session of a Teardown device lasts, in milliseconds.
+    session_ttl_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("900000"), read: read::millis(1_000..=2_592_000_000),
+    }
+    /// How far an identify moves the end of its session, from then, in milliseconds.
+    session_reuse_extend_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("900000"), read: read::millis(0..=2_592_000_000),
+    }
+    /// Teardown batches with more events than this are told in the log and counted.
+    teardown_high_volume: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("50"), read: read::number(0..=100) }
+    /// Take Teardown events of devices that are not known, without the device, instead of refusing them.
+    teardown_lenient_devices: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("false"), read: read::switch }
+    /// What the Teardown health check names as its build, such as a commit.
+    teardown_build_id: Option<String> {
+        kind: Plain, value: "TEXT", alias: None, default: Fallback::Nothing, read: read::optional(read::label),
+    }
+    /// What the Teardown health check names as its service, such as a region.
+    teardown_service_id: Option<String> {
+        kind: Plain, value: "TEXT", alias: None, default: Fallback::Nothing, read: read::optional(read::label),
     }
     /// SQLite's synchronous mode: full, or normal to show in a drill what it loses.
     synchronous: Synchronous { kind: Hidden, value: "MODE", alias: None, default: Fallback::Text("full"), read: read::synchronous }

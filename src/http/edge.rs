@@ -137,9 +137,10 @@ fn note_route(request: Request) -> Request {
     request
 }
 
-/// Turns a panic into a response. Its payload is our own text; it is logged here and nowhere else in this layer.
-#[derive(Clone, Copy)]
-struct AnswerPanic;
+/// Turns a panic into a 500 without a body. Its payload is our own text; it is logged here and nowhere else in this
+/// layer.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerPanic;
 
 impl ResponseForPanic for AnswerPanic {
     type ResponseBody = Body;

@@ -17,7 +17,7 @@ pub mod server;
 mod trial;
 
 pub use address::{IpNet, IpNetError};
-pub use edge::layers;
+pub use edge::{AnswerPanic, layers};
 pub use refuse::refuse;
 pub use route::{Access, Route, Routes};
 pub use server::{ServerOptions, serve};

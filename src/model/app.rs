@@ -73,7 +73,7 @@ pub struct Environment {
     pub slug: Slug,
 }
 
-/// An app to be made, with environments `production` and `development`.
+/// An app to be made, with environments `production`, `staging` and `development`.
 #[derive(Clone, Debug)]
 pub struct NewApp {
     /// Public id; chosen by the caller so that ids of another box can be taken over.
@@ -143,7 +143,7 @@ pub struct SealedKey {
     pub revoked_at: Option<Millis>,
 }
 
-/// How an ingest request names its credential.
+/// How an ingest request names its credential, or a setting its app.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyLookup {
     /// By the SHA-256 of a bearer token.
@@ -151,9 +151,12 @@ pub enum KeyLookup {
     /// By the two segments of `/v1/ingest/{first}/{second}`: organization and app, each as UUID or short name;
     /// else the first alone as an app.
     Path(String, String),
+    /// By the app alone, as UUID or short name, and maybe its organization: for a box that asks no key of its clients.
+    App(Option<String>, String),
 }
 
-/// An app with the keys that a look-up found: exactly one for a token, all active ones for a path.
+/// An app with the keys that a look-up found: exactly one for a token, all active ones for a path, none for an app
+/// alone.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// Whose keys they are.

@@ -2,11 +2,13 @@
 //! Beside them, what any program may ask.
 
 mod cors;
+pub mod teardown;
 pub mod telemetry_kit;
 pub mod version_check;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -41,6 +43,17 @@ pub struct Gate {
     pub cors: Arc<Cors>,
     /// How telemetry-kit clients are told of refusals.
     pub telemetry_kit_errors: telemetry_kit::ErrorShape,
+    /// What Teardown's protocol needs besides.
+    pub teardown: Arc<teardown::Teardown>,
+}
+
+/// What the routes of the protocols depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// Bounds of requests.
+    pub limits: &'a Limits,
+    /// Where the Teardown protocol lies as well: a path without a slash at its end.
+    pub teardown_prefix: &'a str,
 }
 
 /// One SDK's protocol.
@@ -48,22 +61,24 @@ pub struct Adapter {
     /// As in the README.
     pub name: &'static str,
     /// Its routes; where two protocols claim one path, it is decided in this file.
-    pub routes: fn(&Limits) -> Routes<Gate>,
+    pub routes: fn(&Ground<'_>) -> Routes<Gate>,
+    /// Puts around its routes what their answers share.
+    pub around: fn(Router<Gate>, &Gate) -> Router<Gate>,
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 1] = [telemetry_kit::ADAPTER];
+pub const ALL: [Adapter; 2] = [telemetry_kit::ADAPTER, teardown::ADAPTER];
 
 /// The routes of all protocols, ready to be merged with those of the pages.
-pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate) -> Routes<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate, teardown_prefix: &str) -> Routes<S> {
     let cors = gate.cors.clone();
-    let limits = gate.intake.limits();
-    let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge((adapter.routes)(limits)));
+    let ground = Ground { limits: gate.intake.limits(), teardown_prefix };
+    let dressed = |adapter: &Adapter| (adapter.routes)(&ground).map(|router| (adapter.around)(router, &gate));
+    let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge(dressed(adapter)));
     // What lies beside the paths of programs is refused in the programs' language, not with a page.
-    routes.with_state(gate).map(|router| {
-        let router = router.route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
-        router.route_layer(from_fn_with_state(cors, cors::apply))
-    })
+    let beside = Router::new().route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
+    let beside = beside.route_layer(from_fn_with_state(cors, cors::apply));
+    routes.map(|router| router.merge(beside)).with_state(gate)
 }
 
 async fn nowhere() -> Response {

@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// The environments of every new app, the default one first.
-const ENVIRONMENTS: [&str; 2] = ["production", "development"];
+const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 
 const APP: &str = "SELECT a.id, a.uuid, a.slug, a.name, a.zone, a.strict, a.salt, a.created_at, a.first_event_at, \
                    o.id, o.uuid, o.slug, o.name FROM apps a JOIN organizations o ON o.id = a.organization_id ";
@@ -124,6 +124,10 @@ pub(super) fn key_ring(db: &dyn Sql, lookup: &KeyLookup, now: Millis) -> Result<
             }
             None => None,
         },
+        KeyLookup::App(organization, app) => {
+            let found = find_by_name(db, organization.as_deref(), app)?;
+            return Ok(found.map(|app| KeyRing { app, keys: Vec::new() }));
+        }
     };
     Ok(found
         .filter(|(_, keys)| !keys.is_empty())
@@ -143,13 +147,18 @@ pub(super) fn changed(db: &dyn Sql) -> Result<()> {
 
 /// Both segments as organization and app; else the first alone as an app.
 fn find_by_path(db: &dyn Sql, first: &str, second: &str) -> Result<Option<App>> {
-    let (org_condition, org) = name_or_uuid("o.uuid = ", "lower(o.slug) = ", first);
-    let (app_condition, app) = name_or_uuid("a.uuid = ", "lower(a.slug) = ", second);
-    let sql = [APP, "WHERE ", org_condition, "$1 AND ", app_condition, "$2"].concat();
-    match one_app(db, &sql, &[org, app])? {
+    match find_by_name(db, Some(first), second)? {
         Some(app) => Ok(Some(app)),
         None => find_app(db, first),
     }
+}
+
+fn find_by_name(db: &dyn Sql, organization: Option<&str>, app: &str) -> Result<Option<App>> {
+    let Some(organization) = organization else { return find_app(db, app) };
+    let (org_condition, org) = name_or_uuid("o.uuid = ", "lower(o.slug) = ", organization);
+    let (app_condition, app) = name_or_uuid("a.uuid = ", "lower(a.slug) = ", app);
+    let sql = [APP, "WHERE ", org_condition, "$1 AND ", app_condition, "$2"].concat();
+    one_app(db, &sql, &[org, app])
 }
 
 fn sealed_keys(db: &dyn Sql, condition: &'static str, now: Millis, value: Cell) -> Result<Vec<(i64, SealedKey)>> {

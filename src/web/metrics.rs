@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::auth::ingest_key::KeyStats;
 use crate::auth::token;
-use crate::http::metrics::{Exposition, Kind, RequestMetrics};
+use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
 use crate::http::refuse;
 use crate::ingest::Counters;
 use crate::model::{Millis, Origin};
@@ -42,6 +42,8 @@ pub struct MetricsParts {
     pub requests: RequestMetrics,
     /// Events by what became of them.
     pub counters: Arc<Counters>,
+    /// Identify and its events.
+    pub identify: IdentifyMetrics,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
@@ -50,6 +52,7 @@ pub struct MetricsParts {
 pub struct Metrics {
     requests: RequestMetrics,
     counters: Arc<Counters>,
+    identify: IdentifyMetrics,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -58,16 +61,16 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, token } = parts;
+        let MetricsParts { requests, counters, identify, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, token_hash, database: Mutex::default() }
+        Self { requests, counters, identify, token_hash, database: Mutex::default() }
     }
 }
 
 /// `GET /metrics`, in Prometheus' text format: open to this machine, to others with the token as bearer. Where no token
 /// is set others find nothing. The names that the telemetry-kit guide's dashboards ask for are kept
 /// (`http_requests_total`, `http_request_duration_seconds`, `db_connections_active`, `events_ingested_total`,
-/// `events_failed_total`); all others begin with `tallybox_`.
+/// `events_failed_total`), and those of Teardown's hosted service (`ingest_...`); all others begin with `tallybox_`.
 pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderMap) -> Page {
     if !is_from_here(&origin, &headers) {
         let Some(expected) = &state.metrics.token_hash else { return Err(PageError::NotFound) };
@@ -81,6 +84,7 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     state.metrics.requests.expose(&mut text);
     expose_events(&mut text, &state.metrics.counters);
+    state.metrics.identify.expose(&mut text);
     expose_caches(&mut text, state.keys.stats(), state.reports.stats());
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
@@ -252,7 +256,12 @@ mod tests {
             clock: clock.clone(),
             site: Site::default(),
             draining: Arc::new(|| false),
-            metrics: MetricsParts { requests: requests.clone(), counters: counters.clone(), token },
+            metrics: MetricsParts {
+                requests: requests.clone(),
+                counters: counters.clone(),
+                identify: IdentifyMetrics::default(),
+                token,
+            },
         });
         let trusted_proxies = vec!["127.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap()];
         let options = ServerOptions { trusted_proxies, ..ServerOptions::default() };

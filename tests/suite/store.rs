@@ -240,7 +240,7 @@ fn duplicate_event_counts_once(backend: Backend) {
 fn environments_are_apart(backend: Backend) {
     let bench = Bench::new(backend);
     let app = bench.app("UTC");
-    let (production, development) = (bench.scope(&app, 0), bench.scope(&app, 1));
+    let (production, development) = (bench.scope(&app, 0), bench.scope(&app, 2));
     bench.send(&production, &[Sent::new("a"), Sent::new("a")]).unwrap();
     bench.send(&development, &[Sent::new("b")]).unwrap();
     let today = today(&app.zone);

@@ -98,6 +98,10 @@ impl Directory for Shelf {
                 let named = acme.contains(first) && rocket.contains(second) || rocket.contains(first);
                 keys.retain(|_| named);
             }
+            KeyLookup::App(owner, name) => {
+                let named = owner.as_ref().is_none_or(|owner| acme.contains(owner)) && rocket.contains(name);
+                return Ok(named.then(|| KeyRing { app: app(), keys: Vec::new() }));
+            }
         }
         Ok((!keys.is_empty()).then(|| KeyRing { app: app(), keys }))
     }

@@ -1,40 +1,73 @@
-//! Durations counted in buckets.
+//! Durations and sizes counted in buckets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets in microseconds, from half a millisecond to ten seconds; a last bucket has none.
-const BOUNDS: [u64; 14] = [
+/// What a histogram counts: its buckets, and the unit in which it is told.
+#[derive(Debug)]
+pub struct Scale {
+    /// Upper bounds of the buckets, rising: microseconds, or how many; a last bucket has none.
+    bounds: &'static [u64],
+    /// How many of those are one of what is told.
+    unit: f64,
+}
+
+/// From half a millisecond to ten seconds.
+const TIMES: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000,
 ];
 
-/// Durations since start, in fixed buckets: its size does not grow with what it counts.
-#[derive(Debug, Default)]
+/// Durations, told in seconds.
+pub static SECONDS: Scale = Scale { bounds: &TIMES, unit: 1e6 };
+/// Durations, told in milliseconds.
+pub static MILLISECONDS: Scale = Scale { bounds: &TIMES, unit: 1e3 };
+/// How many there are in a batch.
+pub static SIZES: Scale = Scale { bounds: &[1, 2, 5, 10, 25, 50, 100, 250, 1_000], unit: 1.0 };
+
+/// What was counted since start, in fixed buckets: its size does not grow with that.
+#[derive(Debug)]
 pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    /// In microseconds.
+    scale: &'static Scale,
+    buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
 /// What a histogram held at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readout {
-    /// For each bucket its upper bound in seconds and how many were at most that long; the last has no bound.
+    /// For each bucket its upper bound, as it is told, and how many were at most that; the last has no bound.
     pub buckets: Vec<(Option<f64>, u64)>,
     /// How many there were.
     pub count: u64,
-    /// All of them together, in seconds.
+    /// All of them together, as it is told.
     pub sum: f64,
 }
 
+impl Default for Histogram {
+    /// Of durations, told in seconds.
+    fn default() -> Self {
+        Self::new(&SECONDS)
+    }
+}
+
 impl Histogram {
+    /// With nothing counted.
+    pub fn new(scale: &'static Scale) -> Self {
+        let buckets = (0..=scale.bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { scale, buckets, sum: AtomicU64::new(0) }
+    }
+
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|bound| *bound < micros);
+        self.count(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts one size, or a duration in microseconds.
+    pub fn count(&self, value: u64) {
+        let bucket = self.scale.bounds.partition_point(|bound| *bound < value);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(micros, Ordering::Relaxed);
+        self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
     /// The state now. Its buckets always agree with its count; its sum may lag by what is being counted.
@@ -43,14 +76,14 @@ impl Histogram {
         let mut buckets = Vec::with_capacity(self.buckets.len());
         for (index, bucket) in self.buckets.iter().enumerate() {
             count += bucket.load(Ordering::Relaxed);
-            buckets.push((BOUNDS.get(index).map(|micros| seconds(*micros)), count));
+            buckets.push((self.scale.bounds.get(index).map(|bound| self.told(*bound)), count));
         }
-        Readout { buckets, count, sum: seconds(self.sum.load(Ordering::Relaxed)) }
+        Readout { buckets, count, sum: self.told(self.sum.load(Ordering::Relaxed)) }
     }
-}
 
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
+    fn told(&self, value: u64) -> f64 {
+        value as f64 / self.scale.unit
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +104,19 @@ mod tests {
     }
 
     #[test]
+    fn scales_tell_in_their_own_unit() {
+        let times = Histogram::new(&MILLISECONDS);
+        times.observe(Duration::from_micros(1_500));
+        assert_eq!((times.read().buckets[2], times.read().sum), ((Some(2.5), 1), 1.5));
+        let sizes = Histogram::new(&SIZES);
+        sizes.count(100);
+        assert_eq!((sizes.read().buckets[6], sizes.read().sum), ((Some(100.0), 1), 100.0));
+    }
+
+    #[test]
     fn bounds_rise() {
-        assert!(BOUNDS.is_sorted_by(|a, b| a < b));
+        for scale in [&SECONDS, &MILLISECONDS, &SIZES] {
+            assert!(scale.bounds.is_sorted_by(|a, b| a < b));
+        }
     }
 }

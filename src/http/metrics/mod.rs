@@ -1,6 +1,7 @@
 //! Requests counted and timed by route, method and status, and the form in which `/metrics` tells all figures.
 
 mod histogram;
+mod identify;
 mod text;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hashbrown::{Equivalent, HashMap};
 use parking_lot::RwLock;
 
 pub use histogram::Histogram;
+pub use identify::{AnsweredBatch, IdentifyMetrics, Resolved};
 pub use text::{Exposition, Family, Kind};
 
 /// Route of a request that no route took. One label for all of them: paths that strangers try have no end.

@@ -5,24 +5,26 @@ mod proof;
 mod reply;
 mod wire;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
 use self::wire::Envelope;
-use super::{Adapter, Gate};
+use super::{Adapter, Gate, Ground, cors};
 use crate::http::body::{self, BodyError};
 use crate::http::limit::RetryAfterSeconds;
 use crate::http::{Access, Routes};
 use crate::ingest::Request;
-use crate::model::{Limits, Origin, Receipt, Refusal};
+use crate::model::{Origin, Receipt, Refusal};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: "telemetry-kit", routes };
+pub const ADAPTER: Adapter = Adapter { name: "telemetry-kit", routes, around };
 
 /// How refusals are written: the published SDK and the project's main branch read different shapes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,13 +49,18 @@ impl ErrorShape {
     }
 }
 
-fn routes(limits: &Limits) -> Routes<Gate> {
+fn routes(ground: &Ground<'_>) -> Routes<Gate> {
+    let limits = ground.limits;
     Routes::default().post("/v1/ingest/{organization}/{app}", Access::IngestKey, limits.body_bytes, by_path).post(
         "/events/batch",
         Access::IngestKey,
         limits.body_bytes,
         by_token,
     )
+}
+
+fn around(router: Router<Gate>, gate: &Gate) -> Router<Gate> {
+    router.route_layer(from_fn_with_state(gate.cors.clone(), cors::apply))
 }
 
 async fn by_path(

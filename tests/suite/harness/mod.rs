@@ -28,6 +28,7 @@ pub const MEMBER: &str = "owner@example.org";
 pub const PASSWORD: &str = "a quiet harbour at noon";
 /// What every node of a PostgreSQL database is given.
 const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8a990817263";
+const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
 
@@ -75,6 +76,7 @@ impl Launch {
     #[must_use]
     pub fn database(self, database: postgres::Database) -> Self {
         let told = self.setting("TALLYBOX_DATABASE_URL", database.url()).setting("TALLYBOX_MASTER_KEY", MASTER_KEY);
+        let told = told.setting("TALLYBOX_SESSION_SECRETS", SESSION_SECRET);
         Self { database: Some(database), ..told }
     }
 

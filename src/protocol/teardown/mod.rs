@@ -1,0 +1,206 @@
+//! Teardown: `POST /v1/identify` and `POST /v1/events`, which its published React Native client 2.0.40 calls, at the
+//! root and under a prefix, where `GET /` and `GET /health` lie as well.
+
+mod events;
+mod fault;
+mod headers;
+mod identify;
+mod shell;
+mod tenant;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::fault::Fault;
+use self::headers::Headers;
+use super::{Adapter, Gate, Ground};
+use crate::auth::session_token::SessionTokens;
+use crate::clock::Stopwatch;
+use crate::http::body::{self, BodyError, BodyLimits};
+use crate::http::metrics::{IdentifyMetrics, Resolved};
+use crate::http::{Access, Routes};
+use crate::ingest::Roster;
+use crate::model::{Millis, Origin, Refusal, SessionTimes};
+
+pub use shell::Origins;
+pub use tenant::Tenancy;
+
+/// This adapter.
+pub const ADAPTER: Adapter = Adapter { name: "Teardown", routes, around: shell::around };
+
+/// Largest body in bytes, where the box takes no less.
+const BODY: usize = 1 << 20;
+
+/// What this protocol needs besides the gate.
+pub struct Teardown {
+    /// How the app of a request is found.
+    pub tenancy: Tenancy,
+    /// Web pages that may use it.
+    pub origins: Arc<Origins>,
+    /// Signs what devices show to their app's own backend.
+    pub tokens: SessionTokens,
+    /// How long sessions and tokens last.
+    pub times: SessionTimes,
+    /// Devices and sessions of events.
+    pub roster: Roster,
+    /// Its figures.
+    pub metrics: IdentifyMetrics,
+    /// Batches with more events are told.
+    pub high_volume: usize,
+    /// Whether events of unknown devices are kept without them.
+    pub lenient_devices: bool,
+    /// Told at `GET /health`.
+    pub build_id: Option<String>,
+    /// Told at `GET /health`.
+    pub service_id: Option<String>,
+}
+
+fn routes(ground: &Ground<'_>) -> Routes<Gate> {
+    let limit = ground.limits.body_bytes.min(BODY);
+    let under = |path: &str| [ground.teardown_prefix, path].concat();
+    let mut routes = Routes::default();
+    for path in ["/v1/identify".to_owned(), under("/v1/identify")] {
+        routes = routes.post(&path, Access::IngestKey, limit, identify);
+    }
+    for path in ["/v1/events".to_owned(), under("/v1/events")] {
+        routes = routes.post(&path, Access::IngestKey, limit, events);
+    }
+    let routes = routes.get(&under("/"), Access::Public, about).get(&under("/health"), Access::Public, health);
+    let nowhere = ["/v1/identify/{*rest}".to_owned(), "/v1/events/{*rest}".to_owned(), under(""), under("/{*rest}")];
+    routes.map(|router| nowhere.iter().fold(router, |router, path| router.route(path, any(shell::nowhere))))
+}
+
+async fn identify(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
+    let watch = Stopwatch::start();
+    let (call, mut resolved) = (Call { gate, origin, headers }, Resolved::default());
+    let outcome = identify::take(&call, body, &mut resolved).await;
+    let created = outcome.as_ref().ok().map(|(_, created)| *created);
+    call.gate.teardown.metrics.identify(&resolved, watch.elapsed(), created);
+    call.answer(outcome.map(|(response, _)| response))
+}
+
+async fn events(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
+    let watch = Stopwatch::start();
+    let (call, mut seen) = (Call { gate, origin, headers }, events::Seen::default());
+    let outcome = events::take(&call, body, &mut seen).await;
+    call.gate.teardown.metrics.events(&seen.resolved, watch.elapsed(), seen.batch);
+    call.answer(outcome)
+}
+
+/// One request, its body not read yet.
+struct Call {
+    gate: Gate,
+    origin: Origin,
+    headers: HeaderMap,
+}
+
+impl Call {
+    fn headers(&self) -> Headers<'_> {
+        Headers::read(&self.headers)
+    }
+
+    fn asks_not_to_be_tracked(&self) -> bool {
+        ["dnt", "sec-gpc"].iter().any(|name| self.headers.get(*name).is_some_and(|value| value == "1"))
+    }
+
+    /// The whole body, decompressed.
+    async fn body(&self, body: Body) -> Result<Bytes, Fault> {
+        let all = &self.gate.body;
+        let limits = BodyLimits { wire: all.wire.min(BODY), decoded: all.decoded.min(BODY), ..all.clone() };
+        body::read(&self.headers, body, limits).await.map_err(|error| Fault::Refused(unreadable(error)))
+    }
+
+    /// A refusal of the pipeline. Where the store knows of a revocation that we do not, keys are looked up anew.
+    fn refused(&self, refusal: Refusal) -> Fault {
+        if refusal == Refusal::Unauthorized {
+            self.gate.keys.forget();
+        }
+        Fault::Refused(refusal)
+    }
+
+    fn answer(&self, outcome: Result<Response, Fault>) -> Response {
+        outcome.unwrap_or_else(|fault| {
+            tracing::debug!(request = %self.origin.request_id, ?fault, "teardown request refused");
+            fault.into_response()
+        })
+    }
+}
+
+fn unreadable(error: BodyError) -> Refusal {
+    match error {
+        BodyError::TooLarge { limit } => Refusal::TooLarge(format!("a body has at most {limit} bytes")),
+        BodyError::Timeout => Refusal::Timeout,
+        BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
+        BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
+        BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
+        BodyError::Busy => Refusal::Busy(2),
+    }
+}
+
+#[derive(Serialize)]
+struct About {
+    message: &'static str,
+    version: &'static str,
+}
+
+async fn about() -> Response {
+    let about = About { message: "Teardown Ingest API", version: env!("CARGO_PKG_VERSION") };
+    fault::json(StatusCode::OK, &about)
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_id: Option<&'a str>,
+}
+
+async fn health(State(gate): State<Gate>) -> Response {
+    let Teardown { build_id, service_id, .. } = &*gate.teardown;
+    let timestamp = iso(gate.clock.now());
+    let (build_id, service_id) = (build_id.as_deref(), service_id.as_deref());
+    fault::json(StatusCode::OK, &Health { status: "ok", timestamp, build_id, service_id })
+}
+
+/// A success of either route: `{"success":true,"data":...}`.
+fn success(data: &impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Success<'a, T> {
+        success: bool,
+        data: &'a T,
+    }
+    fault::json(StatusCode::OK, &Success { success: true, data })
+}
+
+/// As JavaScript writes a time: UTC, with milliseconds and `Z`.
+fn iso(at: Millis) -> String {
+    Timestamp::from_millisecond(at.0).map_or_else(|_| "1970-01-01T00:00:00.000Z".to_owned(), |at| format!("{at:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_clients_read_them() {
+        for (at, text) in [
+            (1_767_225_600_000, "2026-01-01T00:00:00.000Z"),
+            (1_767_225_790_120, "2026-01-01T00:03:10.120Z"),
+            (i64::MAX, "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(iso(Millis(at)), text);
+        }
+    }
+}
