@@ -6,6 +6,7 @@ mod engine;
 mod full;
 mod ledger;
 mod load;
+mod migrations;
 mod oracle;
 mod postgres;
 mod power;
