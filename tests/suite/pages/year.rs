@@ -19,9 +19,10 @@ const SEED: u64 = 0x7a11_1365;
 const REQUESTS: u64 = 520;
 const MOST_EVENTS: u64 = 80;
 
-/// Zones with whole, half and odd offsets. The last app is never sent anything.
+/// Zones with whole, half and odd offsets; names that people and bytes sort differently. The last app is never sent
+/// anything.
 const APPS: [(&str, &str); 4] =
-    [("Alpha", "Europe/Zurich"), ("Beta", "Asia/Kolkata"), ("Gamma", "America/St_Johns"), ("Quiet", "UTC")];
+    [("zeta", "Europe/Zurich"), ("Beta", "Asia/Kolkata"), ("\u{c4}ther", "America/St_Johns"), ("_quiet", "UTC")];
 const VERSIONS: [&str; 6] = ["0.9.0", "1.0.0", "1.1.0", "1.1.0-beta.2", "2.0.0", "10.0.0"];
 const SYSTEMS: [&str; 5] = ["linux", "Linux", "macos", "windows", "free\u{df}bsd \u{1f600}"];
 
