@@ -2,6 +2,7 @@
 
 mod contested;
 mod look;
+mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
