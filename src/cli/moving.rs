@@ -1,6 +1,5 @@
 //! The verb `move`: copies everything into another database, with a bar or lines, and prints an account.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -114,7 +113,7 @@ fn secure(config: &Config, path: &Path) -> anyhow::Result<Vec<datadir::Lock>> {
     dirs.map(|dir| datadir::lock_dir(dir).context("--to: no server may use the destination")).collect()
 }
 
-/// A bar on a terminal, lines elsewhere; both on standard error.
+/// A bar on a terminal that can draw one, lines elsewhere; both on standard error.
 struct Display {
     bar: Option<ProgressBar>,
     read: u64,
@@ -124,12 +123,11 @@ struct Display {
 
 impl Display {
     fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{msg:24} [{bar:30}] {human_pos}/{human_len} rows, {per_sec}, {eta}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
-        });
+        let style = ProgressStyle::with_template("{msg:24} [{bar:30}] {human_pos}/{human_len} rows, {per_sec}, {eta}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // Hidden where standard error is no terminal, and on one that cannot move its cursor.
+        let bar = (!bar.is_hidden()).then(|| bar.with_style(style));
         Self { bar, read: 0, all: 0, silent: Deadline::after(SILENCE) }
     }
 

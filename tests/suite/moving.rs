@@ -1,6 +1,8 @@
 //! Moving house: from one database to another and back, killed, under load, damaged, and to where it may not go.
 
+mod contested;
 mod look;
+mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -327,7 +329,7 @@ fn a_destination_that_is_no_copy_is_refused(backend: Backend) {
 fn a_move_goes_through_a_bouncer_that_lends_connections_by_the_transaction() {
     let (server, _) = furnished(Backend::Sqlite);
     let cluster = Cluster::start();
-    let bouncer = PgBouncer::before(&cluster, 1);
+    let bouncer = PgBouncer::before(&cluster, 2);
     let database = cluster.database();
     let through = Database::Postgres(database.at(bouncer.port()));
     moved(&server, server.database(), &through);

@@ -1,5 +1,8 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod still;
+mod year;
+
 use std::io::Write;
 use std::sync::Mutex;
 use std::thread;

@@ -149,7 +149,7 @@ impl Bench {
 }
 
 /// Opens a database as any process would.
-fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
+pub fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
     open_keeping(database, None)
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::MoveError;
 use super::house::House;
+use crate::model::Millis;
 use crate::store::Result;
-use crate::store::sql::Row;
+use crate::store::sql::{Cell, Row};
 
 /// What names a thing that only its own database can have made.
 const NAMES: [(&str, &str); 3] = [
@@ -14,14 +15,22 @@ const NAMES: [(&str, &str); 3] = [
     ("ingest keys", "SELECT token_hash, hint FROM ingest_keys"),
 ];
 
-/// Refuses a destination with an app, a member or a key that the source has not, or that has taken events by itself:
-/// counts of arrivals only grow, so a copy is never ahead of its source.
+/// How many of the destination's newest events are looked for in the source, in each environment.
+const NEWEST: i64 = 200;
+
+/// Events whose clocks were not far off, so that they are forgotten about in the order of their claimed times.
+const TIMELY: &str = "FROM events WHERE env_id = $1 AND skew BETWEEN -86400000 AND 86400000";
+
+/// Refuses a destination with an app, a member or a key that the source has not, or that has taken events by itself.
 pub(super) fn check(source: &dyn House, destination: &dyn House) -> std::result::Result<(), MoveError> {
-    let read = |sql: &str| -> std::result::Result<(Vec<Row>, Vec<Row>), MoveError> {
-        Ok((source.rows(sql, &[]).map_err(MoveError::Source)?, there(destination.rows(sql, &[]))?))
-    };
+    check_names(source, destination)?;
+    check_arrivals(source, destination)?;
+    check_events(source, destination)
+}
+
+fn check_names(source: &dyn House, destination: &dyn House) -> std::result::Result<(), MoveError> {
     for (what, sql) in NAMES {
-        let (mine, theirs) = read(sql)?;
+        let (mine, theirs) = read(source, destination, sql)?;
         // Never looked into, only compared.
         let mine: BTreeSet<String> = mine.iter().map(|row| format!("{:?}", row.0[0])).collect();
         let foreign: Vec<_> = theirs.iter().filter(|row| !mine.contains(&format!("{:?}", row.0[0]))).collect();
@@ -33,7 +42,12 @@ pub(super) fn check(source: &dyn House, destination: &dyn House) -> std::result:
             )));
         }
     }
-    let (mine, theirs) = read("SELECT app_id, day, outcome, events FROM intake_days")?;
+    Ok(())
+}
+
+/// Counts of arrivals only grow, so a copy is never ahead of its source.
+fn check_arrivals(source: &dyn House, destination: &dyn House) -> std::result::Result<(), MoveError> {
+    let (mine, theirs) = read(source, destination, "SELECT app_id, day, outcome, events FROM intake_days")?;
     let earliest = mine.iter().map(|row| row.int(1)).min().unwrap_or(i64::MAX);
     let key = |row: &Row| (row.int(0), row.int(1), row.text(2));
     let mine: BTreeMap<_, _> = mine.iter().map(|row| (key(row), row.int(3))).collect();
@@ -46,6 +60,39 @@ pub(super) fn check(source: &dyn House, destination: &dyn House) -> std::result:
         }
         None => Ok(()),
     }
+}
+
+/// Both may have taken events since, and the source more of them: what the destination has taken by itself is among its
+/// newest then. What the source has forgotten by now is no fault of the destination.
+fn check_events(source: &dyn House, destination: &dyn House) -> std::result::Result<(), MoveError> {
+    let newest = format!("SELECT claimed_at, event_id {TIMELY} ORDER BY claimed_at DESC, event_id DESC LIMIT {NEWEST}");
+    let same_time = "SELECT event_id FROM events WHERE env_id = $1 AND claimed_at = $2";
+    for environment in there(destination.rows("SELECT id FROM environments", &[]))? {
+        let environment = Cell::Int(environment.int(0));
+        let of_environment = std::slice::from_ref(&environment);
+        let oldest = source.value(&format!("SELECT min(claimed_at) {TIMELY}"), of_environment);
+        let Some(oldest) = oldest.map_err(MoveError::Source)?.some_int() else { continue };
+        let remembered = oldest.saturating_add(2 * Millis::DAY);
+        for event in there(destination.rows(&newest, of_environment))? {
+            if event.int(0) < remembered {
+                break;
+            }
+            let mine = source.rows(same_time, &[environment.clone(), Cell::Int(event.int(0))]);
+            if !mine.map_err(MoveError::Source)?.iter().any(|row| row.0[0] == event.0[1]) {
+                return Err(refused("it has taken events that the source does not have"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows of both.
+fn read(
+    source: &dyn House,
+    destination: &dyn House,
+    sql: &str,
+) -> std::result::Result<(Vec<Row>, Vec<Row>), MoveError> {
+    Ok((source.rows(sql, &[]).map_err(MoveError::Source)?, there(destination.rows(sql, &[]))?))
 }
 
 fn there<T>(result: Result<T>) -> std::result::Result<T, MoveError> {

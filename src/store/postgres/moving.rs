@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, RowStream};
 use uuid::Uuid;
 
+use super::link::LOCKS;
 use super::options::PostgresOptions;
 use super::partitions;
 use super::pool::{Connection, Pool};
@@ -30,37 +31,35 @@ const UNLIMITED: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_tran
 /// so that the planner might sort a month to find a day.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
+/// Keeps other moves out for as long as its transaction goes on. A transaction, since a lock of the session would stay
+/// behind with PgBouncer; on a connection of its own, since those of the move come to their end.
+const ALONE: &str = "SELECT pg_try_advisory_xact_lock($1::int4, -1)";
+
 pub(in crate::store) struct PostgresHouse {
-    // Before the runtime, which it needs to say goodbye.
+    // Before the runtime, which they need to say goodbye.
     connection: Connection,
+    /// In a transaction that holds the lock of [`ALONE`], where this is a destination.
+    _alone: Option<Connection>,
     runtime: Runtime,
 }
 
 impl PostgresHouse {
     /// A database with an up-to-date schema, which is only read.
     pub(in crate::store) fn source(options: &PostgresOptions) -> Result<Self> {
-        let house = Self::connect(options)?;
+        let (runtime, pool) = reach(options)?;
+        let house = Self { connection: runtime.block_on(pool.get())?, _alone: None, runtime };
         schema::check(&house.session())?;
         Ok(house)
     }
 
-    /// A database that is brought up to date.
+    /// A database that is brought up to date. No other move can write to it until this is dropped.
     pub(in crate::store) fn destination(options: &PostgresOptions) -> Result<Self> {
-        let house = Self::connect(options)?;
+        let (runtime, pool) = reach(options)?;
+        let alone = Some(keep_others_out(&runtime, &pool)?);
+        let house = Self { connection: runtime.block_on(pool.get())?, _alone: alone, runtime };
         schema::migrate(&house.session())?;
         _ = partitions::ensure(&house.session(), Clock::system().now(), None)?;
         Ok(house)
-    }
-
-    fn connect(options: &PostgresOptions) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let pool = Pool::primary(options).map_err(StoreError::Schema)?;
-        let connection = runtime.block_on(pool.get())?;
-        Ok(Self { connection, runtime })
     }
 
     fn session(&self) -> Session<'_> {
@@ -69,6 +68,27 @@ impl PostgresHouse {
 
     fn wait<T>(&self, answer: impl Future<Output = std::result::Result<T, Error>>) -> Result<T> {
         self.session().wait(answer)
+    }
+}
+
+/// What connections are made with; nothing is connected to yet.
+fn reach(options: &PostgresOptions) -> Result<(Runtime, Pool)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok((runtime, Pool::primary(options).map_err(StoreError::Schema)?))
+}
+
+/// A connection in a transaction that holds the lock of [`ALONE`], unless another move does.
+fn keep_others_out(runtime: &Runtime, pool: &Pool) -> Result<Connection> {
+    let connection = runtime.block_on(pool.get())?;
+    let session = Session::new(&connection, runtime.handle(), Deadline::after(PATIENCE));
+    session.batch(&["BEGIN", UNLIMITED].join("; "))?;
+    match session.value(ALONE, &[LOCKS.into()])?.int() {
+        0 => Err(StoreError::Unavailable("another move writes to it: let that come to its end".to_owned())),
+        _ => Ok(connection),
     }
 }
 

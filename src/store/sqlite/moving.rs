@@ -38,7 +38,14 @@ impl SqliteHouse {
     /// A file, made where there is none and brought up to date. Nobody else can use it until this is dropped.
     pub(in crate::store) fn destination(path: &Path) -> Result<Self> {
         open::check_engine(rusqlite::version_number())?;
-        drop(open::writer(path, Options::default())?);
+        let in_use = |error| match error {
+            StoreError::Unavailable(text) if text.contains("locked") => StoreError::Unavailable(format!(
+                "somebody else uses {}: stop its server, or let another move come to its end ({text})",
+                path.display()
+            )),
+            other => other,
+        };
+        drop(open::writer(path, Options::default()).map_err(in_use)?);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(PATIENCE)?;
@@ -46,12 +53,7 @@ impl SqliteHouse {
         let alone = conn
             .pragma_update(None, "locking_mode", "EXCLUSIVE")
             .and_then(|()| conn.execute_batch("BEGIN IMMEDIATE; UPDATE directory SET version = version; COMMIT"));
-        alone.map_err(|error| match error.into() {
-            StoreError::Unavailable(text) => {
-                StoreError::Unavailable(format!("somebody else uses {}: stop its server ({text})", path.display()))
-            }
-            other => other,
-        })?;
+        alone.map_err(|error| in_use(error.into()))?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "cache_size", -65_536)?;
         conn.pragma_update(None, "foreign_keys", true)?;

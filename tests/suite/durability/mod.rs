@@ -7,6 +7,7 @@ mod full;
 mod identify;
 mod ledger;
 mod load;
+mod migrations;
 mod oracle;
 mod postgres;
 mod power;

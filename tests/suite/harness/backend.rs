@@ -81,6 +81,18 @@ impl Database {
         }
     }
 
+    /// All that migrations have made in it, as the engine tells: not the list of migrations, nor the months of events.
+    #[track_caller]
+    pub fn schema(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.sql(
+                "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name <> 'migrations' AND name NOT LIKE 'sqlite_%' \
+                 ORDER BY 1, 2",
+            ),
+            Self::Postgres(database) => database.schema(),
+        }
+    }
+
     /// SQL for a column of bytes, written as upper-case hexadecimal digits.
     pub fn hex(&self, column: &str) -> String {
         match self {

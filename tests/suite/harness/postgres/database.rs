@@ -106,6 +106,15 @@ impl Database {
         stdout(&mut self.command("pg_dump"))
     }
 
+    /// What the box has made in it but the list of migrations and the months of events, as text.
+    #[track_caller]
+    pub fn schema(&self) -> String {
+        let mut command = self.command("pg_dump");
+        command.args(["--schema-only", "--schema=public", "--exclude-table=migrations", "--exclude-table=events_2*"]);
+        // A line that begins so is for psql, and holds a random word.
+        stdout(&mut command).lines().filter(|line| !line.starts_with('\\')).map(|line| format!("{line}\n")).collect()
+    }
+
     /// Damage to its files, as PostgreSQL's own checker tells of it; empty where there is none.
     #[track_caller]
     pub fn damage(&self) -> String {
