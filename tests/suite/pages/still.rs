@@ -7,17 +7,19 @@ use std::sync::Arc;
 use tallybox::auth::ingest_key::{self, IngestKeys};
 use tallybox::auth::login::Logins;
 use tallybox::auth::seal::MasterKey;
+use tallybox::auth::session_token::SessionTokens;
 use tallybox::auth::token;
 use tallybox::clock::Clock;
 use tallybox::http::body::BodyLimits;
 use tallybox::http::limit::{AddressLimiter, Allowance};
-use tallybox::http::metrics::RequestMetrics;
+use tallybox::http::metrics::{IdentifyMetrics, RequestMetrics};
 use tallybox::http::{self, ServerOptions};
-use tallybox::ingest::{Intake, QueueSize};
-use tallybox::model::{App, Limits, MemberId, Millis, NewApp, NewMember, Role, Salt, Slug, Zone};
+use tallybox::ingest::{Intake, QueueSize, Roster};
+use tallybox::model::{App, Limits, MemberId, Millis, NewApp, NewMember, Role, Salt, SessionTimes, Slug, Zone};
+use tallybox::protocol::teardown::{Origins, Teardown, Tenancy};
 use tallybox::protocol::telemetry_kit::ErrorShape;
 use tallybox::protocol::{self, Cors, Gate};
-use tallybox::query::Reports;
+use tallybox::query::{Policies, Reports, VersionHooks};
 use tallybox::store::Store;
 use tallybox::web::{self, MetricsParts, Site, WebParts, WebState};
 use tempfile::TempDir;
@@ -116,6 +118,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         Intake::start(store.clone(), Arc::new(limits), clock.clone(), QueueSize::default()).unwrap();
     let keys = IngestKeys::new(store.clone(), master_key(), clock.clone());
     let failures = Allowance { burst: 100, per: Millis::MINUTE };
+    let identify = IdentifyMetrics::default();
     let gate = Gate {
         intake: intake.clone(),
         keys: keys.clone(),
@@ -125,6 +128,18 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         respect_dnt: true,
         cors: Arc::new(Cors::from_list(&[])),
         telemetry_kit_errors: ErrorShape::ByPath,
+        teardown: Arc::new(Teardown {
+            tenancy: Tenancy::ByKey,
+            origins: Arc::new(Origins::from_list(&[])),
+            tokens: SessionTokens::new(["a secret of enough characters for a test"]).unwrap(),
+            times: SessionTimes::default(),
+            roster: Roster::new(store.clone(), clock.clone()),
+            metrics: identify.clone(),
+            high_volume: 50,
+            lenient_devices: false,
+            build_id: None,
+            service_id: None,
+        }),
     };
     let requests = RequestMetrics::default();
     let state = WebState::new(WebParts {
@@ -135,10 +150,16 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },
         draining: Arc::new(|| false),
-        metrics: MetricsParts { requests: requests.clone(), counters: intake.counters().clone(), token: None },
+        policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
+        metrics: MetricsParts {
+            requests: requests.clone(),
+            counters: intake.counters().clone(),
+            identify,
+            token: None,
+        },
     });
     let options = ServerOptions::default();
-    let router = protocol::routes(gate).merge(web::mount(state)).into_router();
+    let router = protocol::routes(gate, "/td").merge(web::mount(state)).into_router();
     let router = http::layers(router, clock.clone(), &options, requests);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
