@@ -77,7 +77,9 @@ impl VersionPolicy {
         let build = self.build(question).cloned().unwrap_or_else(|| ruled(here));
         let judged = Judged::of(&version, Some(&build));
         if !judged.status.offers_update() {
-            return VersionAnswer { status: judged.status, ..VersionAnswer::UP_TO_DATE };
+            // Who is shut out may want to know why.
+            let notes = judged.notes.clone().filter(|_| judged.status == VersionStatus::Disabled);
+            return VersionAnswer { status: judged.status, notes, ..VersionAnswer::UP_TO_DATE };
         }
         let rules = [here, everywhere];
         let target = self.target(question.platform, number.unwrap_or_default(), rules);
@@ -196,7 +198,10 @@ mod tests {
         assert_eq!(answer.store_url.as_deref(), Some("https://IOS.example"));
         let answer = ask("2.6", None, Some(Platform::Android));
         assert_eq!((answer.notes.as_deref(), answer.store_url), (Some("by hand"), None));
-        assert_eq!(ask("2.5", None, Some(Platform::Ios)).notes, None, "what is disabled is told nothing more");
+        let disabled =
+            VersionAnswer { status: Disabled, notes: Some("by hand".to_owned()), ..VersionAnswer::UP_TO_DATE };
+        assert_eq!(ask("2.5", None, Some(Platform::Ios)), disabled);
+        assert_eq!(ask("1.0", None, Some(Platform::Android)), VersionAnswer::UP_TO_DATE);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -84,11 +85,13 @@ fn question(query: &str) -> Result<VersionQuestion, &'static str> {
         return Err("the query is longer than 2000 bytes");
     }
     let mut question = VersionQuestion::default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    // Not as forms write it: many clients leave the plus sign of `1.2.3+45` as it is.
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let value = percent_decode_str(value).decode_utf8_lossy();
         if value.len() > VALUE {
             return Err("a value is longer than 200 bytes");
         }
-        match &*name {
+        match name {
             "version" => question.version = value.trim().to_owned(),
             "build" => question.build = value.parse().ok().filter(|build| *build >= 0),
             "platform" => question.platform = Platform::parse(&value.to_ascii_uppercase()),
@@ -245,6 +248,19 @@ mod tests {
             assert_eq!(response.headers()[CACHE_CONTROL] == KEEP, status == 200);
             let body = text(response).await;
             assert!(body.starts_with('{'), "{body}");
+        }
+    }
+
+    #[test]
+    fn questions_are_read_as_clients_write_them() {
+        for (query, version, build, platform) in [
+            ("version=1.2.3+45&build=45&platform=Android", "1.2.3+45", Some(45), Some(Platform::Android)),
+            ("build=&version=1.2.3%2B45&platform=", "1.2.3+45", None, None),
+            ("version=%20v1%20&build=-1&platform=IOS", "v1", None, Some(Platform::Ios)),
+            ("&&x&version=1&build=99999999999999999999", "1", None, None),
+        ] {
+            let expected = VersionQuestion { version: version.to_owned(), build, platform };
+            assert_eq!(question(query), Ok(expected), "{query}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::{Dimension, EnvironmentId, Fact, Period};
 use crate::rollup::Bucket;
 
 /// Sessions on the box up to which users are counted by version: that walks over all of them.
-const AFFORDABLE: i64 = 2_000_000;
+const AFFORDABLE: i64 = 1_000_000;
 
 /// Sessions begun in each period: those of the version, and all.
 pub(in crate::store) fn sessions(

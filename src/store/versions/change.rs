@@ -244,6 +244,9 @@ fn told(before: &Judged, wanted: &Judged, builds: usize) -> String {
     if before.notes != wanted.notes {
         parts.push(wanted.notes.as_ref().map_or("notes removed".to_owned(), |notes| format!("notes “{notes}”")));
     }
+    if parts.is_empty() {
+        parts.push(format!("still {}", wanted.status.label()));
+    }
     match builds {
         0 => {}
         1 => parts.push("1 build with it".to_owned()),

@@ -30,6 +30,7 @@ struct VersionList {
     days: i64,
     /// How many there are, in words.
     count: String,
+    /// Whether the app has any at all, as far as was looked.
     known: bool,
     rows: Vec<Row>,
     first: Option<String>,
@@ -75,7 +76,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         environments: environments.tabs(&on, |environment| to(environment, "")),
         days: standing::DAYS,
         count: count(list.found, list.known),
-        known: list.known > 0,
+        // Whoever looks into one environment must find the way back.
+        known: list.known > 0 || !environments.chosen.is_empty(),
         rows: list.rows.iter().map(|version| row(&state, &on, version, list.sessions, &calendar)).collect(),
         first: paged.then(|| to(&environments.chosen, "")),
         next: last.map(|last| to(&environments.chosen, &last)),
