@@ -1,6 +1,7 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
 mod app;
+mod cursor;
 mod event;
 mod identify;
 mod ids;
@@ -9,10 +10,12 @@ mod origin;
 mod query;
 mod receipt;
 mod report;
+mod roster;
 mod time;
 mod version;
 
 pub use app::*;
+pub use cursor::*;
 pub use event::*;
 pub use identify::*;
 pub use ids::*;
@@ -21,5 +24,6 @@ pub use origin::*;
 pub use query::*;
 pub use receipt::*;
 pub use report::*;
+pub use roster::*;
 pub use time::*;
 pub use version::*;

@@ -6,7 +6,8 @@ use super::{
     App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
     Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreStatus,
 };
-use super::{directory, members, report};
+use super::{DeviceList, DevicesPage, EnvironmentId, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use super::{directory, members, report, roster};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -69,6 +70,22 @@ impl<B: Backend> Store for B {
 
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
         self.look(|db| report::set_aside(db, app, limit))
+    }
+
+    fn devices(&self, page: &DevicesPage) -> Result<DeviceList> {
+        self.study(|db| roster::devices(db, page))
+    }
+
+    fn users(&self, page: &UsersPage) -> Result<UserList> {
+        self.study(|db| roster::users(db, page))
+    }
+
+    fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>> {
+        self.study(|db| roster::person(db, environment, user))
+    }
+
+    fn timeline(&self, page: &TimelinePage) -> Result<Timeline> {
+        self.study(|db| roster::timeline(db, page))
     }
 
     fn apps(&self) -> Result<Vec<App>> {

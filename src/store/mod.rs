@@ -11,13 +11,15 @@ pub mod moving;
 mod people;
 pub mod postgres;
 mod report;
+mod roster;
 mod slow;
 mod sql;
 pub mod sqlite;
 
 use crate::model::{
-    App, AppId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login, Member,
-    MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome, Query, Receipt, Report, SetAside, SetAsideRow,
+    App, AppId, DeviceList, DevicesPage, EnvironmentId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup,
+    KeyRing, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome, Person, Query, Receipt,
+    Report, SetAside, SetAsideRow, Timeline, TimelinePage, UserHash, UserList, UsersPage,
 };
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
@@ -33,7 +35,7 @@ pub struct Draft {
     /// The key it was accepted with, and through it the environment.
     pub key: IngestKeyId,
     /// Into which environment its events go.
-    pub environment: crate::model::EnvironmentId,
+    pub environment: EnvironmentId,
     /// The request's nonce, if its protocol has one.
     pub nonce: Option<Nonce>,
     /// In the request's order.
@@ -182,6 +184,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events kept aside for an app, newest first, and how many there are.
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;
+
+    /// Devices, by page.
+    fn devices(&self, page: &DevicesPage) -> Result<DeviceList>;
+
+    /// Users, by page.
+    fn users(&self, page: &UsersPage) -> Result<UserList>;
+
+    /// What is known of a user; `None` where the environment has none of that pseudonym.
+    fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>>;
+
+    /// What a user did, newest first. Looking is limited in time: a page may be short and go on. An event whose clock
+    /// was off by more than a day, and not by years, is not found.
+    fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;
