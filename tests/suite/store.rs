@@ -2,6 +2,7 @@
 
 mod nodes;
 mod recount;
+mod roster;
 
 use std::sync::Arc;
 use std::time::Duration;

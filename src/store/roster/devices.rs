@@ -43,7 +43,8 @@ pub(in crate::store) fn devices(db: &dyn Sql, page: &DevicesPage) -> Result<Devi
 /// The devices of the profile of that row, the last seen first, and where messages for them go.
 pub(super) fn of_profile(db: &dyn Sql, environment: EnvironmentId, row: i64) -> Result<(Vec<DeviceRow>, Vec<PushRow>)> {
     let mut params = Params::default();
-    let condition = format!("d.profile_id = {} AND d.env_id = {}", params.add(row), params.add(environment.0));
+    // The sign, again: the index by time would be walked through to find one person's.
+    let condition = format!("d.profile_id = {} AND +d.env_id = {}", params.add(row), params.add(environment.0));
     let found = rows(db, &condition, &Order::of(DeviceSort::LastSeen), params, OF_ONE)?;
     if found.is_empty() {
         return Ok((Vec::new(), Vec::new()));
