@@ -90,8 +90,14 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
             facts,
         })
     });
-    let request =
-        Request { scope, received_at: Millis(at + 100_000), sent_at: None, nonce: None, claims: claims.collect() };
+    let request = Request {
+        scope,
+        received_at: Millis(at + 100_000),
+        sent_at: None,
+        nonce: None,
+        claims: claims.collect(),
+        sign_out: None,
+    };
     let receipt = intake.accept(request).await.expect("nothing is refused");
     assert_eq!(receipt.stored(), BATCH);
 }
@@ -117,5 +123,5 @@ fn scope(store: &dyn Store) -> Scope {
     };
     let key = store.create_key(&key, Millis(START)).expect("the key is made").id;
     assert_eq!(key, IngestKeyId(1));
-    Scope { app: Arc::new(app), environment, key }
+    Scope { app: Arc::new(app), environment, key: Some(key) }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::traffic::{Connection, Sender, batch, clients};
-use super::{Backend, Rig, process};
+use super::{Backend, Rig, identify, process};
 
 /// Events of a batch.
 const BATCH: usize = 100;
@@ -16,11 +16,13 @@ const SINGLES: usize = 64;
 /// Single-event requests in all, the same for each connection.
 const SINGLE_REQUESTS: usize = 100_000 / SINGLES * SINGLES;
 
+/// What was measured.
 #[derive(Default)]
-struct Figures(Vec<(String, f64)>);
+pub struct Figures(Vec<(String, f64)>);
 
 impl Figures {
-    fn add(&mut self, name: impl Into<String>, value: f64) {
+    /// Prints a figure and keeps it.
+    pub fn add(&mut self, name: impl Into<String>, value: f64) {
         let name = name.into();
         println!("{name:<44} {value:>14.2}");
         self.0.push((name, value));
@@ -71,6 +73,7 @@ pub fn run(bench: &str, backend: &dyn Backend) {
     figures.add("bytes_per_event", backend.size(directory) / events as f64);
     pages(&rig, &mut figures);
     figures.add("memory_after_pages_mib", memory().0);
+    identify::measure(&rig, &mut figures);
     for (name, value) in backend.account(events) {
         figures.add(name, value);
     }
@@ -105,10 +108,14 @@ fn singles(rig: &Rig, figures: &mut Figures) {
     let ended = results.iter().map(|r| r.1).max().expect("there are clients");
     let mut waits: Vec<_> = results.into_iter().flat_map(|r| r.2).collect();
     waits.sort_unstable();
-    let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     figures.add("singles_requests_per_s", waits.len() as f64 / (ended - began).as_secs_f64());
-    figures.add("singles_p50_ms", at(0.5));
-    figures.add("singles_p99_ms", at(0.99));
+    figures.add("singles_p50_ms", at(&waits, 0.5));
+    figures.add("singles_p99_ms", at(&waits, 0.99));
+}
+
+/// How long at most that share of the sorted waits took, in milliseconds.
+pub fn at(waits: &[Duration], share: f64) -> f64 {
+    waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
 }
 
 /// The `i`th event of client `n`, at this moment.

@@ -1,5 +1,6 @@
 //! A real server in a process of its own over any database, and what a load needs: credentials and signed requests.
 
+mod identify;
 mod measure;
 mod process;
 mod traffic;
@@ -61,6 +62,12 @@ pub struct Rig {
     pub path: String,
     /// The cookie of a signed-in owner.
     pub cookie: String,
+    /// The app's key, without its secret.
+    pub token: String,
+    /// Public id of the organization.
+    pub organization: uuid::Uuid,
+    /// Public id of the app.
+    pub app: uuid::Uuid,
     secret: String,
     process: Child,
 }
@@ -71,15 +78,19 @@ impl Rig {
         let private = std::fs::Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
         let master_key = token::issue("");
-        let (secret, path, cookie) = prepare(&*backend.open(directory.path()), &master_key);
+        let Prepared { token, secret, organization, app, cookie } =
+            prepare(&*backend.open(directory.path()), &master_key);
         let mut environment = backend.environment();
         environment.push(("TALLYBOX_MASTER_KEY", master_key));
         let mut rig = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             process: launch(directory.path(), environment),
             directory,
-            path,
+            path: format!("/v1/ingest/{organization}/{app}"),
             cookie,
+            token,
+            organization,
+            app,
             secret,
         };
         rig.address = rig.wait_for_address();
@@ -130,8 +141,17 @@ impl Drop for Rig {
     }
 }
 
-/// The secret of a key, the path that it sends to, and the cookie of an owner.
-fn prepare(store: &dyn Store, master_key: &str) -> (String, String, String) {
+/// What is there before the server starts.
+struct Prepared {
+    token: String,
+    secret: String,
+    organization: uuid::Uuid,
+    app: uuid::Uuid,
+    /// Of an owner.
+    cookie: String,
+}
+
+fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let app = NewApp {
         uuid: uuid::Uuid::new_v4(),
         slug: Slug::from_name("bench"),
@@ -150,8 +170,13 @@ fn prepare(store: &dyn Store, master_key: &str) -> (String, String, String) {
     let member = store.create_member(&member, now).expect("the member is made");
     let login = token::issue("");
     store.create_login(&token::hash(&login), member.id, now).expect("the login is kept");
-    let path = format!("/v1/ingest/{}/{}", app.organization.uuid, app.uuid);
-    (issued.secret, path, format!("tallybox={login}"))
+    Prepared {
+        token: issued.token,
+        secret: issued.secret,
+        organization: app.organization.uuid,
+        app: app.uuid,
+        cookie: format!("tallybox={login}"),
+    }
 }
 
 fn launch(directory: &Path, environment: Vec<(&'static str, String)>) -> Child {

@@ -1,7 +1,9 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
+mod devices;
 mod normalize;
 mod privacy;
+mod roster;
 mod writer;
 
 use std::sync::Arc;
@@ -12,12 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
-    App, EnvironmentId, EventId, IngestKeyId, Limits, Millis, Outcome, RawEvent, Reason, Receipt, Refusal,
+    App, EnvironmentId, EventId, Identified, IngestKeyId, Limits, Millis, Outcome, RawEvent, RawIdentify, Reason,
+    Receipt, Refusal, SessionTimes,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
 
 pub use privacy::user_hash;
+pub use roster::Roster;
 pub use writer::Writer;
 
 /// Seconds that a client is asked to wait when the queue is full.
@@ -30,8 +34,8 @@ pub struct Scope {
     pub app: Arc<App>,
     /// The environment of its key.
     pub environment: EnvironmentId,
-    /// The key.
-    pub key: IngestKeyId,
+    /// The key, where the protocol wants one.
+    pub key: Option<IngestKeyId>,
 }
 
 /// One event as an adapter read it.
@@ -66,6 +70,8 @@ pub struct Request<'a> {
     pub nonce: Option<Nonce>,
     /// The events.
     pub claims: Vec<Claim<'a>>,
+    /// The row of a device whose user signs out with these events.
+    pub sign_out: Option<i64>,
 }
 
 /// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
@@ -167,7 +173,7 @@ impl Intake {
     pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
         let events = request.claims.len();
         self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
-        match self.submit(request) {
+        match self.submit(|| normalize::draft(request, &self.limits)) {
             Ok(answer) => answer.await.unwrap_or(Err(Refusal::Internal)),
             Err(refusal) => {
                 self.counters.refuse(events);
@@ -176,11 +182,28 @@ impl Intake {
         }
     }
 
-    fn submit(&self, request: Request<'_>) -> Result<oneshot::Receiver<Result<Receipt, Refusal>>, Refusal> {
+    /// Finds or makes an installation's version, device, user and session. An `Ok` means that they are on disk.
+    pub async fn identify(
+        &self,
+        scope: Scope,
+        received_at: Millis,
+        times: SessionTimes,
+        raw: &RawIdentify<'_>,
+    ) -> Result<Identified, Refusal> {
+        let answer = self.submit(|| devices::draft(scope, received_at, times, raw))?;
+        let receipt = answer.await.unwrap_or(Err(Refusal::Internal))?;
+        receipt.identified.map(|identified| *identified).ok_or(Refusal::Internal)
+    }
+
+    /// Queues a draft, which is made with its size only if there is a queue.
+    fn submit(
+        &self,
+        draft: impl FnOnce() -> (Draft, usize),
+    ) -> Result<oneshot::Receiver<Result<Receipt, Refusal>>, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        let (draft, size) = normalize::draft(request, &self.limits);
+        let (draft, size) = draft();
         // One that takes more room than there is waits until it can have all of it, or it would be sent for ever.
         let size = u32::try_from(size).unwrap_or(u32::MAX).min(self.room);
         let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
@@ -198,7 +221,7 @@ impl Intake {
 
     /// Counts a request whose events are deliberately not kept (Do Not Track), and answers for it.
     pub fn drop_all(&self, events: usize) -> Receipt {
-        let receipt = Receipt { outcomes: vec![Outcome::Dropped; events] };
+        let receipt = Receipt { outcomes: vec![Outcome::Dropped; events], identified: None };
         self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
         self.counters.count(&receipt);
         receipt

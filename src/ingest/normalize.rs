@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::privacy::{Pseudonyms, without_identifiers};
-use super::{Claim, Request};
+use super::{Claim, Request, Scope};
 use crate::model::{Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
 use crate::store::{Draft, Entry};
 
@@ -23,7 +23,7 @@ const WEIGHT: usize = 200;
 
 /// Makes a request's draft, and estimates its size in the queue in bytes.
 pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
-    let Request { scope, received_at, sent_at, nonce, claims } = request;
+    let Request { scope, received_at, sent_at, nonce, claims, sign_out } = request;
     let mut entries = Vec::with_capacity(claims.len());
     let mut size = WEIGHT;
     let offset = sent_at.map_or(0, |sent| received_at.since(sent));
@@ -52,7 +52,8 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
         entries.push(entry);
     }
     size += shared.bytes;
-    let draft = Draft { received_at, app: scope.app, key: scope.key, environment: scope.environment, nonce, entries };
+    let Scope { app, environment, key } = scope;
+    let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out };
     (draft, size)
 }
 
@@ -149,7 +150,7 @@ fn times(claimed: Option<Millis>, offset: i64, received_at: Millis) -> (Millis, 
     (claimed, if plausible { corrected.min(received_at) } else { received_at })
 }
 
-fn facts(raw: &RawFacts<'_>) -> Facts {
+pub(super) fn facts(raw: &RawFacts<'_>) -> Facts {
     let mut facts = Facts::default();
     for fact in Fact::ALL {
         facts.0[fact as usize] = raw.get(fact).map(|text| bounded(text, fact.max_len()).into());
@@ -168,7 +169,7 @@ fn reuse(last: &mut Option<Arc<str>>, text: &str, bytes: &mut usize) -> Arc<str>
 }
 
 /// A text without control characters, cut to `max` bytes with an ellipsis as the mark.
-fn bounded(text: &str, max: usize) -> Cow<'_, str> {
+pub(super) fn bounded(text: &str, max: usize) -> Cow<'_, str> {
     let clean = !text.bytes().any(|byte| byte < 0x20 || byte == 0x7f);
     if clean && text.len() <= max {
         return Cow::Borrowed(text);

@@ -103,7 +103,7 @@ impl Loop {
         let mut group = vec![first];
         while events < GROUP {
             let Ok(next) = queue.try_recv() else { break };
-            events += next.draft.entries.len();
+            events += next.draft.entries.len().max(1);
             group.push(next);
         }
         self.counters.queued.fetch_sub(group.len() as u64, Ordering::Relaxed);

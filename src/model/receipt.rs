@@ -1,6 +1,6 @@
 //! Answers to ingest: what became of each event, or why a whole request was turned away.
 
-use super::{EventId, Reason};
+use super::{EventId, Identified, Reason};
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ impl Outcome {
 pub struct Receipt {
     /// In the request's order.
     pub outcomes: Vec<Outcome>,
+    /// What an installation is told that has said who it is.
+    pub identified: Option<Box<Identified>>,
 }
 
 impl Receipt {

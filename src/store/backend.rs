@@ -3,11 +3,12 @@
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{
-    App, AppId, Committed, Draft, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, Limits, Login,
-    Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report, Result, SetAsideRow, Store, StoreStatus,
+    App, AppId, Committed, Draft, EnvironmentId, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing,
+    KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query, Report,
+    Result, SetAsideRow, Store, StoreStatus,
 };
-use super::{DeviceList, DevicesPage, EnvironmentId, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{directory, members, report, roster};
+use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use super::{directory, identify, members, report, roster};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -114,6 +115,14 @@ impl<B: Backend> Store for B {
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
         self.look(|db| directory::key_ring(db, lookup, now))
+    }
+
+    fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>> {
+        self.look(|db| identify::device(db, environment, named))
+    }
+
+    fn find_session(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<Option<KnownSession>> {
+        self.look(|db| identify::session(db, environment, id))
     }
 
     fn directory_version(&self) -> Result<i64> {

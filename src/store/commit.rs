@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use super::identify::Greeted;
 use super::intern::Interned;
 use super::people::{People, Sighting};
 use super::{Committed, Draft, Entry, Nonce, Result};
@@ -105,12 +106,13 @@ pub(super) trait Ledger {
     fn trim_set_aside(&mut self, app: AppId, keep: u32) -> Result<()>;
 }
 
-/// Writes all drafts to a ledger. `interned` are the numbers of every event's texts, in order.
+/// Writes all drafts to a ledger. `interned` are the numbers of every event's texts, in order, and `greeted` what became
+/// of every draft's identify.
 pub(super) fn write<L: Ledger>(
     ledger: &mut L,
     people: &mut People,
     drafts: &[Draft],
-    interned: Vec<Interned>,
+    (interned, greeted): (Vec<Interned>, Vec<Option<Greeted>>),
     limits: &Limits,
 ) -> Result<Vec<Committed>> {
     let mut work = Work {
@@ -123,8 +125,8 @@ pub(super) fn write<L: Ledger>(
     };
     let mut interned = interned.into_iter();
     let mut committed = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        committed.push(work.draft(draft, &mut interned)?);
+    for (draft, greeted) in drafts.iter().zip(greeted) {
+        committed.push(work.draft(draft, greeted, &mut interned)?);
     }
     let Work { fold, outcomes, with_set_aside, .. } = work;
     people.flush(ledger)?;
@@ -146,8 +148,15 @@ struct Work<'a, L> {
 }
 
 impl<L: Ledger> Work<'_, L> {
-    fn draft(&mut self, draft: &Draft, interned: &mut impl Iterator<Item = Interned>) -> Result<Committed> {
-        let refused = if !self.key_works(draft.key, draft.received_at)? {
+    fn draft(
+        &mut self,
+        draft: &Draft,
+        greeted: Option<Greeted>,
+        interned: &mut impl Iterator<Item = Interned>,
+    ) -> Result<Committed> {
+        let refused = if let Some(key) = draft.key
+            && !self.key_works(key, draft.received_at)?
+        {
             Some(Committed::KeyRevoked)
         } else if let Some(nonce) = &draft.nonce
             && !self.ledger.spend(draft.app.id, nonce)?
@@ -183,7 +192,14 @@ impl<L: Ledger> Work<'_, L> {
         if outcomes.contains(&Outcome::Stored) {
             self.ledger.set_first_event(draft.app.id, draft.received_at)?;
         }
-        Ok(Committed::Receipt(Receipt { outcomes }))
+        let identified = match greeted {
+            Some(greeted) => {
+                self.greet(draft, &greeted)?;
+                Some(Box::new(greeted.identified))
+            }
+            None => None,
+        };
+        Ok(Committed::Receipt(Receipt { outcomes, identified }))
     }
 
     /// Whether the key still works at `now`; notes its use once an hour.
@@ -229,8 +245,26 @@ impl<L: Ledger> Work<'_, L> {
         let local = *self.calendar.entry((app, bucket)).or_insert_with(|| zone.local(at));
         self.fold.event(environment, bucket, interned.name, &interned.facts);
         let facts = Arc::as_ref(&interned.facts);
-        let sighting = Sighting { environment, at, local, zone, facts, user, session };
+        let sighting = Sighting { environment, at, local, zone, facts, user, session, events: 1 };
         self.people.see(self.ledger, sighting, &mut self.fold)?;
         Ok(Outcome::Stored)
+    }
+
+    /// Whoever identifies is there, though nothing has happened yet.
+    fn greet(&mut self, draft: &Draft, greeted: &Greeted) -> Result<()> {
+        let (environment, zone, at) = (draft.environment, &draft.app.zone, draft.received_at);
+        let user = self.people.user(self.ledger, environment, greeted.user)?;
+        let session = self.people.named_session(self.ledger, environment, greeted.session)?;
+        let sighting = Sighting {
+            environment,
+            at,
+            local: zone.local(at),
+            zone,
+            facts: &greeted.facts,
+            user: Some((greeted.user, user)),
+            session: Some((Some(greeted.session), session)),
+            events: 0,
+        };
+        self.people.see(self.ledger, sighting, &mut self.fold)
     }
 }

@@ -25,6 +25,15 @@ pub(super) struct Interned {
     pub(super) facts: Arc<InternedFacts>,
 }
 
+/// The numbers of all texts of some drafts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Numbers {
+    /// One for each event, in order.
+    pub(super) events: Vec<Interned>,
+    /// The facts of each installation that says who it is, in order.
+    pub(super) devices: Vec<Arc<InternedFacts>>,
+}
+
 /// Remembers the numbers of texts and sets of facts, those of an app all or none. Nothing that it knows ever changes:
 /// only what it does not know yet has to be asked of the database.
 #[derive(Default)]
@@ -61,9 +70,9 @@ impl Equivalent<StringKey> for StringRef<'_> {
 }
 
 impl Interner {
-    /// The numbers of all events of the drafts, in order; `None` where one has a text that is not known yet.
-    pub(super) fn find(&self, drafts: &[Draft], limits: &Limits) -> Option<Vec<Interned>> {
-        let mut found = Vec::new();
+    /// The numbers of all texts of the drafts; `None` where one is not known yet.
+    pub(super) fn find(&self, drafts: &[Draft], limits: &Limits) -> Option<Numbers> {
+        let mut found = Numbers::default();
         let mut last: Option<(AppId, &Arc<Facts>, Arc<InternedFacts>)> = None;
         for (app, event) in events(drafts) {
             let known = self.apps.get(&app)?;
@@ -84,7 +93,10 @@ impl Interner {
                 Some(text) => Some(known.find(CATEGORY, text, limits.names)?),
                 None => None,
             };
-            found.push(Interned { name: known.find(EVENT, event.name(), limits.names)?, category, facts });
+            found.events.push(Interned { name: known.find(EVENT, event.name(), limits.names)?, category, facts });
+        }
+        for (app, facts) in devices(drafts) {
+            found.devices.push(self.apps.get(&app)?.find_facts(facts, limits)?);
         }
         Some(found)
     }
@@ -108,9 +120,10 @@ impl Interner {
             if let Some(category) = event.category() {
                 known.learn(db, app, CATEGORY, (category, limits.names))?;
             }
-            if known.find_facts(event.facts(), limits).is_none() {
-                known.learn_facts(db, app, event.facts(), limits)?;
-            }
+            known.learn_facts(db, app, event.facts(), limits)?;
+        }
+        for (app, facts) in devices(drafts) {
+            self.apps.entry(app).or_default().learn_facts(db, app, facts, limits)?;
         }
         Ok(())
     }
@@ -196,6 +209,9 @@ impl Known {
     }
 
     fn learn_facts(&mut self, db: &dyn Sql, app: AppId, facts: &Facts, limits: &Limits) -> Result<()> {
+        if self.find_facts(facts, limits).is_some() {
+            return Ok(());
+        }
         if self.is_full_of_facts(limits) {
             for fact in [Fact::Version, Fact::System] {
                 if let Some(text) = facts.get(fact) {
@@ -244,6 +260,10 @@ fn events(drafts: &[Draft]) -> impl Iterator<Item = (AppId, &Event)> {
             Entry::SetAside(_) | Entry::Dropped => None,
         })
     })
+}
+
+fn devices(drafts: &[Draft]) -> impl Iterator<Item = (AppId, &Facts)> {
+    drafts.iter().filter_map(|draft| draft.identify.as_ref().map(|identify| (draft.app.id, &*identify.facts)))
 }
 
 fn kind(name: &str) -> Option<&'static str> {
@@ -319,7 +339,7 @@ mod tests {
                 let learning = std::cell::RefCell::new(&mut *interner);
                 self.store.write(|db| learning.borrow_mut().learn(db, &drafts, &self.limits)).unwrap();
             }
-            interner.find(&drafts, &self.limits).unwrap().remove(0)
+            interner.find(&drafts, &self.limits).unwrap().events.remove(0)
         }
 
         fn draft(&self, name: &str, facts: Facts) -> Draft {
@@ -337,10 +357,12 @@ mod tests {
             Draft {
                 received_at: Millis(0),
                 app: self.app.clone(),
-                key: IngestKeyId(1),
+                key: Some(IngestKeyId(1)),
                 environment: EnvironmentId(1),
                 nonce: None,
                 entries: vec![Entry::Event(event)],
+                identify: None,
+                sign_out: None,
             }
         }
 

@@ -4,6 +4,7 @@
 mod backend;
 mod commit;
 mod directory;
+mod identify;
 mod intern;
 mod members;
 pub mod migrate;
@@ -15,12 +16,14 @@ mod roster;
 mod slow;
 mod sql;
 pub mod sqlite;
+mod versions;
 
 use crate::model::{
-    App, AppId, DeviceList, DevicesPage, EnvironmentId, Event, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome, Person, Query, Receipt,
-    Report, SetAside, SetAsideRow, Timeline, TimelinePage, UserHash, UserList, UsersPage,
+    App, AppId, EnvironmentId, Event, EventRow, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
+    KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome,
+    Query, Receipt, Report, SetAside, SetAsideRow,
 };
+use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -32,14 +35,18 @@ pub struct Draft {
     pub received_at: Millis,
     /// The app it belongs to.
     pub app: std::sync::Arc<App>,
-    /// The key it was accepted with, and through it the environment.
-    pub key: IngestKeyId,
+    /// The key it was accepted with, where its protocol wants one.
+    pub key: Option<IngestKeyId>,
     /// Into which environment its events go.
     pub environment: EnvironmentId,
     /// The request's nonce, if its protocol has one.
     pub nonce: Option<Nonce>,
     /// In the request's order.
     pub entries: Vec<Entry>,
+    /// What an installation says of itself, where it does.
+    pub identify: Option<Box<Identify>>,
+    /// The row of a device whose user has signed out.
+    pub sign_out: Option<i64>,
 }
 
 /// One event of a [`Draft`].
@@ -219,6 +226,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
+
+    /// The device that calls itself so, or has that public id.
+    fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>>;
+
+    /// The device session of that public id, which may be over.
+    fn find_session(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<Option<KnownSession>>;
 
     /// A number that grows with every change to apps, environments and keys, by this process or another.
     fn directory_version(&self) -> Result<i64>;

@@ -98,7 +98,7 @@ struct Touched {
     events: i64,
 }
 
-/// One newly stored event, as far as people are concerned.
+/// One newly stored event, or an identify, as far as people are concerned.
 #[derive(Clone, Copy)]
 pub(super) struct Sighting<'a> {
     pub(super) environment: EnvironmentId,
@@ -108,6 +108,8 @@ pub(super) struct Sighting<'a> {
     pub(super) facts: &'a InternedFacts,
     pub(super) user: Option<(UserHash, User)>,
     pub(super) session: Option<(Option<SessionHash>, Session)>,
+    /// How many events it is: one, or none.
+    pub(super) events: i64,
 }
 
 impl People {
@@ -235,7 +237,7 @@ impl People {
         }
         let touched = self.touched.entry(record.id).or_insert(Touched { record, was_started_at, events: 0 });
         touched.record = record;
-        touched.events += 1;
+        touched.events += seen.events;
         let session = Session::known(record);
         if let Some(hash) = hash {
             self.sessions.put((seen.environment, hash), session);

@@ -25,7 +25,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
-            let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 AND events > 0";
+            let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \
+                       AND (events > 0 OR sessions > 0)";
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }

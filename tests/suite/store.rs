@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod identify;
 mod nodes;
 mod recount;
 mod roster;
@@ -115,7 +116,7 @@ impl Bench {
             sealed_secret: vec![1, 2, 3],
         };
         let key = self.store.create_key(&key, NOW).unwrap().id;
-        Scope { app: Arc::new(app.clone()), environment, key }
+        Scope { app: Arc::new(app.clone()), environment, key: Some(key) }
     }
 
     fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
@@ -123,7 +124,7 @@ impl Bench {
     }
 
     fn request(&self, scope: &Scope, claims: Vec<Claim<'_>>, nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
-        self.accept(Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims })
+        self.accept(Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims, sign_out: None })
     }
 
     fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
@@ -284,7 +285,7 @@ fn a_key_revoked_elsewhere_is_refused_at_the_next_commit(backend: Backend) {
     bench.send(&scope, &[Sent::new("a")]).unwrap();
     let other_process = open(&bench.database).unwrap();
     let before = bench.store.directory_version().unwrap();
-    other_process.revoke_key(scope.key, NOW).unwrap();
+    other_process.revoke_key(scope.key.unwrap(), NOW).unwrap();
     assert!(bench.store.directory_version().unwrap() > before);
     assert_eq!(bench.send(&scope, &[Sent::new("b")]), Err(Refusal::Unauthorized));
     assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
@@ -369,7 +370,7 @@ fn clocks_far_ahead_do_not_hide_the_newest_events(backend: Backend) {
     let request = |name: &str, received_at: Millis| (Sent { at: received_at, ..Sent::new(name) }, received_at);
     for (event, received_at) in [request("b", NOW.plus(5)), request("c", NOW.plus(Millis::DAY))] {
         let claims = vec![event.claim()];
-        let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims };
+        let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims, sign_out: None };
         bench.accept(request).unwrap();
     }
     let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 3 };
@@ -462,8 +463,14 @@ fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty(backend: Bac
     let size = QueueSize { requests: 4, bytes: 100 };
     let (intake, _writer) = Intake::start(bench.store.clone(), bench.limits.clone(), Clock::manual(NOW), size).unwrap();
     let event = Sent::new("a");
-    let request =
-        Request { scope, received_at: NOW, sent_at: None, nonce: None, claims: vec![event.claim(), event.claim()] };
+    let request = Request {
+        scope,
+        received_at: NOW,
+        sent_at: None,
+        nonce: None,
+        claims: vec![event.claim(), event.claim()],
+        sign_out: None,
+    };
     let receipt = bench.runtime.block_on(intake.accept(request)).unwrap();
     assert_eq!(receipt.outcomes, [Outcome::Stored, Outcome::Duplicate]);
 }

@@ -118,7 +118,7 @@ impl Call {
         }
         let strict = scope.app.strict;
         let received_at = self.origin.received_at;
-        let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims };
+        let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims, sign_out: None };
         let receipt = self.gate.intake.accept(request).await.inspect_err(|refusal| {
             if *refusal == Refusal::Unauthorized {
                 // The store knows of a revocation that we do not.

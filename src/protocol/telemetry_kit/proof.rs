@@ -125,7 +125,7 @@ impl<'a> Claims<'a> {
         };
         let key = ring.active(now).find(|key| signed.verify(&key.secret, &claimed));
         let key = key.filter(|_| self.signature.is_some())?;
-        Some(Scope { app: ring.app.clone(), environment: key.environment, key: key.id })
+        Some(Scope { app: ring.app.clone(), environment: key.environment, key: Some(key.id) })
     }
 
     /// A token names its app, wherever one is sent. Without one the path does, but only in the form with a nonce:
@@ -251,7 +251,7 @@ mod tests {
             (Sent { secret, token, nonce: Some(NONCE), ..Sent::default() }, None),
         ] {
             let proven = prove(&bench, &sent.headers(), path, BODY).await.unwrap();
-            assert_eq!((proven.scope.key, proven.scope.environment), (IngestKeyId(2), EnvironmentId(2)));
+            assert_eq!((proven.scope.key, proven.scope.environment), (Some(IngestKeyId(2)), EnvironmentId(2)));
             assert_eq!(proven.sent_at, Millis(1_700_000_000_000));
             let nonce =
                 sent.nonce.map(|text| Nonce { at: 1_700_000_000, value: *text.parse::<Uuid>().unwrap().as_bytes() });
@@ -265,7 +265,7 @@ mod tests {
         let bench = bench();
         let sent = Sent { secret: &bench.old.secret, nonce: Some(NONCE), ..Sent::default() };
         let proven = prove(&bench, &sent.headers(), Some(&path("acme", "rocket")), BODY).await.unwrap();
-        assert_eq!((proven.scope.key, proven.scope.environment), (IngestKeyId(1), EnvironmentId(1)));
+        assert_eq!((proven.scope.key, proven.scope.environment), (Some(IngestKeyId(1)), EnvironmentId(1)));
     }
 
     #[tokio::test]

@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn receipt(outcomes: &[Outcome]) -> Receipt {
-        Receipt { outcomes: outcomes.to_vec() }
+        Receipt { outcomes: outcomes.to_vec(), identified: None }
     }
 
     fn aside(reason: Reason, id: Option<u8>) -> Outcome {

@@ -20,7 +20,8 @@ use super::writes::{StoredAside, Writes};
 use crate::model::{AppId, EnvironmentId, EventId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds};
 use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
-use crate::store::intern::{self, Interned};
+use crate::store::identify::{self, Greeted, VersionIds};
+use crate::store::intern::{self, Numbers};
 use crate::store::people::{PAUSE, People};
 use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
 
@@ -43,13 +44,26 @@ pub(super) enum Repeats {
 pub(super) fn write(
     session: &Session<'_>,
     (drafts, limits): (&[Draft], &Limits),
-    interned: Vec<Interned>,
-    ids: &mut (i64, i64),
+    interned: Numbers,
+    (ids, versions): (&mut (i64, i64), &mut VersionIds),
     repeats: Repeats,
 ) -> Result<Vec<Committed>> {
-    let mut book = Book::open(session, drafts, repeats)?;
+    let mut begin = [BEGIN, BEGIN_COMMIT].concat();
+    let asks = drafts.iter().any(|draft| draft.identify.is_some() || draft.sign_out.is_some());
+    let greeted = if asks {
+        session.batch(&begin)?;
+        begin.clear();
+        identify::greet(session, versions, drafts, &interned.devices)?
+    } else {
+        vec![None; drafts.len()]
+    };
+    let mut wanted = Wanted::of(drafts, &greeted);
+    if repeats == Repeats::Unlikely {
+        wanted.events.clear();
+    }
+    let mut book = Book::open(session, &begin, &wanted)?;
     let mut people = People::new(ids.0, ids.1);
-    let committed = commit::write(&mut book, &mut people, drafts, interned, limits);
+    let committed = commit::write(&mut book, &mut people, drafts, (interned.events, greeted), limits);
     *ids = people.next();
     let committed = committed?;
     book.writes.commit(session, book.copy)?;
@@ -72,18 +86,13 @@ struct Book<'s> {
 }
 
 impl<'s> Book<'s> {
-    /// Begins the transaction, and reads and locks all that the drafts may touch.
-    fn open(session: &'s Session<'s>, drafts: &[Draft], repeats: Repeats) -> Result<Self> {
-        let mut wanted = Wanted::of(drafts);
-        if repeats == Repeats::Unlikely {
-            wanted.events.clear();
-        }
-        let begin = [BEGIN, BEGIN_COMMIT].concat();
+    /// Begins the transaction where `begin` says so, and reads and locks all that is wanted.
+    fn open(session: &'s Session<'s>, begin: &str, wanted: &Wanted) -> Result<Self> {
         let wanted = wanted.statements();
         let (answers, copy) = session.wait(async {
             // Where a statement fails, so does the copy, but for no reason of its own.
             let (answers, copy) =
-                tokio::join!(ask(session.client(), &begin, &wanted, ""), copy::prepare(session.client()));
+                tokio::join!(ask(session.client(), begin, &wanted, ""), copy::prepare(session.client()));
             Ok((answers?, copy?))
         })?;
         let mut answers = answers.into_iter();
@@ -249,10 +258,16 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(drafts: &[Draft]) -> Self {
+    fn of(drafts: &[Draft], greeted: &[Option<Greeted>]) -> Self {
         let mut wanted = Self::default();
-        for draft in drafts {
-            wanted.keys.push(draft.key.0);
+        for (draft, greeted) in drafts.iter().zip(greeted) {
+            wanted.keys.extend(draft.key.map(|key| key.0));
+            if let Some(greeted) = greeted {
+                let (environment, day) = (draft.environment.0, draft.app.zone.local(draft.received_at).day);
+                wanted.users.push((environment, greeted.user.0));
+                wanted.hours.push((environment, greeted.user.0, day.into()));
+                wanted.named.push((environment, greeted.session.0));
+            }
             wanted.nonces.extend(draft.nonce.map(|nonce| (nonce.at, draft.app.id.0, nonce.value)));
             for entry in &draft.entries {
                 let Entry::Event(event) = entry else { continue };

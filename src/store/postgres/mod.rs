@@ -28,7 +28,8 @@ use self::link::Link;
 use self::pool::Connection;
 use self::session::{CALL, Session};
 use super::backend::Backend;
-use super::intern::{Interned, Interner};
+use super::identify::VersionIds;
+use super::intern::{Interner, Numbers};
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
@@ -63,6 +64,7 @@ struct Writer {
     /// Its own connection, so that pages in a crowd do not keep events out.
     connection: Option<Connection>,
     interner: Interner,
+    versions: VersionIds,
     users: Block,
     sessions: Block,
     /// For how many commits repeated events are looked for.
@@ -130,12 +132,17 @@ impl PostgresStore {
     ) -> Result<Vec<Committed>> {
         let interned = self.intern(writer, (drafts, limits), deadline)?;
         self.on_writer(writer, deadline, |writer, session| {
-            let wanted = drafts.iter().map(|draft| draft.entries.len()).sum::<usize>();
+            let new = |draft: &Draft| draft.entries.len() + usize::from(draft.identify.is_some());
+            let wanted = drafts.iter().map(new).sum::<usize>();
             writer.reserve(session, i64::try_from(wanted).unwrap_or(i64::MAX))?;
             let mut ids = (writer.users.next, writer.sessions.next);
             let repeats = if writer.wary > 0 { Repeats::Likely } else { Repeats::Unlikely };
             writer.wary = writer.wary.saturating_sub(1);
-            let result = commit::write(session, (drafts, limits), interned, &mut ids, repeats);
+            let numbers = (&mut ids, &mut writer.versions);
+            let result = commit::write(session, (drafts, limits), interned, numbers, repeats);
+            if result.is_err() {
+                writer.versions = VersionIds::default();
+            }
             (writer.users.next, writer.sessions.next) = ids;
             result
         })
@@ -148,7 +155,7 @@ impl PostgresStore {
         writer: &mut Writer,
         (drafts, limits): (&[Draft], &Limits),
         deadline: Deadline,
-    ) -> Result<Vec<Interned>> {
+    ) -> Result<Numbers> {
         loop {
             if let Some(interned) = writer.interner.find(drafts, limits) {
                 return Ok(interned);

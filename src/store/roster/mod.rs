@@ -5,6 +5,7 @@ mod devices;
 mod sessions;
 mod timeline;
 mod users;
+mod walk;
 
 pub(super) use devices::devices;
 pub(super) use timeline::timeline;

@@ -10,6 +10,7 @@ use super::read::Conn;
 use crate::model::{AppId, EnvironmentId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds, Key, Measures};
 use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
+use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Interner};
 use crate::store::people::People;
 use crate::store::sql::Sql;
@@ -24,6 +25,7 @@ pub(super) struct Memory {
     directory: i64,
     keys: HashMap<IngestKeyId, KeyUse>,
     apps_with_events: HashSet<AppId>,
+    versions: VersionIds,
 }
 
 /// Writes all drafts in one transaction.
@@ -58,6 +60,7 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
             none.insert(People::new(next_user, next("SELECT coalesce(max(id), 0) + 1 FROM sessions")?))
         }
     };
+    let greeted = identify::greet(&Conn(&tx), &mut memory.versions, drafts, &interned.devices)?;
     let mut ledger = Page {
         tx: &tx,
         keys: &mut memory.keys,
@@ -67,7 +70,7 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
              session_id, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         )?,
     };
-    let committed = commit::write(&mut ledger, people, drafts, interned, limits)?;
+    let committed = commit::write(&mut ledger, people, drafts, (interned.events, greeted), limits)?;
     drop(ledger);
     tx.commit()?;
     Ok(committed)

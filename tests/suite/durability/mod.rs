@@ -4,6 +4,7 @@ mod crash;
 mod disk;
 mod engine;
 mod full;
+mod identify;
 mod ledger;
 mod load;
 mod oracle;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::identify::claim;
 use super::recount::Noise;
 use super::*;
 
@@ -76,24 +77,6 @@ impl Bench {
              VALUES ({environment}, {uuid}, {hash}, {told}, 1, 1)"
         ));
         (self.database.count("SELECT max(id) FROM profiles"), id)
-    }
-
-    /// A session on the last device, of a version of its own.
-    fn put_session(&self, environment: EnvironmentId, profile: i64, hash: [u8; 16], started_at: Millis) {
-        let id = |bytes: &[u8]| self.database.bytes(bytes);
-        let [session, version, build] = [(); 3].map(|()| id(Uuid::new_v4().as_bytes()));
-        let at = started_at.0;
-        self.database.alter(&format!(
-            "INSERT INTO versions (app_id, uuid, name, major, minor, patch, status, created_at) \
-             SELECT 1, {version}, '2.0.' || count(*), 2, 0, 0, 'SUPPORTED', 1 FROM versions; \
-             INSERT INTO builds (version_id, uuid, number, platform, status, created_at) \
-             SELECT max(id), {build}, 40 + max(id), 'IOS', 'SUPPORTED', 1 FROM versions; \
-             INSERT INTO device_sessions (env_id, uuid, hash, device_id, profile_id, version_id, build_id, facts_id, \
-             issued_at, token_expires_at, expires_at, started_at, seen_at, system_version) \
-             SELECT {environment}, {session}, {}, (SELECT max(id) FROM devices), {profile}, \
-             (SELECT max(id) FROM versions), (SELECT max(id) FROM builds), 1, 1, 1, 1, {at}, {at}, '18.1'",
-            id(&hash)
-        ));
     }
 
     fn devices(&self, environment: EnvironmentId, search: &str, sort: DeviceSort) -> Vec<DeviceRow> {
@@ -373,8 +356,14 @@ fn clocks_that_are_wrong_hide_nothing_from_a_timeline(backend: Backend) {
             let at = NOW.plus(-(number as i64) * 2 * Millis::HOUR - step * 11 * Millis::MINUTE - Millis::MINUTE);
             let event = Sent { at: at.plus(-offset), user: Some("ada".to_owned()), ..Sent::new("e") };
             let sent_at = Some(NOW.plus(-offset));
-            let request =
-                Request { scope: scope.clone(), received_at: NOW, sent_at, nonce: None, claims: vec![event.claim()] };
+            let request = Request {
+                scope: scope.clone(),
+                received_at: NOW,
+                sent_at,
+                nonce: None,
+                claims: vec![event.claim()],
+                sign_out: None,
+            };
             bench.accept(request).unwrap();
             events.push((event, at));
         }
@@ -394,44 +383,48 @@ fn sessions_of_devices_stand_in_the_timeline_with_and_without_events(backend: Ba
     let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
-    let hash = bench.hash_of(&scope, "ada");
-    let (profile, _) = bench.put_profile(scope.environment, hash, [Some("user-1"), None, None]);
-    bench.put_device(scope.environment, Some(profile), &Phone::new(1));
-    let began = NOW.plus(-2 * Millis::HOUR);
-    let event = Sent { at: began.plus(Millis::MINUTE), user: Some("ada".to_owned()), ..Sent::new("e") };
-    bench.send(&scope, &[Sent { session: Some("talking".to_owned()), ..event }]).unwrap();
-    let column = bench.database.hex("hash");
-    let named = bench.database.sql(&format!("SELECT {column} FROM sessions WHERE hash IS NOT NULL"));
-    let talking: [u8; 16] = hex::decode(named.trim()).unwrap().try_into().unwrap();
-    bench.put_session(scope.environment, profile, talking, began);
-    bench.put_session(scope.environment, profile, [7; 16], NOW.plus(-3 * Millis::DAY));
-    bench.put_session(scope.environment, profile + 1, [8; 16], NOW.plus(-4 * Millis::DAY));
+    let ada = RawIdentify { identifier: Some("ada"), ..claim("a") };
+    let quiet = bench.identify(&scope, -3 * Millis::DAY, &ada);
+    let loud = bench.identify(&scope, -2 * Millis::HOUR, &RawIdentify { version: "1.3.0", build: 52, ..ada.clone() });
+    assert_eq!((quiet.user, quiet.device), (loud.user, loud.device));
+    let (user, session) = (Some(loud.user.to_string()), Some(loud.session.to_string()));
+    let at = NOW.plus(-Millis::HOUR);
+    bench.send(&scope, &[Sent { at, user, session, ..Sent::new("e") }]).unwrap();
+    // Somebody else with the same telephone.
+    let ben = bench.identify(&scope, -Millis::MINUTE, &RawIdentify { identifier: Some("ben"), ..claim("a") });
+    let users = bench.users(scope.environment, "", UserSort::LastSeen);
+    let hash_of = |id| users.iter().find(|row| row.profile.as_ref().is_some_and(|told| told.id == id)).unwrap().hash;
+    let (ada, ben) = (hash_of(loud.user), hash_of(ben.user));
     for limit in [1, 2, 10] {
-        let items = bench.timeline(&scope, hash, limit);
+        let items = bench.timeline(&scope, ada, limit);
         let told: Vec<_> = items
             .iter()
             .map(|(item, session)| {
-                let session = session.as_ref().unwrap();
-                (
-                    item.event.as_ref().map(|event| event.name.as_str()),
-                    session.events,
-                    session.version.as_deref(),
-                    session.build.as_deref(),
-                )
+                let session = session.clone().unwrap();
+                let name = item.event.as_ref().map(|event| event.name.as_str());
+                (item.at, name, session.events, session.version, session.build)
             })
             .collect();
-        let silent = (None, 0, Some("2.0.1"), Some("42"));
-        let loud = (Some("e"), 1, Some("2.0.0"), Some("41"));
-        let began = (None, loud.1, loud.2, loud.3);
-        assert_eq!(told, [(Some("hash"), 1, Some("1.0"), None), loud, began, silent], "{limit} at a time");
-        let silent = items[3].1.clone().unwrap();
-        assert_eq!((silent.device.as_deref(), silent.system.as_deref()), (Some("Phone 1"), Some("ios")));
-        assert_eq!(silent.system_version.as_deref(), Some("18.1"));
-        assert_eq!(items[1].1.clone().unwrap().device.as_deref(), Some("Phone 1"));
+        let of = |version: &str, build: &str| (Some(version.to_owned()), Some(build.to_owned()));
+        let (late, early) = (of("1.3.0", "52"), of("1.2.3", "45"));
+        let expected = [
+            (at, Some("e"), 1, late.0.clone(), late.1.clone()),
+            (NOW.plus(-2 * Millis::HOUR), None, 1, late.0, late.1),
+            (NOW.plus(-3 * Millis::DAY), None, 0, early.0, early.1),
+        ];
+        assert_eq!(told, expected, "{limit} at a time");
+        for (_, session) in items {
+            let SessionRow { device, system, system_version, .. } = session.unwrap();
+            let told = [device, system, system_version].map(Option::unwrap);
+            assert_eq!(told, ["a telephone", "ios", "18.1"]);
+        }
+        assert_eq!(bench.timeline(&scope, ben, limit).len(), 1);
     }
-    let person = bench.store.person(scope.environment, hash).unwrap().unwrap();
-    assert_eq!((person.sessions, person.devices.len()), (2, 1));
-    assert_eq!(person.devices[0].version, Some(("2.0.2".to_owned(), 43)), "of the newest session on the device");
+    let person = |hash| bench.store.person(scope.environment, hash).unwrap().unwrap();
+    let (ada, ben) = (person(ada), person(ben));
+    assert_eq!((ada.sessions, ada.devices.len(), ada.seen.unwrap().days), (2, 0, 2));
+    assert_eq!((ben.sessions, ben.devices.len()), (1, 1));
+    assert_eq!(ben.devices[0].version, Some(("1.2.3".to_owned(), 45)), "of the newest session on the device");
 }
 
 fn a_person_is_known_in_one_environment_alone(backend: Backend) {

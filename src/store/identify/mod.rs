@@ -1,0 +1,110 @@
+//! Installations that say who they are: version, device, user and session of each, found or made (`teardown`, section
+//! 6). It runs inside the commit, so what is answered is on the disk, and it is written once for every backend.
+
+mod device;
+mod known;
+mod push;
+mod session;
+mod user;
+mod version;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use self::device::Device;
+use super::sql::Sql;
+use super::{Draft, Result};
+use crate::model::{Created, Identified, Identify, Millis, SessionHash, UserHash};
+use crate::rollup::InternedFacts;
+
+pub(super) use known::{device, session};
+pub(super) use version::VersionIds;
+
+/// What became of one identify, and whom it lets the summaries see.
+#[derive(Clone, Debug)]
+pub(super) struct Greeted {
+    pub(super) identified: Identified,
+    pub(super) user: UserHash,
+    pub(super) session: SessionHash,
+    pub(super) facts: Arc<InternedFacts>,
+}
+
+/// Does what the drafts ask of devices: one answer for each draft, none where it does not identify or its key does not
+/// work any more. `facts` are those of each that identifies, in order. What `ids` learns here is true only if the
+/// transaction is committed.
+pub(super) fn greet(
+    db: &dyn Sql,
+    ids: &mut VersionIds,
+    drafts: &[Draft],
+    facts: &[Arc<InternedFacts>],
+) -> Result<Vec<Option<Greeted>>> {
+    let mut keys = HashMap::new();
+    let mut facts = facts.iter();
+    let mut greeted = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let identify = draft.identify.as_ref().zip(draft.identify.as_ref().and_then(|_| facts.next()));
+        if draft.identify.is_none() && draft.sign_out.is_none() || !key_works(db, &mut keys, draft)? {
+            greeted.push(None);
+            continue;
+        }
+        if let Some(device) = draft.sign_out {
+            device::sign_out(db, device, draft.received_at)?;
+        }
+        greeted.push(match identify {
+            Some((identify, facts)) => Some(one(db, ids, draft, identify, facts)?),
+            None => None,
+        });
+    }
+    Ok(greeted)
+}
+
+fn one(
+    db: &dyn Sql,
+    ids: &mut VersionIds,
+    draft: &Draft,
+    identify: &Identify,
+    facts: &Arc<InternedFacts>,
+) -> Result<Greeted> {
+    let (environment, now) = (draft.environment, draft.received_at);
+    let build = ids.find(db, draft.app.id, identify, now)?;
+    let Device { row, id, profile, newest, is_new, new_user } = device::settle(db, environment, identify, now)?;
+    if let Some((platform, token)) = &identify.push {
+        push::note(db, (environment, row, profile.row), (*platform, token.as_deref()), now)?;
+    }
+    let seat = session::Seat { environment, device: row, profile: profile.row, build, facts: facts.id };
+    let session = session::settle(db, &seat, newest, identify, now)?;
+    if session.is_new {
+        ids.note_first_session(db, draft.app.id, now)?;
+    }
+    let identified = Identified {
+        session: session.id,
+        device: id,
+        user: profile.id,
+        issued_at: session.issued_at,
+        token_expires_at: session.token_expires_at,
+        version: version::judge(db, draft.app.id, build, identify)?,
+        created: Created { session: session.is_new, user: new_user, device: is_new },
+    };
+    Ok(Greeted { identified, user: profile.hash, session: session.hash, facts: facts.clone() })
+}
+
+/// Whether the draft's key still works, where it has one.
+fn key_works(db: &dyn Sql, known: &mut HashMap<i64, Option<Millis>>, draft: &Draft) -> Result<bool> {
+    let Some(key) = draft.key else { return Ok(true) };
+    let revoked_at = match known.get(&key.0) {
+        Some(revoked_at) => *revoked_at,
+        None => {
+            let row = db.row("SELECT revoked_at FROM ingest_keys WHERE id = $1", &[key.0.into()])?;
+            let revoked_at = row.map_or(Some(Millis(i64::MIN)), |row| row.some_int(0).map(Millis));
+            known.insert(key.0, revoked_at);
+            revoked_at
+        }
+    };
+    Ok(revoked_at.is_none_or(|at| draft.received_at < at))
+}
+
+/// A public id as it is kept.
+fn uuid(row: &super::sql::Row, column: usize) -> uuid::Uuid {
+    uuid::Uuid::from_bytes(row.array(column).unwrap_or_default())
+}
