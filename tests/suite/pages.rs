@@ -1,5 +1,7 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod people;
+
 use std::io::Write;
 use std::sync::Mutex;
 use std::thread;

@@ -1,12 +1,15 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
 pub mod apps;
+pub mod devices;
 pub mod keys;
 pub mod login;
 pub mod new_app;
 pub mod overview;
+pub mod person;
 pub mod set_aside;
 pub mod setup;
+pub mod users;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -19,7 +22,11 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 3] = [("Overview", ""), ("Keys", "/keys"), ("Set aside", "/set-aside")];
+pub const APP_TABS: [(&str, &str); 5] =
+    [("Overview", ""), ("Users", "/users"), ("Devices", "/devices"), ("Keys", "/keys"), ("Set aside", "/set-aside")];
+
+/// Those of them that are about one environment.
+pub const BY_ENVIRONMENT: [&str; 3] = ["", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -38,6 +45,12 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
+        .get("/apps/{app}/users", Access::Member, users::show)
+        .get("/apps/{app}/users/{user}", Access::Member, person::show)
+        .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/{env}/users", Access::Member, users::show)
+        .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
+        .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
 }
 
 /// Until the first member exists, every page but the home page leads there, where the way in is told.
