@@ -103,6 +103,7 @@ CREATE TABLE device_sessions (
     ota              TEXT
 ) STRICT;
 CREATE INDEX device_sessions_device ON device_sessions (device_id, id);
+CREATE INDEX device_sessions_profile ON device_sessions (profile_id, started_at);
 CREATE INDEX device_sessions_build ON device_sessions (build_id);
 
 CREATE TABLE push_tokens (

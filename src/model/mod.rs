@@ -1,6 +1,7 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
 mod app;
+mod cursor;
 mod event;
 mod identify;
 mod ids;
@@ -11,11 +12,13 @@ mod policy;
 mod query;
 mod receipt;
 mod report;
+mod roster;
 mod time;
 mod version;
 mod version_check;
 
 pub use app::*;
+pub use cursor::*;
 pub use event::*;
 pub use identify::*;
 pub use ids::*;
@@ -26,6 +29,7 @@ pub use policy::*;
 pub use query::*;
 pub use receipt::*;
 pub use report::*;
+pub use roster::*;
 pub use time::*;
 pub use version::*;
 pub use version_check::*;

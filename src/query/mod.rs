@@ -65,6 +65,14 @@ impl Reports {
         self.cache.events(page, self.clock.now(), LIVE, self.load(load)).await
     }
 
+    /// Asks the store for what is not kept in the cache; no more do so at once than there may be loads.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.load(look).await
+    }
+
     /// Counts since start.
     pub fn stats(&self) -> Stats {
         self.cache.stats()

@@ -8,7 +8,8 @@ use super::{
     Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
-use super::{directory, identify, members, report, versions};
+use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use super::{directory, identify, members, report, roster, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -71,6 +72,22 @@ impl<B: Backend> Store for B {
 
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
         self.look(|db| report::set_aside(db, app, limit))
+    }
+
+    fn devices(&self, page: &DevicesPage) -> Result<DeviceList> {
+        self.study(|db| roster::devices(db, page))
+    }
+
+    fn users(&self, page: &UsersPage) -> Result<UserList> {
+        self.study(|db| roster::users(db, page))
+    }
+
+    fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>> {
+        self.study(|db| roster::person(db, environment, user))
+    }
+
+    fn timeline(&self, page: &TimelinePage) -> Result<Timeline> {
+        self.study(|db| roster::timeline(db, page))
     }
 
     fn apps(&self) -> Result<Vec<App>> {

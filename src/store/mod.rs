@@ -12,6 +12,7 @@ pub mod moving;
 mod people;
 pub mod postgres;
 mod report;
+mod roster;
 mod slow;
 mod sql;
 pub mod sqlite;
@@ -23,6 +24,7 @@ use crate::model::{
     Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -190,6 +192,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events kept aside for an app, newest first, and how many there are.
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;
+
+    /// Devices, by page.
+    fn devices(&self, page: &DevicesPage) -> Result<DeviceList>;
+
+    /// Users, by page.
+    fn users(&self, page: &UsersPage) -> Result<UserList>;
+
+    /// What is known of a user; `None` where the environment has none of that pseudonym.
+    fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>>;
+
+    /// What a user did, newest first. Looking is limited in time: a page may be short and go on. An event whose clock
+    /// was off by more than a day, and not by years, is not found.
+    fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;

@@ -8,6 +8,13 @@ use crate::model::{
 };
 use crate::rollup::Bucket;
 
+/// Events with what [`event_row`] reads of them, and their session.
+pub(super) const EVENTS: &str = "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, \
+     c.text, u.hash, v.text, s.text, e.props, e.session_id \
+     FROM events e JOIN strings n ON n.id = e.name_id JOIN facts f ON f.id = e.facts_id \
+     LEFT JOIN strings c ON c.id = e.category_id LEFT JOIN users u ON u.id = e.user_id \
+     LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings s ON s.id = f.system ";
+
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
     let environment = query.environment;
@@ -48,12 +55,8 @@ pub fn events(db: &dyn Sql, page: &EventsPage) -> Result<Vec<EventRow>> {
         [(NEWEST_FIRST, i64::MIN, before.saturating_add(AHEAD)), (ahead, before.saturating_add(AHEAD), i64::MAX)]
     {
         let sql = [
-            "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, c.text, u.hash, \
-             v.text, s.text, e.props \
-             FROM events e JOIN strings n ON n.id = e.name_id JOIN facts f ON f.id = e.facts_id \
-             LEFT JOIN strings c ON c.id = e.category_id LEFT JOIN users u ON u.id = e.user_id \
-             LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings s ON s.id = f.system \
-             WHERE e.env_id = $1 AND e.claimed_at >= $2 AND e.claimed_at < $3 AND e.claimed_at + e.skew < $4 ",
+            EVENTS,
+            "WHERE e.env_id = $1 AND e.claimed_at >= $2 AND e.claimed_at < $3 AND e.claimed_at + e.skew < $4 ",
             if page.name.is_some() { "AND n.text = $5 " } else { "" },
             order,
             if page.name.is_some() { " LIMIT $6" } else { " LIMIT $5" },
@@ -89,7 +92,8 @@ fn latest(db: &dyn Sql, environment: EnvironmentId) -> Result<Millis> {
     Ok(Bucket(db.value(sql, &[environment.0.into()])?.int()).start())
 }
 
-fn event_row(row: &Row) -> EventRow {
+/// From a row of [`EVENTS`].
+pub(super) fn event_row(row: &Row) -> EventRow {
     EventRow {
         id: EventId(row.array(0).unwrap_or_default()),
         occurred_at: Millis(row.int(1)),

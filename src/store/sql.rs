@@ -13,6 +13,8 @@ pub enum Cell {
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// A parameter for a column of sixteen bytes that PostgreSQL keeps as a UUID. Rows have [`Cell::Bytes`].
+    Uuid([u8; 16]),
 }
 
 /// One row of an answer.
@@ -50,7 +52,7 @@ impl Cell {
     pub fn some_int(&self) -> Option<i64> {
         match self {
             Self::Int(value) => Some(*value),
-            Self::Null | Self::Text(_) | Self::Bytes(_) => None,
+            Self::Null | Self::Text(_) | Self::Bytes(_) | Self::Uuid(_) => None,
         }
     }
 }
@@ -75,7 +77,7 @@ impl Row {
     pub fn some_text(&self, column: usize) -> Option<String> {
         match &self.0[column] {
             Cell::Text(text) => Some(text.clone()),
-            Cell::Null | Cell::Int(_) | Cell::Bytes(_) => None,
+            Cell::Null | Cell::Int(_) | Cell::Bytes(_) | Cell::Uuid(_) => None,
         }
     }
 
@@ -83,6 +85,7 @@ impl Row {
     pub fn bytes(&self, column: usize) -> &[u8] {
         match &self.0[column] {
             Cell::Bytes(bytes) => bytes,
+            Cell::Uuid(bytes) => bytes,
             Cell::Null | Cell::Int(_) | Cell::Text(_) => &[],
         }
     }

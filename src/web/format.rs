@@ -129,6 +129,41 @@ impl Calendar {
         When { text: format!("{}–{end}", start.text), ..start }
     }
 
+    /// A local day: `today`, `yesterday`, `3 Nov 2026`.
+    pub fn day(&self, day: i32) -> When {
+        let date = date_of(day);
+        let text = match self.zone.local(self.now).day - day {
+            0 => "today".to_owned(),
+            1 => "yesterday".to_owned(),
+            _ => date.strftime("%-d %b %Y").to_string(),
+        };
+        When { utc: date.to_string(), text }
+    }
+
+    /// A local day as a heading: `Today`, `Yesterday`, `Tue 3 Nov 2026`.
+    pub fn day_title(&self, day: i32) -> String {
+        match self.zone.local(self.now).day - day {
+            0 => "Today".to_owned(),
+            1 => "Yesterday".to_owned(),
+            _ => date_of(day).strftime("%a %-d %b %Y").to_string(),
+        }
+    }
+
+    /// The time of day alone, to the second: `14:03:22`.
+    pub fn time(&self, at: Millis) -> When {
+        When { utc: utc(at), text: self.at(at).strftime("%H:%M:%S").to_string() }
+    }
+
+    /// The time of day alone, to the minute: `14:03`.
+    pub fn hour_minute(&self, at: Millis) -> String {
+        self.at(at).strftime("%H:%M").to_string()
+    }
+
+    /// To the minute, with the day and without the year: `3 Nov, 14:03`.
+    pub fn short(&self, at: Millis) -> String {
+        self.at(at).strftime("%-d %b, %H:%M").to_string()
+    }
+
     /// A period's own name: `Tue 3 Nov, 14:00`, `Tue 3 Nov 2026`, `2–8 Nov 2026`, `November 2026`.
     pub fn period(&self, interval: Interval, period: &Period) -> String {
         let first = date_of(period.first.day);
@@ -155,6 +190,20 @@ impl Calendar {
             Interval::Month if first.month() == 1 => first.strftime("%b %Y").to_string(),
             Interval::Month => first.strftime("%b").to_string(),
         }
+    }
+}
+
+/// A length of time: `under a minute`, `12 min`, `2 h 5 min`, `3 d 4 h`.
+pub fn duration(ms: i64) -> String {
+    let pair = |large: i64, unit: &str, small: i64, part: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {part}"),
+    };
+    match ms / Millis::MINUTE {
+        ..=0 => "under a minute".to_owned(),
+        minutes @ 1..=59 => format!("{minutes} min"),
+        minutes @ 60..=1_439 => pair(minutes / 60, "h", minutes % 60, "min"),
+        minutes => pair(minutes / 1_440, "d", minutes % 1_440 / 60, "h"),
     }
 }
 
@@ -213,6 +262,22 @@ mod tests {
     }
 
     #[test]
+    fn lengths_of_time_have_two_units_at_the_most() {
+        let minute = Millis::MINUTE;
+        for (ms, text) in [
+            (-5, "under a minute"),
+            (minute - 1, "under a minute"),
+            (12 * minute, "12 min"),
+            (60 * minute, "1 h"),
+            (125 * minute, "2 h 5 min"),
+            (Millis::DAY, "1 d"),
+            (3 * Millis::DAY + 4 * Millis::HOUR + minute, "3 d 4 h"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
     fn changes_have_a_sign_and_a_class() {
         for (now, before, class, text) in [
             (112, 100, "up", "+12%"),
@@ -240,6 +305,14 @@ mod tests {
         ] {
             let when = calendar.moment(at(utc));
             assert_eq!((when.utc.as_str(), when.text.as_str()), (utc, text));
+        }
+        let day = |text: &str| zone.local(at(text)).day;
+        for (utc, told, title) in [
+            ("2026-11-18T19:00:00Z", "today", "Today"),
+            ("2026-11-18T18:00:00Z", "yesterday", "Yesterday"),
+            ("2026-11-17T18:00:00Z", "17 Nov 2026", "Tue 17 Nov 2026"),
+        ] {
+            assert_eq!((calendar.day(day(utc)).text.as_str(), calendar.day_title(day(utc)).as_str()), (told, title));
         }
         assert_eq!(calendar.hour(at("2026-11-18T17:00:00Z")).text, "18 Nov 2026, 22:30–23:30");
         let range = Range::of(Preset::Hours24, &zone, at("2026-11-18T20:00:00Z"));

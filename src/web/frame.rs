@@ -2,7 +2,7 @@
 
 use super::assets;
 use super::extract::{AppVisit, Place, Visit, environment_path};
-use super::pages::APP_TABS;
+use super::pages::{APP_TABS, BY_ENVIRONMENT};
 use super::state::WebState;
 
 /// The page's surroundings, for `layout.html`.
@@ -88,13 +88,15 @@ impl Frame {
         let label = APP_TABS.iter().find(|(_, s)| *s == suffix).map_or("", |(label, _)| label);
         let title = format!("{label} · {}", on.app.name);
         let tab = |label: &str, href: String, current| Tab { label: label.to_owned(), href, current };
-        let environments = on.app.environments.iter().filter(|_| suffix.is_empty()).map(|environment| {
-            let href = state.site.link(&environment_path(&on.app, environment));
+        let has_environments = BY_ENVIRONMENT.contains(&suffix);
+        let environments = on.app.environments.iter().filter(|_| has_environments).map(|environment| {
+            let href = state.site.link(&format!("{}{suffix}", environment_path(&on.app, environment)));
             tab(environment.slug.as_str(), href, environment.id == on.environment.id)
         });
-        let tabs = APP_TABS
-            .iter()
-            .map(|(label, own)| tab(label, state.site.link(&format!("/apps/{}{own}", on.app.slug)), *own == suffix));
+        let tabs = APP_TABS.iter().map(|(label, own)| {
+            let path = if BY_ENVIRONMENT.contains(own) { on.path() } else { format!("/apps/{}", on.app.slug) };
+            tab(label, state.site.link(&format!("{path}{own}")), *own == suffix)
+        });
         let app = AppFrame {
             name: on.app.name.clone(),
             path: state.site.link(&format!("/apps/{}", on.app.slug)),

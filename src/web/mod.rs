@@ -1,10 +1,11 @@
-//! Pages for people: set-up, sign-in, apps, the overview, keys; with assets, health and metrics.
+//! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics.
 
 mod assets;
 mod chart;
 mod cookie;
 mod credentials;
 mod error;
+mod event;
 mod extract;
 mod form;
 mod format;
@@ -12,8 +13,10 @@ mod frame;
 mod headers;
 mod health;
 mod json;
+mod listing;
 mod metrics;
 mod pages;
+mod person;
 mod selection;
 mod snippet;
 mod standing;

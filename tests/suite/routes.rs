@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
-use crate::harness::kit::Credentials;
+use crate::harness::kit::{self, Credentials};
 use crate::harness::{Backend, Server};
 
 on_both_backends! {
@@ -23,6 +23,8 @@ struct Route {
 /// The list, each path filled in with what exists on the server.
 fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
     let asset = asset_of(&server.get("/login").text());
+    server.accept(app, &[kit::event("seen")]);
+    let user = server.sql(&format!("SELECT {} FROM users", server.database().hex("hash"))).trim().to_owned();
     let list: Value = serde_json::from_str(&server.run(&["routes", "--json"])).unwrap();
     let text =
         |route: &Value, field: &str| route[field].as_str().unwrap_or_else(|| panic!("{field}: {route}")).to_owned();
@@ -37,6 +39,7 @@ fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
                 .replace("{app}", &app.slug)
                 .replace("{second}", &app.app)
                 .replace("{key}", "1")
+                .replace("{user}", &user)
                 .replace("{env}", "production")
                 .replace("version-check", "version-check?version=1.0");
             assert!(!path.contains('{'), "the test does not know how to fill in {path}");

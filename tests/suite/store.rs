@@ -3,6 +3,7 @@
 mod identify;
 mod nodes;
 mod recount;
+mod roster;
 mod versions;
 
 use std::sync::Arc;

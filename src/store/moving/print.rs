@@ -82,6 +82,7 @@ fn encode(row: &Row, out: &mut Vec<u8>) {
             }
             Cell::Text(text) => (2, text.as_bytes()),
             Cell::Bytes(bytes) => (3, bytes.as_slice()),
+            Cell::Uuid(bytes) => (3, bytes.as_slice()),
         };
         out.push(kind);
         out.extend((bytes.len() as u64).to_le_bytes());

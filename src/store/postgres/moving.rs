@@ -246,6 +246,7 @@ where
 fn uuid(cell: Cell) -> Option<Uuid> {
     match cell {
         Cell::Bytes(bytes) => Uuid::from_slice(&bytes).ok(),
+        Cell::Uuid(bytes) => Some(Uuid::from_bytes(bytes)),
         Cell::Null | Cell::Int(_) | Cell::Text(_) => None,
     }
 }

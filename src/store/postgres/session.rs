@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::runtime::Handle;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 use super::failure::{is_retryable, is_stale_connection, store_error};
 use crate::clock::Deadline;
@@ -94,6 +95,7 @@ fn param(cell: &Cell) -> Param<'_> {
         Cell::Int(_) => Type::INT8,
         Cell::Text(_) => Type::TEXT,
         Cell::Bytes(_) => Type::BYTEA,
+        Cell::Uuid(_) => Type::UUID,
     };
     (cell, kind)
 }
@@ -109,11 +111,12 @@ impl ToSql for Cell {
             Self::Int(value) => value.to_sql(kind, out),
             Self::Text(text) => text.to_sql(kind, out),
             Self::Bytes(bytes) => bytes.to_sql(kind, out),
+            Self::Uuid(bytes) => Uuid::from_bytes(*bytes).to_sql(kind, out),
         }
     }
 
     fn accepts(kind: &Type) -> bool {
-        matches!(*kind, Type::UNKNOWN | Type::INT8 | Type::TEXT | Type::BYTEA)
+        matches!(*kind, Type::UNKNOWN | Type::INT8 | Type::TEXT | Type::BYTEA | Type::UUID)
     }
 
     to_sql_checked!();

@@ -2,13 +2,16 @@
 
 pub mod apps;
 pub mod changes;
+pub mod devices;
 pub mod keys;
 pub mod login;
 pub mod new_app;
 pub mod overview;
+pub mod person;
 pub mod rules;
 pub mod set_aside;
 pub mod setup;
+pub mod users;
 pub mod version;
 pub mod versions;
 
@@ -23,8 +26,17 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 4] =
-    [("Overview", ""), ("Versions", "/versions"), ("Keys", "/keys"), ("Set aside", "/set-aside")];
+pub const APP_TABS: [(&str, &str); 6] = [
+    ("Overview", ""),
+    ("Versions", "/versions"),
+    ("Users", "/users"),
+    ("Devices", "/devices"),
+    ("Keys", "/keys"),
+    ("Set aside", "/set-aside"),
+];
+
+/// Those of them that are about one environment.
+pub const BY_ENVIRONMENT: [&str; 3] = ["", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -49,6 +61,12 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
         .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/users", Access::Member, users::show)
+        .get("/apps/{app}/users/{user}", Access::Member, person::show)
+        .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/{env}/users", Access::Member, users::show)
+        .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
+        .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
 }
 
 /// Until the first member exists, every page but the home page leads there, where the way in is told.

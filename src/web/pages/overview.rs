@@ -13,10 +13,10 @@ use crate::store::StoreError;
 
 use super::super::chart::{self, Chart};
 use super::super::error::{Page, PageError, page};
+use super::super::event::EventLine;
 use super::super::extract::AppVisit;
-use super::super::format::{self, Calendar, ChangeText, When, grouped};
+use super::super::format::{self, Calendar, ChangeText, grouped};
 use super::super::frame::{Frame, Tab};
-use super::super::json::pretty;
 use super::super::selection::{METRICS, Selection};
 use super::super::state::WebState;
 use super::super::waiting;
@@ -25,8 +25,6 @@ use super::super::waiting;
 const TOP: u32 = 8;
 /// Newest events shown.
 const NEWEST: u32 = 12;
-/// How much of an event's properties is shown, in bytes: a page stays under 60 KB.
-const PROPS: usize = 900;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -100,18 +98,6 @@ struct TopRow {
     width: String,
 }
 
-struct EventLine {
-    when: When,
-    name: String,
-    category: Option<String>,
-    version: Option<String>,
-    system: Option<String>,
-    user: Option<String>,
-    id: String,
-    received: When,
-    props: Option<String>,
-}
-
 /// What the store says of a range.
 struct Answers {
     /// For each of [`METRICS`], one count for each period.
@@ -142,6 +128,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     let answers = ask(&state, environment, &selection.range).await?;
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let path = state.site.link(&on.path());
+    let users = format!("{path}/users");
+    let line = |event: &EventRow| EventLine::new(event, calendar.moment(event.occurred_at), &calendar, &users);
     let frame = Frame::app(&state, &on, "");
     page(&Overview {
         environment: on.environment.slug.to_string(),
@@ -153,7 +141,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         cards: cards(&selection, &answers, &path),
         drawing: drawing(&selection, &answers, &calendar),
         tops: answers.tops.iter().map(|(title, list)| top(title, list)).collect(),
-        events: answers.events.iter().map(|event| line(event, &calendar)).collect(),
+        events: answers.events.iter().map(line).collect(),
         frame,
     })
 }
@@ -284,20 +272,6 @@ fn top(title: &'static str, list: &Breakdown) -> Top {
         title,
         rows: list.rows.iter().map(row).collect(),
         rest: (rest > 0).then(|| (grouped(rest), format::share(rest, list.total))),
-    }
-}
-
-fn line(event: &EventRow, calendar: &Calendar) -> EventLine {
-    EventLine {
-        when: calendar.moment(event.occurred_at),
-        name: event.name.clone(),
-        category: event.category.clone(),
-        version: event.version.clone(),
-        system: event.system.clone(),
-        user: event.user.map(|user| hex::encode(&user.0[..4])),
-        id: event.id.to_string(),
-        received: calendar.moment(event.received_at),
-        props: event.props.as_deref().map(|props| pretty(props, PROPS)),
     }
 }
 

@@ -102,6 +102,14 @@ impl Database {
         }
     }
 
+    /// Bytes as they stand in a statement.
+    pub fn bytes(&self, bytes: &[u8]) -> String {
+        match self {
+            Self::Sqlite(_) => format!("x'{}'", hex::encode(bytes)),
+            Self::Postgres(_) => format!(r"'\x{}'::bytea", hex::encode(bytes)),
+        }
+    }
+
     /// A copy of it as it is now; nobody may have it open. One in a file is kept in `folder`.
     #[track_caller]
     pub fn copy(&self, folder: &Path) -> Self {

@@ -34,7 +34,7 @@ pub mod nodes {
 
 const MINUTE: i64 = Millis::MINUTE;
 
-fn claim(install: &str) -> RawIdentify<'_> {
+pub fn claim(install: &str) -> RawIdentify<'_> {
     RawIdentify {
         install_id: install,
         platform: Platform::Ios,
@@ -57,7 +57,7 @@ fn claim(install: &str) -> RawIdentify<'_> {
 }
 
 impl Bench {
-    fn identify(&self, scope: &Scope, at: i64, raw: &RawIdentify<'_>) -> Identified {
+    pub fn identify(&self, scope: &Scope, at: i64, raw: &RawIdentify<'_>) -> Identified {
         self.try_identify(scope, at, raw).unwrap()
     }
 
