@@ -14,4 +14,5 @@ mod pages;
 mod privacy;
 mod routes;
 mod store;
+mod teardown;
 mod telemetry_kit;
