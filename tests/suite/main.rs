@@ -14,5 +14,6 @@ mod pages;
 mod privacy;
 mod routes;
 mod store;
+mod teardown;
 mod telemetry_kit;
 mod versions;

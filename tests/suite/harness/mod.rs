@@ -120,6 +120,12 @@ impl Server {
         Self::with().backend(backend).start()
     }
 
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the process and waits until it is ready. The port stays the same from the first start on.
     pub fn restart(&mut self) {
         self.launch();

@@ -41,7 +41,7 @@ impl Scrape {
             let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
             let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
             let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-            assert!(types.contains_key(family), "no type before {line}");
+            assert!(types.contains_key(family) || types.contains_key(name), "no type before {line}");
             let labels = labels.strip_suffix('}').unwrap_or_else(|| panic!("{line}"));
             // No label of ours has a comma or a quote in its value.
             let labels: BTreeMap<_, _> = (labels.split(',').filter(|label| !label.is_empty()))
