@@ -7,13 +7,16 @@ use super::super::sql::{Row, Sql};
 use super::super::{Result, StoreError};
 use super::{judged, rules};
 use crate::model::{
-    AppId, AuditRow, Fact, Judged, Millis, Platform, SetRule, SetStatus, VersionChange, VersionNumber, VersionRule,
-    VersionStatus, ruled,
+    AppId, AuditRow, Fact, Judged, Millis, OTHER, Platform, SetRule, SetStatus, VersionChange, VersionNumber,
+    VersionRule, VersionStatus, ruled,
 };
 
 /// Sets the status of a version and all its builds, or of one build. What it changed in truth.
 pub(in crate::store) fn set_status(db: &dyn Sql, set: &SetStatus) -> Result<Vec<VersionChange>> {
     set.check().map_err(|problem| StoreError::Unexpected(problem.to_string()))?;
+    if set.version == OTHER {
+        return Err(StoreError::NotFound("version")); // many, beyond the cap, of which nobody can say anything
+    }
     changed(db)?; // so that one comes after the other, and version checks look anew
     let wanted = Judged { status: set.status, notes: set.notes.clone(), status_at: Some(set.at) };
     let of =
@@ -189,7 +192,7 @@ fn apply(db: &dyn Sql, app: AppId, before: Option<&VersionRule>, rule: &VersionR
         }
     };
     let mut changes = Vec::new();
-    for row in &rows {
+    for row in rows.iter().filter(|row| row.text(4) != OTHER) {
         let number = VersionNumber { major: row.int(5), minor: row.int(6), patch: row.int(7) };
         let current = judged(row, 1);
         let was = before.map_or(VersionStatus::Supported, |before| before.status(number));

@@ -98,7 +98,8 @@ fn set(db: &dyn Sql, app: AppId) -> Result<Vec<(String, Judged, Millis, i64)>> {
          FROM versions v WHERE v.app_id = $1 ORDER BY v.id DESC LIMIT $2",
         &[app.0.into(), MOST.into()],
     )?;
-    Ok(rows.iter().map(|row| (row.text(0), judged(row, 1), Millis(row.int(4)), row.int(5))).collect())
+    let named = rows.iter().filter(|row| row.text(0) != OTHER);
+    Ok(named.map(|row| (row.text(0), judged(row, 1), Millis(row.int(4)), row.int(5))).collect())
 }
 
 /// What is counted, by version. Interned versions have a cap of their own.

@@ -12,7 +12,8 @@ use super::directory::find_app;
 use super::sql::{Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
-    AppId, Destination, Judged, Millis, Platform, Update, VersionNumber, VersionPolicy, VersionRule, VersionStatus,
+    AppId, Destination, Judged, Millis, OTHER, Platform, Update, VersionNumber, VersionPolicy, VersionRule,
+    VersionStatus,
 };
 
 pub(super) use adoption::{sessions, users};
@@ -23,12 +24,13 @@ pub(super) use list::{version, versions};
 const MOST: i64 = 10_000;
 
 /// The newest build of the highest supported version above `number` that has a supported build on that platform. Of
-/// versions of one number the one with the shortest name comes first: a release before its candidates.
+/// versions of one number the one with the shortest name comes first: a release before its candidates. Those beyond the cap, which stand under one name, are no
+/// place to move to.
 pub(super) fn target(db: &dyn Sql, app: AppId, platform: Platform, number: VersionNumber) -> Result<Option<Update>> {
     let row = db.row(
         "SELECT v.name, b.number, b.uuid, v.created_at FROM versions v JOIN builds b ON b.version_id = v.id \
          WHERE v.app_id = $1 AND v.status = $2 AND (v.major, v.minor, v.patch) > ($3, $4, $5) \
-         AND b.platform = $6 AND b.status = $2 \
+         AND b.platform = $6 AND b.status = $2 AND v.name <> $7 \
          ORDER BY v.major DESC, v.minor DESC, v.patch DESC, length(v.name), v.name, b.number DESC LIMIT 1",
         &[
             app.0.into(),
@@ -37,6 +39,7 @@ pub(super) fn target(db: &dyn Sql, app: AppId, platform: Platform, number: Versi
             number.minor.into(),
             number.patch.into(),
             platform.as_str().into(),
+            OTHER.into(),
         ],
     )?;
     row.map(|row| {

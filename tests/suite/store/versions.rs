@@ -125,6 +125,7 @@ fn versions_are_known_from_what_is_counted_and_from_what_is_set(backend: Backend
     bench.sessions_of(&production, "2.0", &["ada"], days_ago(1));
     bench.sessions_of(&production, OTHER, &["cap"], days_ago(1)); // those beyond a cap
     bench.named(&app, "4.0", &[(7, Platform::Ios), (7, Platform::Android)]);
+    bench.named(&app, OTHER, &[(0, Platform::Ios)]);
     let list = bench.store.versions(&page_of(&app)).unwrap();
     assert_eq!(names(&list), ["10.0", "4.0", "2.0", "1.0"]);
     assert_eq!((list.known, list.found, list.more), (4, 4, false));
@@ -232,6 +233,8 @@ fn a_version_that_only_events_know_can_be_judged(backend: Backend) {
     assert_eq!(found.created_at, Some(NOW));
     let unknown = status_of(&app, "1.1", None, VersionStatus::Disabled, None);
     assert!(matches!(bench.store.set_version_status(&unknown), Err(StoreError::NotFound("version"))));
+    let others = SetStatus { version: OTHER.to_owned(), ..unknown };
+    assert!(matches!(bench.store.set_version_status(&others), Err(StoreError::NotFound("version"))));
     assert_eq!(bench.database.count("SELECT count(*) FROM versions"), 1);
     assert_eq!(bench.store.audit(app.id, None, 10).unwrap().len(), 1);
 }
@@ -246,6 +249,7 @@ fn a_rule_sets_what_is_lower_and_takes_it_back(backend: Backend) {
     }
     bench.set(&app, "1.0", Disabled, None);
     bench.set(&app, "1.5", UpdateAvailable, None);
+    bench.named(&app, OTHER, &[]);
     let changed = bench.rule(&app, None, Some("2.0"));
     let changed: Vec<_> = changed.iter().map(|change| (change.version.as_str(), change.from)).collect();
     assert_eq!(changed, [("1.5", UpdateAvailable), ("1.9", Supported)]);
@@ -303,6 +307,8 @@ fn a_policy_holds_what_was_set_and_where_to_go(backend: Backend) {
     bench.named(&app, "2.0", &[(20, Platform::Ios), (21, Platform::Ios), (20, Platform::Android)]);
     bench.named(&app, "3.0", &[(40, Platform::Android)]);
     bench.named(&app, "9.0", &[]);
+    bench.named(&app, OTHER, &[(0, Platform::Ios)]);
+    bench.database.alter(&format!("UPDATE versions SET major = 99 WHERE name = '{OTHER}'"));
     let policy = || bench.store.version_policy(&app.uuid.to_string()).unwrap().unwrap();
     let mut newest = policy().newest;
     newest.sort_by_key(|(platform, _)| platform.as_str());
