@@ -56,6 +56,13 @@ pub struct Ground<'a> {
     pub teardown_prefix: &'a str,
 }
 
+impl Gate {
+    /// Lets web pages that may send use these routes.
+    fn open_to_pages(&self, router: Router<Self>) -> Router<Self> {
+        router.route_layer(from_fn_with_state(self.cors.clone(), cors::apply))
+    }
+}
+
 /// One SDK's protocol.
 pub struct Adapter {
     /// As in the README.
@@ -71,13 +78,12 @@ pub const ALL: [Adapter; 2] = [telemetry_kit::ADAPTER, teardown::ADAPTER];
 
 /// The routes of all protocols, ready to be merged with those of the pages.
 pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate, teardown_prefix: &str) -> Routes<S> {
-    let cors = gate.cors.clone();
     let ground = Ground { limits: gate.intake.limits(), teardown_prefix };
     let dressed = |adapter: &Adapter| (adapter.routes)(&ground).map(|router| (adapter.around)(router, &gate));
     let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge(dressed(adapter)));
     // What lies beside the paths of programs is refused in the programs' language, not with a page.
     let beside = Router::new().route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
-    let beside = beside.route_layer(from_fn_with_state(cors, cors::apply));
+    let beside = gate.open_to_pages(beside);
     routes.map(|router| router.merge(beside)).with_state(gate)
 }
 

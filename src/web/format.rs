@@ -149,6 +149,17 @@ impl Calendar {
         }
     }
 
+    /// As much as is of use: `14:03` today, `3 Nov, 14:03` this year, `3 Nov 2025` otherwise.
+    pub fn glance(&self, at: Millis) -> When {
+        let (then, now) = (self.at(at), self.at(self.now));
+        let form = match (then.date() == now.date(), then.year() == now.year()) {
+            (true, _) => "%H:%M",
+            (false, true) => "%-d %b, %H:%M",
+            (false, false) => "%-d %b %Y",
+        };
+        When { utc: utc(at), text: then.strftime(form).to_string() }
+    }
+
     /// The time of day alone, to the second: `14:03:22`.
     pub fn time(&self, at: Millis) -> When {
         When { utc: utc(at), text: self.at(at).strftime("%H:%M:%S").to_string() }
@@ -305,6 +316,8 @@ mod tests {
         ] {
             let when = calendar.moment(at(utc));
             assert_eq!((when.utc.as_str(), when.text.as_str()), (utc, text));
+            let glance = if text.contains("2025") { "18 Nov 2025" } else { text.rsplit_once(':').unwrap().0 };
+            assert_eq!(calendar.glance(at(utc)).text, glance);
         }
         let day = |text: &str| zone.local(at(text)).day;
         for (utc, told, title) in [

@@ -10,13 +10,12 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
 use self::wire::Envelope;
-use super::{Adapter, Gate, Ground, cors};
+use super::{Adapter, Gate, Ground};
 use crate::http::body::{self, BodyError};
 use crate::http::limit::RetryAfterSeconds;
 use crate::http::{Access, Routes};
@@ -60,7 +59,7 @@ fn routes(ground: &Ground<'_>) -> Routes<Gate> {
 }
 
 fn around(router: Router<Gate>, gate: &Gate) -> Router<Gate> {
-    router.route_layer(from_fn_with_state(gate.cors.clone(), cors::apply))
+    gate.open_to_pages(router)
 }
 
 async fn by_path(

@@ -63,7 +63,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         system: system(&device),
         user: device.user.as_ref().map(|(hash, told)| (label(*hash, Some(told)), format!("{people}/{hash}"))),
         first: calendar.date(device.created_at),
-        seen: calendar.moment(device.seen_at),
+        seen: calendar.glance(device.seen_at),
         install_id: device.install_id,
         platform: device.platform,
         version: device.version,

@@ -26,6 +26,7 @@ struct Shown {
     label: String,
     users: String,
     facts: Vec<(&'static str, String)>,
+    public_id: Option<String>,
     pseudonym: String,
     devices: Vec<Device>,
     days: Vec<Day>,
@@ -55,13 +56,26 @@ struct Day {
 struct Session {
     /// Its place in the timeline's sessions.
     place: Option<usize>,
-    /// When, how long, how much.
-    span: Option<(String, String)>,
-    count: String,
+    /// From when to when.
+    span: Option<String>,
+    length: String,
+    /// Of all its events, wherever they are shown.
+    events: i64,
     facts: Vec<String>,
     lines: Vec<EventLine>,
-    /// Whether nothing at all happened in it.
-    silent: bool,
+}
+
+impl Session {
+    /// How long it was and how much happened.
+    fn told(&self) -> String {
+        let events = match self.events.max(i64::try_from(self.lines.len()).unwrap_or(i64::MAX)) {
+            0 => return "app opened, no events".to_owned(),
+            1 => "1 event".to_owned(),
+            events => format!("{} events", grouped(events)),
+        };
+        let elsewhere = if self.lines.is_empty() { ", not in this list" } else { "" };
+        format!("{} · {events}{elsewhere}", self.length)
+    }
 }
 
 /// `GET /apps/{app}/users/{user}` and `GET /apps/{app}/{env}/users/{user}`
@@ -91,6 +105,7 @@ pub async fn show(
     page(&Shown {
         zone: zone.name().to_owned(),
         facts: facts(&person, &calendar),
+        public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
         devices: devices(&person, &calendar),
         days: days(timeline, (&zone, &calendar), &users),
@@ -107,7 +122,6 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
     if let Some(told) = &person.profile {
         let texts = [("Name", &told.name), ("E-mail", &told.email), ("Identifier", &told.identifier)];
         facts.extend(texts.into_iter().filter_map(|(label, text)| Some((label, text.clone()?))));
-        facts.push(("Public id", told.id.to_string()));
     }
     if let Some(seen) = person.seen {
         facts.push(("First seen", calendar.date_time(seen.first_at).text));
@@ -128,7 +142,7 @@ fn devices(person: &Person, calendar: &Calendar) -> Vec<Device> {
         system: system(device),
         version: device.version.clone(),
         first: calendar.date(device.created_at),
-        seen: calendar.moment(device.seen_at),
+        seen: calendar.glance(device.seen_at),
         push: person.push.iter().filter(|push| push.device == device.id).cloned().collect(),
     };
     person.devices.iter().map(device).collect()
@@ -160,18 +174,13 @@ fn days(timeline: Timeline, (zone, calendar): (&Arc<Zone>, &Calendar), users: &s
 
 fn session(place: Option<usize>, row: Option<&SessionRow>, (zone, calendar): (&Zone, &Calendar), day: i32) -> Session {
     let told = |at: Millis| if zone.local(at).day == day { calendar.hour_minute(at) } else { calendar.short(at) };
-    let span = row.map(|row| {
-        let (from, to) = (told(row.started_at), told(row.ended_at));
-        let span = if from == to { from } else { format!("{from} – {to}") };
-        (span, duration(row.ended_at.since(row.started_at)))
+    let span = row.map(|row| match (told(row.started_at), told(row.ended_at)) {
+        (from, to) if from == to => from,
+        (from, to) => format!("{from} – {to}"),
     });
-    let events = row.map_or(0, |row| row.events);
-    let count = match events {
-        1 => "1 event".to_owned(),
-        events => format!("{} events", grouped(events)),
-    };
+    let length = row.map_or_else(String::new, |row| duration(row.ended_at.since(row.started_at)));
     let facts = row.map(session_facts).unwrap_or_default();
-    Session { place, span, count, facts, lines: Vec::new(), silent: events == 0 }
+    Session { place, span, length, events: row.map_or(0, |row| row.events), facts, lines: Vec::new() }
 }
 
 /// Version, system and device, as far as they are known.
