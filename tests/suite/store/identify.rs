@@ -239,7 +239,7 @@ fn a_status_is_told_to_the_next_who_asks(backend: Backend) {
 fn first_identifies_at_once_agree(backend: Backend) {
     let bench = Bench::new(backend);
     let scope = bench.scope(&bench.app("UTC"), 0);
-    identify_at_once(&bench, &scope, &[bench.store.clone()]);
+    identify_at_once(&bench, &scope, std::slice::from_ref(&bench.store));
 }
 
 /// Twenty installations of a new version, and eight times one installation, all at once and spread over `stores`.
