@@ -295,6 +295,12 @@ fn a_search_that_finds_too_many_users_says_so(backend: Backend) {
     assert!(!search("").cut);
 }
 
+/// The places of the events with the name `e`.
+fn places(items: &[(TimelineItem, Option<SessionRow>)]) -> Vec<(Millis, [u8; 16])> {
+    let told = items.iter().filter(|(item, _)| item.event.as_ref().is_some_and(|event| event.name == "e"));
+    told.map(|(item, _)| (item.at, item.id)).collect()
+}
+
 /// What [`Bench::timeline`] should give: time by our clock and id, newest first.
 fn expected(events: &[(Sent, Millis)], user: &str) -> Vec<(Millis, [u8; 16])> {
     let own = events.iter().filter(|(event, _)| event.user.as_deref() == Some(user));
@@ -324,12 +330,7 @@ fn a_timeline_has_every_event_of_its_user_once_and_in_order(backend: Backend) {
         for (user, hash) in users {
             for limit in [7, 50, 1_000] {
                 let items = bench.timeline(&scope, hash, limit);
-                let told: Vec<_> = items
-                    .iter()
-                    .filter(|(item, _)| item.event.as_ref().is_some_and(|event| event.name == "e"))
-                    .map(|(item, _)| (item.at, item.id))
-                    .collect();
-                assert_eq!(told, expected(&events, user), "{user} in {zone}, {limit} at a time");
+                assert_eq!(places(&items), expected(&events, user), "{user} in {zone}, {limit} at a time");
                 let inside = |(item, session): &(TimelineItem, Option<SessionRow>)| {
                     session.as_ref().is_some_and(|session| session.started_at <= item.at && item.at <= session.ended_at)
                 };
@@ -344,21 +345,25 @@ fn clocks_that_are_wrong_hide_nothing_from_a_timeline(backend: Backend) {
     let app = bench.app("UTC");
     let scope = bench.scope(&app, 0);
     let hash = bench.hash_of(&scope, "ada");
+    // Others are there before and after, so that a clock has to be off by years to be off from all events.
+    let others = [0, 1, 2, 3, 4, 5, 6].map(|day| NOW.plus(-day * Millis::DAY - Millis::MINUTE));
+    bench.send(&scope, &others.map(|at| Sent { at, user: Some("ben".to_owned()), ..Sent::new("e") })).unwrap();
+    let received_at = NOW.plus(-3 * Millis::DAY);
     let mut events = Vec::new();
-    // Clocks behind and ahead: minutes, a zone, and years; and one that was never set, whose event counts at its arrival.
+    // Clocks behind and ahead: minutes, a zone, and years, and one that was never set.
     for (number, offset) in
         [0, 20 * Millis::MINUTE, -9 * Millis::HOUR, 14 * Millis::HOUR, 9_000 * Millis::DAY, -800 * Millis::DAY]
             .into_iter()
             .enumerate()
     {
         for step in 0..5 {
-            // All of them in the same few hours, so that every hour has right and wrong clocks, and hours of its own.
-            let at = NOW.plus(-(number as i64) * 2 * Millis::HOUR - step * 11 * Millis::MINUTE - Millis::MINUTE);
+            let at =
+                received_at.plus(-(number as i64) * 2 * Millis::HOUR - step * 11 * Millis::MINUTE - Millis::MINUTE);
             let event = Sent { at: at.plus(-offset), user: Some("ada".to_owned()), ..Sent::new("e") };
-            let sent_at = Some(NOW.plus(-offset));
+            let sent_at = Some(received_at.plus(-offset));
             let request = Request {
                 scope: scope.clone(),
-                received_at: NOW,
+                received_at,
                 sent_at,
                 nonce: None,
                 claims: vec![event.claim()],
@@ -369,13 +374,7 @@ fn clocks_that_are_wrong_hide_nothing_from_a_timeline(backend: Backend) {
         }
     }
     for limit in [3, 1_000] {
-        let items = bench.timeline(&scope, hash, limit);
-        let told: Vec<_> = items
-            .iter()
-            .filter(|(item, _)| item.event.as_ref().is_some_and(|event| event.name == "e"))
-            .map(|(item, _)| (item.at, item.id))
-            .collect();
-        assert_eq!(told, expected(&events, "ada"), "{limit} at a time");
+        assert_eq!(places(&bench.timeline(&scope, hash, limit)), expected(&events, "ada"), "{limit} at a time");
     }
 }
 
