@@ -259,8 +259,10 @@ fn a_server_that_goes_and_comes_back_is_noticed() {
     let error = runtime.block_on(in_use.simple_query("SELECT 1")).unwrap_err();
     assert!(is_stale_connection(&error) && matches!(store_error(&error), StoreError::Unavailable(_)), "{error:?}");
     drop(in_use);
+    // That the idle one is gone as well is heard a moment later.
+    let refused = until("refusal", || get().err());
     assert_unavailable(
-        get().map(drop),
+        Err::<(), _>(refused),
         &format!("127.0.0.1:{}: error connecting to server: Connection ref", cluster.port),
     );
     cluster.restart(&[]);
