@@ -178,12 +178,30 @@ fn send(still: &Still, key: &Credentials, arrival: &Arrival) -> (String, String)
 fn look(still: &Still, apps: &[App], now: Millis, random: &mut Random) -> Vec<(String, String)> {
     let cookie = still.sign_in(&Uuid::from_u128(u128::from(random.next())).to_string());
     let mut connection = still.connect();
-    let read = |path: String| {
+    let mut read = |path: String| {
         let reply = connection.send(&Request::get(&path).header("cookie", &cookie)).unwrap();
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
         (path, reply.text())
     };
-    addresses(apps, now, random).into_iter().map(read).collect()
+    let mut pages: Vec<_> = addresses(apps, now, random).into_iter().map(&mut read).collect();
+    let behind: Vec<_> = pages.iter().flat_map(|(path, text)| links(path, text)).collect();
+    assert!(behind.len() > 20, "{behind:?}");
+    pages.extend(behind.into_iter().map(read));
+    pages
+}
+
+/// Where the lists of users and versions lead: some of each.
+fn links(path: &str, text: &str) -> Vec<String> {
+    let part = match path.rsplit('/').next() {
+        Some("users") => "/users/",
+        Some("versions") => "/version?name=",
+        _ => return Vec::new(),
+    };
+    let targets = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut found: Vec<_> = targets.filter(|to| to.contains(part)).map(|to| to.replace("&amp;", "&")).collect();
+    found.dedup();
+    found.truncate(8);
+    found
 }
 
 /// The addresses of all pages that a member may see, with all that can be asked of them.
@@ -191,6 +209,8 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
     let routes = tallybox::web::routes();
     let pages = routes.list().iter().filter(|route| route.method == "GET");
     let pages = pages.filter(|route| matches!(route.access, Access::Member | Access::Admin));
+    // One user and one version are found behind the links to them.
+    let pages = pages.filter(|route| !route.path.contains("{user}") && !route.path.ends_with("/version"));
     let mut addresses = Vec::new();
     for page in pages {
         if !page.path.contains("{app}") {
