@@ -19,6 +19,7 @@ on_both_backends! {
     hundred_events_pass_and_what_breaks_the_schema_does_not,
     signing_out_keeps_the_device_and_never_brings_the_user_back,
     signing_out_counts_without_being_tracked,
+    events_follow_the_user_at_once,
     events_count_with_the_users_sessions_and_versions_of_identify,
     what_was_answered_survives_the_end_of_the_process,
 }
@@ -152,6 +153,29 @@ fn signing_out_counts_without_being_tracked(backend: Backend) {
     }
     assert_eq!(server.count("SELECT count(*) FROM events"), 0);
     assert_ne!(client.refresh().user, known.user);
+}
+
+/// What is remembered of a device is forgotten when it identifies itself or signs out.
+fn events_follow_the_user_at_once(backend: Backend) {
+    let (server, _, mut client) = server_with_client(backend);
+    client.reinstalled().log_in(&ana());
+    client.refresh();
+    client.track(&[event("as nobody", None)]).unwrap();
+    client.log_in(&ana());
+    client.track(&[event("as ana", None)]).unwrap();
+    client.sign_out(SignOut::One).unwrap();
+    client.track(&[event("as nobody again", None)]).unwrap();
+    let user = |name: &str| {
+        let id = format!("SELECT id FROM strings WHERE kind = 'event' AND text = '{name}'");
+        server.sql(&format!("SELECT coalesce(user_id, 0) FROM events WHERE name_id = ({id})")).trim().to_owned()
+    };
+    let (one, other) = (server.database().hex("p.hash"), server.database().hex("u.hash"));
+    let ana = server
+        .sql(&format!("SELECT u.id FROM users u JOIN profiles p ON {one} = {other} WHERE p.identifier IS NOT NULL"));
+    assert_ne!(user("as nobody"), ana.trim());
+    assert_eq!(user("as ana"), ana.trim());
+    assert_eq!(user("user_signed_out"), ana.trim(), "it is hers who signs out");
+    assert_eq!(user("as nobody again"), "0");
 }
 
 /// Events and identify speak of the same users and sessions, so that nobody counts twice.
