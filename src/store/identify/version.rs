@@ -98,7 +98,11 @@ impl Maker<'_> {
         if count >= Fact::Version.cardinality().into() && name != OTHER {
             return Ok(None);
         }
-        let (judged, _) = born(&versions::rules(self.db, self.app)?, self.number, self.platform);
+        // What stands for many has no number, and no rule judges it.
+        let (number, judged) = match name {
+            OTHER => (VersionNumber::default(), Judged::SUPPORTED),
+            _ => (self.number, born(&versions::rules(self.db, self.app)?, self.number, self.platform).0),
+        };
         self.db.run(
             "INSERT INTO versions (app_id, uuid, name, major, minor, patch, status, notes, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (app_id, name) DO NOTHING",
@@ -106,9 +110,9 @@ impl Maker<'_> {
                 self.app.0.into(),
                 Uuid::new_v4().as_bytes().into(),
                 name.into(),
-                self.number.major.into(),
-                self.number.minor.into(),
-                self.number.patch.into(),
+                number.major.into(),
+                number.minor.into(),
+                number.patch.into(),
                 judged.status.as_str().into(),
                 judged.notes.as_deref().into(),
                 self.now.0.into(),
