@@ -87,6 +87,7 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
             user: Some(user.as_str().into()),
             session: Some(format!("sess_{request:030x}{:02x}", i / 50).into()),
             props: Some(&props[i]),
+            error: None,
             facts,
         })
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::model::{Dimension, EnvironmentId, Fact, LocalTime, Millis, Zone};
+use crate::model::{Dimension, EnvironmentId, Fact, LENGTHS, LocalTime, Millis, Zone};
 
 /// Quarters of an hour since 1970 UTC: the unit in which summaries name their buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,57 +44,106 @@ impl Bucket {
     }
 }
 
-/// The columns of a summary row that add up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measures {
+macro_rules! measures {
+    ($($(#[$doc:meta])* $column:ident, $one:ident;)+) => {
+        /// The columns of a summary row that add up.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Measures { $($(#[$doc])* pub $column: i64),+ }
+
+        impl Measures {
+            /// Names of the columns, in their order in the tables.
+            pub const COLUMNS: [&'static str; [$(stringify!($column)),+].len()] = [$(stringify!($column)),+];
+
+            const ZERO: Self = Self { $($column: 0),+ };
+            $($(#[$doc])* pub const $one: Self = Self { $column: 1, ..Self::ZERO };)+
+
+            /// Its numbers, in the order of the columns.
+            pub fn values(self) -> [i64; Self::COLUMNS.len()] {
+                [$(self.$column),+]
+            }
+
+            /// From its numbers, in the order of the columns.
+            pub fn of([$($column),+]: [i64; Self::COLUMNS.len()]) -> Self {
+                Self { $($column),+ }
+            }
+
+            /// `times` of it: -1 takes back what was counted elsewhere.
+            #[must_use]
+            pub fn times(self, times: i64) -> Self {
+                Self { $($column: self.$column * times),+ }
+            }
+
+            /// Adds another row's.
+            pub fn add(&mut self, other: Self) {
+                $(self.$column += other.$column;)+
+            }
+        }
+    };
+}
+
+measures! {
     /// Events.
-    pub events: i64,
+    events, EVENT;
     /// Sessions begun.
-    pub sessions: i64,
+    sessions, SESSION;
     /// First sightings of a user in a local hour.
-    pub users: i64,
+    users, USER;
     /// First sightings of a user in a local day.
-    pub day_users: i64,
+    day_users, DAY_USER;
     /// First sightings of a user ever.
-    pub new_users: i64,
+    new_users, NEW_USER;
+    /// Events that tell of an error, crashes included.
+    errors, ERROR;
+    /// Events that tell of a crash.
+    crashes, CRASH;
+    /// Sessions begun in which something has crashed.
+    crashed_sessions, CRASHED_SESSION;
 }
 
 impl Measures {
-    /// One event.
-    pub const EVENT: Self = Self { events: 1, sessions: 0, users: 0, day_users: 0, new_users: 0 };
-    /// One session begun.
-    pub const SESSION: Self = Self { events: 0, sessions: 1, users: 0, day_users: 0, new_users: 0 };
-    /// A user's first sighting in a local hour.
-    pub const USER: Self = Self { events: 0, sessions: 0, users: 1, day_users: 0, new_users: 0 };
-    /// A user's first sighting in a local day.
-    pub const DAY_USER: Self = Self { events: 0, sessions: 0, users: 0, day_users: 1, new_users: 0 };
-    /// A user's first sighting ever.
-    pub const NEW_USER: Self = Self { events: 0, sessions: 0, users: 0, day_users: 0, new_users: 1 };
-
     /// Whether adding it changes nothing.
     pub fn is_zero(self) -> bool {
-        self == Self::default()
+        self == Self::ZERO
     }
+}
 
-    /// `times` of it: -1 takes back what was counted elsewhere.
-    #[must_use]
-    pub fn times(self, times: i64) -> Self {
-        Self {
-            events: self.events * times,
-            sessions: self.sessions * times,
-            users: self.users * times,
-            day_users: self.day_users * times,
-            new_users: self.new_users * times,
+/// Parts into which each doubling of a session's length is cut.
+const LENGTH_PARTS: i64 = 16;
+
+/// The class of a session's length in milliseconds: as many for each doubling as to tell lengths apart that differ by 7
+/// percent. Lengths up to 31 ms have a class each.
+pub fn length_class(ms: i64) -> i64 {
+    let ms = ms.max(0);
+    match ms.checked_ilog2() {
+        Some(power) if power >= 5 => {
+            let shift = i64::from(power) - 4;
+            shift * LENGTH_PARTS + (ms >> shift)
         }
+        _ => ms,
     }
+}
 
-    fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.sessions += other.sessions;
-        self.users += other.users;
-        self.day_users += other.day_users;
-        self.new_users += other.new_users;
+/// The middle of a class of lengths in milliseconds: within 4 percent of every length in it.
+pub fn length_of(class: i64) -> i64 {
+    if class < 2 * LENGTH_PARTS {
+        return class.max(0);
     }
+    let shift = (class / LENGTH_PARTS - 1).min(58);
+    let low = (class % LENGTH_PARTS + LENGTH_PARTS) << shift;
+    low + (1 << shift) / 2
+}
+
+/// The length that `percent` of the sessions do not exceed, from how many there are of each class, lowest class first.
+/// `None` of no sessions.
+pub fn length_quantile(classes: &[(i64, i64)], percent: i64) -> Option<i64> {
+    let all: i64 = classes.iter().map(|(_, sessions)| sessions).sum();
+    let rank = (all * percent + 99) / 100;
+    let mut seen = 0;
+    let found = classes.iter().find(|(_, sessions)| {
+        seen += sessions;
+        *sessions > 0 && seen >= rank
+    });
+    found.map(|(class, _)| length_of(*class))
 }
 
 /// Names one summary row. The order is that of the tables' keys, so merging walks them once.
@@ -122,11 +171,26 @@ pub struct InternedFacts {
     pub values: FactIds,
 }
 
+/// The error that an event tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InternedError {
+    /// The number of its group.
+    pub group: i64,
+    /// Whether it is a crash.
+    pub fatal: bool,
+}
+
+impl InternedError {
+    fn measures(self) -> Measures {
+        Measures { crashes: self.fatal.into(), ..Measures::ERROR }
+    }
+}
+
 /// Collects what a commit adds, and gives it out as rows to be merged.
 #[derive(Debug, Default)]
 pub struct Fold {
     /// Events counted together until the end, since a batch repeats the same few names and facts.
-    events: HashMap<(EnvironmentId, Bucket, i64, i64), (FactIds, i64)>,
+    events: HashMap<(EnvironmentId, Bucket, i64, i64), (FactIds, Measures)>,
     rows: BTreeMap<Key, Measures>,
 }
 
@@ -140,9 +204,28 @@ pub struct Deltas {
 }
 
 impl Fold {
-    /// Counts one newly stored event under its name and facts.
-    pub fn event(&mut self, environment: EnvironmentId, bucket: Bucket, name: i64, facts: &InternedFacts) {
-        self.events.entry((environment, bucket, name, facts.id)).or_insert((facts.values, 0)).1 += 1;
+    /// Counts one newly stored event under its name and facts, and its error under its group.
+    pub fn event(
+        &mut self,
+        (environment, bucket): (EnvironmentId, Bucket),
+        name: i64,
+        facts: &InternedFacts,
+        error: Option<InternedError>,
+    ) {
+        let mut measures = Measures::EVENT;
+        if let Some(error) = error {
+            measures.add(error.measures());
+            let code = Dimension::Error.code().expect("errors are summarised by group");
+            self.row(Key { environment, dimension: code, bucket, value: error.group }, measures);
+        }
+        let key = (environment, bucket, name, facts.id);
+        self.events.entry(key).or_insert((facts.values, Measures::default())).1.add(measures);
+    }
+
+    /// Counts one session of a length in milliseconds, or takes one back.
+    pub fn length(&mut self, environment: EnvironmentId, bucket: Bucket, ms: i64, sessions: i64) {
+        let value = length_class(ms);
+        self.row(Key { environment, dimension: LENGTHS, bucket, value }, Measures::SESSION.times(sessions));
     }
 
     /// Adds a measure to the total.
@@ -155,7 +238,7 @@ impl Fold {
         for (dimension, code) in Dimension::SUMMARISED {
             let value = match dimension {
                 Dimension::Total => 0,
-                Dimension::Event => continue,
+                Dimension::Event | Dimension::Error | Dimension::Prop(_) => continue,
                 Dimension::Fact(fact) => facts[fact as usize],
             };
             self.row(Key { environment, dimension: code, bucket, value }, measures);
@@ -164,8 +247,7 @@ impl Fold {
 
     /// Everything collected. Rows that came to nothing are left out.
     pub fn into_deltas(mut self) -> Deltas {
-        for ((environment, bucket, name, _), (facts, count)) in std::mem::take(&mut self.events) {
-            let measures = Measures::EVENT.times(count);
+        for ((environment, bucket, name, _), (facts, measures)) in std::mem::take(&mut self.events) {
             self.by_facts(environment, bucket, &facts, measures);
             let code = Dimension::Event.code().expect("events are summarised by name");
             self.row(Key { environment, dimension: code, bucket, value: name }, measures);
@@ -212,9 +294,9 @@ mod tests {
         let mut fold = Fold::default();
         let mut facts = InternedFacts { id: 3, values: FactIds::default() };
         facts.values[Fact::Version as usize] = 7;
-        fold.event(ENV, Bucket(4), 5, &facts);
-        fold.event(ENV, Bucket(4), 5, &facts);
-        fold.event(ENV, Bucket(8), 6, &facts);
+        fold.event((ENV, Bucket(4)), 5, &facts, None);
+        fold.event((ENV, Bucket(4)), 5, &facts, Some(InternedError { group: 9, fatal: true }));
+        fold.event((ENV, Bucket(8)), 6, &facts, None);
         let deltas = fold.into_deltas();
         let of = |rows: &BTreeMap<Key, Measures>, dimension, value| -> i64 {
             rows.iter().filter(|(k, _)| k.dimension == dimension && k.value == value).map(|(_, m)| m.events).sum()
@@ -225,9 +307,39 @@ mod tests {
             assert_eq!(of(rows, 1, 6), 1);
             assert_eq!(of(rows, 2, 7), 3);
             assert_eq!(of(rows, 3, 0), 3);
+            assert_eq!(of(rows, 8, 9), 1);
+            let total = rows.iter().filter(|(key, _)| key.dimension == 0).map(|(_, m)| (m.errors, m.crashes));
+            assert_eq!(total.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)), (1, 1));
         }
-        assert_eq!(deltas.hours.len(), 2 * Dimension::SUMMARISED.len());
+        assert_eq!(deltas.hours.len(), 2 * Dimension::SUMMARISED.len() - 1, "one error in one of two hours");
         assert_eq!(deltas.days.len(), Dimension::SUMMARISED.len() + 1);
+    }
+
+    #[test]
+    fn classes_of_lengths_are_within_four_percent() {
+        let mut last = 0;
+        for ms in (0..70).chain([99, 1_000, 59_999, 60_000, 3_600_000, 86_400_000, i64::MAX]) {
+            let class = length_class(ms);
+            assert!(class >= last, "{ms}");
+            last = class;
+            let error = (length_of(class) as f64 - ms as f64).abs() / (ms.max(1) as f64);
+            assert!(error <= 0.04, "{ms} is taken as {}", length_of(class));
+        }
+        assert!((0..200).all(|class| length_class(length_of(class)) == class));
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_sessions() {
+        for (classes, percent, length) in [
+            (&[][..], 50, None),
+            (&[(3, 1)], 50, Some(3)),
+            (&[(3, 1), (4, 1)], 50, Some(3)),
+            (&[(3, 1), (4, 2)], 50, Some(4)),
+            (&[(0, 95), (7, 5)], 95, Some(0)),
+            (&[(0, 94), (5, 0), (7, 6)], 95, Some(7)),
+        ] {
+            assert_eq!(length_quantile(classes, percent), length, "{classes:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
 mod devices;
+mod failure;
 mod normalize;
 mod privacy;
 mod roster;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
 use crate::model::{Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
@@ -129,6 +130,9 @@ fn event<'a>(
             made
         }
     };
+    let props = raw.props.map(|props| compact(props.get())).filter(|text| &**text != "null");
+    let error = error_of(raw, props.as_deref()).map(Box::new);
+    shared.bytes += error.as_ref().map_or(0, |error| error.group.len() + error.message.len());
     Event {
         id: raw.id.unwrap_or_else(EventId::random),
         claimed_at,
@@ -138,7 +142,8 @@ fn event<'a>(
         user: raw.user.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.user(id)),
         session: raw.session.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.session(id)),
         facts,
-        props: raw.props.map(|props| compact(props.get())).filter(|text| &**text != "null"),
+        props,
+        error,
     }
 }
 

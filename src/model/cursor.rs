@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Millis, UserHash};
 
 /// Where a list goes on: behind the row that has this key and id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// What the list is sorted by.
     pub key: CursorKey,
@@ -14,7 +14,7 @@ pub struct Cursor {
 }
 
 /// The value of a sorted column.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CursorKey {
     /// A time or a day.
     Number(i64),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{EventId, Millis, SessionHash, UserHash};
 
 macro_rules! facts {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $max:literal, $cap:literal;)+) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $label:literal, $max:literal, $cap:literal;)+) => {
         /// A repeated property of the program that reports. A set of them is stored once and shared by many events.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Fact { $($(#[$doc])* $variant),+ }
@@ -22,6 +22,11 @@ macro_rules! facts {
             /// Column name in the `facts` table, and the name in URLs.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
+            }
+
+            /// As on pages.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label),+ }
             }
 
             /// Longest kept value in bytes; longer ones are cut with a mark.
@@ -39,29 +44,31 @@ macro_rules! facts {
 
 facts! {
     /// The app's own version.
-    Version = "version", 100, 2_000;
+    Version = "version", "Version", 100, 2_000;
     /// Its build number.
-    Build = "build", 50, 5_000;
+    Build = "build", "Build", 50, 5_000;
     /// Operating system family: `linux`, `macos`, `windows`, `ios`, …
-    System = "system", 50, 100;
+    System = "system", "System", 50, 100;
     /// The operating system's version.
-    SystemVersion = "system_version", 100, 1_000;
+    SystemVersion = "system_version", "System version", 100, 1_000;
     /// Processor architecture.
-    Arch = "arch", 50, 100;
+    Arch = "arch", "Architecture", 50, 100;
     /// Device model.
-    Device = "device", 100, 5_000;
+    Device = "device", "Device model", 100, 5_000;
     /// Language and region of the user interface.
-    Locale = "locale", 35, 500;
+    Locale = "locale", "Locale", 35, 500;
     /// The SDK that sent it, name and version.
-    Sdk = "sdk", 80, 200;
+    Sdk = "sdk", "SDK", 80, 200;
     /// Component of the app, where an SDK names one (`service.name`).
-    Service = "service", 255, 500;
+    Service = "service", "Component", 255, 500;
     /// Programming language, with its version.
-    Language = "language", 100, 200;
+    Language = "language", "Language", 100, 200;
     /// The shell that a command-line program runs under.
-    Shell = "shell", 50, 100;
+    Shell = "shell", "Shell", 50, 100;
     /// `true` in continuous integration.
-    Ci = "ci", 5, 2;
+    Ci = "ci", "CI", 5, 2;
+    /// Where the request came from, as an ISO 3166 code, where a database of addresses is configured.
+    Country = "country", "Country", 2, 300;
 }
 
 /// What a stranger claims: an adapter's reading of one event, borrowed from the request body.
@@ -81,8 +88,23 @@ pub struct RawEvent<'a> {
     pub session: Option<Cow<'a, str>>,
     /// Properties: any JSON value.
     pub props: Option<&'a RawValue>,
-    /// Facts of the program; see [`RawEvent::set`].
+    /// What went wrong, where the protocol has a place of its own for that. Properties are looked at anyhow.
+    pub error: Option<RawError<'a>>,
+    /// Facts of the program; see [`RawFacts::set`].
     pub facts: RawFacts<'a>,
+}
+
+/// What a client says of an error or a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawError<'a> {
+    /// Its class, such as `TypeError`.
+    pub kind: Option<Cow<'a, str>>,
+    /// Its message.
+    pub message: Option<Cow<'a, str>>,
+    /// What the client groups it by, where it does that itself.
+    pub fingerprint: Option<Cow<'a, str>>,
+    /// Whether the program ended by it.
+    pub fatal: bool,
 }
 
 /// The claimed facts of an event.
@@ -125,6 +147,18 @@ pub struct Event {
     pub(crate) session: Option<SessionHash>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) props: Option<Box<str>>,
+    pub(crate) error: Option<Box<EventError>>,
+}
+
+/// That an event tells of an error, bounded and grouped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventError {
+    /// What it is grouped by, and called: class and message without what differs from one time to the next.
+    pub group: String,
+    /// The message as it came, cut.
+    pub message: String,
+    /// Whether it is a crash.
+    pub fatal: bool,
 }
 
 impl Event {
@@ -163,6 +197,10 @@ impl Event {
     /// Properties as compact JSON text.
     pub fn props(&self) -> Option<&str> {
         self.props.as_deref()
+    }
+    /// The error that it tells of.
+    pub fn error(&self) -> Option<&EventError> {
+        self.error.as_deref()
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Different event names an app may have before further ones count as "other".
     pub names: u32,
+    /// Different groups of errors an app may have before further ones count as "other".
+    pub error_groups: u32,
     /// Different sets of facts an app may have before further ones lose their rarest members.
     pub fact_sets: u32,
     /// Longest age of an event at its arrival, in milliseconds; an older one is set aside, as it would be forgotten at
@@ -46,6 +48,7 @@ impl Default for Limits {
             set_aside_events: 1_000,
             name_bytes: 200,
             names: 1_000,
+            error_groups: 2_000,
             fact_sets: 50_000,
             age: i64::MAX,
             identifier_bytes: 255,

@@ -2,11 +2,13 @@
 
 mod app;
 mod cursor;
+mod dimension;
 mod event;
 mod identify;
 mod ids;
 mod known_version;
 mod limits;
+mod metric;
 mod origin;
 mod policy;
 mod query;
@@ -19,11 +21,13 @@ mod version_check;
 
 pub use app::*;
 pub use cursor::*;
+pub use dimension::*;
 pub use event::*;
 pub use identify::*;
 pub use ids::*;
 pub use known_version::*;
 pub use limits::*;
+pub use metric::*;
 pub use origin::*;
 pub use policy::*;
 pub use query::*;

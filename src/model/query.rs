@@ -1,83 +1,6 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{EnvironmentId, Fact, LocalTime, Millis, TimeRange};
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Events.
-    Events,
-    /// Different end users, exact for any range.
-    Users,
-    /// Sessions begun.
-    Sessions,
-    /// End users seen for the first time ever.
-    NewUsers,
-}
-
-impl Metric {
-    /// Every metric.
-    pub const ALL: [Self; 4] = [Self::Events, Self::Users, Self::Sessions, Self::NewUsers];
-
-    /// As in URLs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Users => "users",
-            Self::Sessions => "sessions",
-            Self::NewUsers => "new_users",
-        }
-    }
-
-    /// As on pages.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Events => "Events",
-            Self::Users => "Users",
-            Self::Sessions => "Sessions",
-            Self::NewUsers => "New users",
-        }
-    }
-}
-
-/// What counts are broken down by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Dimension {
-    /// Not broken down.
-    Total,
-    /// By event name.
-    Event,
-    /// By a fact of the program.
-    Fact(Fact),
-}
-
-impl Dimension {
-    /// Every dimension that has a summary, with its number in the stored summaries. Numbers are never reused.
-    pub const SUMMARISED: [(Self, i64); 8] = [
-        (Self::Total, 0),
-        (Self::Event, 1),
-        (Self::Fact(Fact::Version), 2),
-        (Self::Fact(Fact::System), 3),
-        (Self::Fact(Fact::SystemVersion), 4),
-        (Self::Fact(Fact::Arch), 5),
-        (Self::Fact(Fact::Sdk), 6),
-        (Self::Fact(Fact::Locale), 7),
-    ];
-
-    /// Its number in the stored summaries, if it has one.
-    pub fn code(self) -> Option<i64> {
-        Self::SUMMARISED.iter().find(|(dimension, _)| *dimension == self).map(|(_, code)| *code)
-    }
-
-    /// As in URLs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Total => "total",
-            Self::Event => "event",
-            Self::Fact(fact) => fact.name(),
-        }
-    }
-}
+use super::{Cursor, Dimension, EnvironmentId, Filters, LocalTime, Metric, Millis, TimeRange};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,11 +14,11 @@ pub struct Query {
 /// The kinds of questions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Each metric, once for each period. Answered by [`Report::Series`](super::Report::Series).
-    Series(Vec<Metric>, Vec<Period>),
-    /// The values of a dimension with the most events, and how many events there were in all.
-    /// Answered by [`Report::Breakdown`](super::Report::Breakdown).
-    Breakdown(Dimension, Period, u32),
+    /// Each metric, once for each period, of what the filters keep. Answered by
+    /// [`Report::Series`](super::Report::Series).
+    Series(Vec<Metric>, Vec<Period>, Filters),
+    /// Metrics of each value of a dimension. Answered by [`Report::Breakdown`](super::Report::Breakdown).
+    Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
     /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
@@ -103,6 +26,21 @@ pub enum Ask {
     AdoptionUsers(String, Period),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+}
+
+/// Which values a breakdown lists.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BreakdownAsk {
+    /// By what.
+    pub dimension: Dimension,
+    /// What of each value, at least one. Values are sorted by the first of them, most first.
+    pub metrics: Vec<Metric>,
+    /// When.
+    pub period: Period,
+    /// Of what.
+    pub filters: Filters,
+    /// At most so many values.
+    pub limit: u32,
 }
 
 /// A stretch of time that begins and ends on the bucket borders of the app's zone, seen on both calendars.
@@ -134,14 +72,16 @@ impl Period {
 }
 
 /// A page of raw events, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventsPage {
     /// Whose events.
     pub environment: EnvironmentId,
-    /// Only those of this name.
-    pub name: Option<String>,
-    /// Only those that occurred before this instant.
-    pub before: Option<Millis>,
+    /// Which of them.
+    pub filters: Filters,
+    /// Only those that occurred at or after this instant.
+    pub since: Option<Millis>,
+    /// Only those behind this place in the list: its key is a time, its id that of an event.
+    pub after: Option<Cursor>,
     /// At most so many.
     pub limit: u32,
 }

@@ -5,30 +5,42 @@ use super::{EventId, Millis, Reason, UserHash};
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// For each metric asked, one count for each period asked.
-    Series(Vec<Vec<i64>>),
+    /// For each metric asked, one value for each period asked; none where there is nothing to speak of.
+    Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
     /// An instant.
     Since(Option<Millis>),
 }
 
-/// The values of a dimension with the most events.
+impl Report {
+    /// The rows of a series as counts, zero where there is nothing to speak of; none of another report.
+    pub fn counts(&self) -> Vec<Vec<i64>> {
+        match self {
+            Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
+            Self::Breakdown(_) | Self::Since(_) => Vec::new(),
+        }
+    }
+}
+
+/// The values of a dimension with the most of the first metric asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Breakdown {
-    /// Most events first; ties by value.
+    /// Most first; ties in a fixed order.
     pub rows: Vec<BreakdownRow>,
-    /// Events of all values together, those not listed included.
-    pub total: i64,
+    /// Each metric asked, of all values together, those not listed included.
+    pub together: Vec<Option<i64>>,
+    /// How many values there are, those not listed included.
+    pub values: u64,
 }
 
 /// One value of a dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakdownRow {
-    /// The value; `None` where the event did not say.
+    /// The value; `None` where events do not say.
     pub value: Option<String>,
-    /// Its events.
-    pub events: i64,
+    /// Each metric asked.
+    pub metrics: Vec<Option<i64>>,
 }
 
 /// The text under which values beyond a cardinality cap are counted.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
-use crate::model::{Ask, EnvironmentId, EventRow, EventsPage, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -27,7 +27,7 @@ pub struct Stats {
 /// Reports and pages of events, each with an age limit; one load at a time for each question.
 pub(super) struct Cache {
     reports: quick_cache::sync::Cache<Query, Kept<Report>, Weigh>,
-    events: quick_cache::sync::Cache<PageKey, Kept<Vec<EventRow>>, Weigh>,
+    events: quick_cache::sync::Cache<EventsPage, Kept<Vec<EventRow>>, Weigh>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -42,14 +42,6 @@ impl<T> Clone for Kept<T> {
     fn clone(&self) -> Self {
         Self { answer: self.answer.clone(), expires: self.expires }
     }
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct PageKey {
-    environment: EnvironmentId,
-    name: Option<String>,
-    before: Option<Millis>,
-    limit: u32,
 }
 
 #[derive(Clone)]
@@ -86,8 +78,7 @@ impl Cache {
         life: i64,
         load: impl Future<Output = Result<Arc<Vec<EventRow>>, StoreError>>,
     ) -> Result<Arc<Vec<EventRow>>, StoreError> {
-        let EventsPage { environment, name, before, limit } = page;
-        self.find(&self.events, PageKey { environment, name, before, limit }, now, life, load).await
+        self.find(&self.events, page, now, life, load).await
     }
 
     async fn find<K, T>(
@@ -132,15 +123,17 @@ impl Cache {
 impl Weighter<Query, Kept<Report>> for Weigh {
     fn weight(&self, query: &Query, kept: &Kept<Report>) -> u64 {
         let asked = match &query.ask {
-            Ask::Series(metrics, periods) => metrics.len() + 32 * periods.len(),
+            Ask::Series(metrics, periods, filters) => metrics.len() + 32 * periods.len() + weight(filters),
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
-            Ask::Breakdown(..) | Ask::Since => 32,
+            Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Since => 32,
         };
         let answered = match kept.answer.as_ref() {
-            Report::Series(rows) => rows.iter().map(|row| 24 + 8 * row.len()).sum(),
+            Report::Series(rows) => rows.iter().map(|row| 24 + 16 * row.len()).sum(),
             Report::Breakdown(list) => {
-                list.rows.iter().map(|row| 32 + row.value.as_ref().map_or(0, String::len)).sum::<usize>()
+                let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
+                list.rows.iter().map(row).sum::<usize>()
             }
             Report::Since(_) => 16,
         };
@@ -148,8 +141,13 @@ impl Weighter<Query, Kept<Report>> for Weigh {
     }
 }
 
-impl Weighter<PageKey, Kept<Vec<EventRow>>> for Weigh {
-    fn weight(&self, _: &PageKey, kept: &Kept<Vec<EventRow>>) -> u64 {
+/// What conditions take in memory, roughly.
+fn weight(filters: &Filters) -> usize {
+    filters.iter().flat_map(|filter| &filter.values).map(|value| 48 + value.as_ref().map_or(0, |text| text.len())).sum()
+}
+
+impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
+    fn weight(&self, page: &EventsPage, kept: &Kept<Vec<EventRow>>) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let row = |row: &EventRow| {
             size_of::<EventRow>()
@@ -159,13 +157,14 @@ impl Weighter<PageKey, Kept<Vec<EventRow>>> for Weigh {
                 + text(&row.system)
                 + text(&row.props)
         };
-        (128 + kept.answer.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.iter().map(row).sum::<usize>()) as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EnvironmentId;
     use std::sync::atomic::AtomicUsize;
 
     fn since() -> Query {

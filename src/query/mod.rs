@@ -98,8 +98,9 @@ impl Reports {
 /// Whether events that come now can change the answer.
 fn touches(ask: &Ask, now: Millis) -> bool {
     match ask {
-        Ask::Series(_, periods) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
-        Ask::Breakdown(_, period, _) | Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
+        Ask::Breakdown(ask) => ask.period.range.to > now,
+        Ask::AdoptionUsers(_, period) => period.range.to > now,
         Ask::Since => true,
     }
 }

@@ -1,6 +1,7 @@
 //! One commit, written once for every backend: drafts in, what became of each out. A backend lends the transaction as a
 //! [`Ledger`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -13,7 +14,7 @@ use crate::model::{
     AppId, EnvironmentId, Event, EventId, IngestKeyId, Limits, LocalTime, Millis, Outcome, Receipt, SessionHash,
     SetAside, UserHash,
 };
-use crate::rollup::{Bucket, Deltas, FactIds, Fold};
+use crate::rollup::{Bucket, Deltas, FactIds, Fold, InternedError};
 
 /// Forgets the oldest events kept aside for an app beyond so many.
 pub(super) const TRIM_SET_ASIDE: &str = "DELETE FROM set_aside WHERE app_id = $1 AND id <= \
@@ -43,6 +44,7 @@ pub(super) struct EventRecord<'a> {
     pub(super) user: Option<i64>,
     pub(super) session: Option<i64>,
     pub(super) props: Option<&'a str>,
+    pub(super) error: Option<InternedError>,
 }
 
 /// A row of `users`.
@@ -60,6 +62,35 @@ pub(super) struct SessionRecord {
     pub(super) started_at: Millis,
     pub(super) ended_at: Millis,
     pub(super) facts: i64,
+    pub(super) crashed: bool,
+}
+
+/// Hours of a local day, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hours {
+    /// In which a user was seen.
+    pub(super) seen: u32,
+    /// In which something crashed for them.
+    pub(super) crashed: u32,
+}
+
+impl Hours {
+    pub(super) fn hold(self, other: Self) -> bool {
+        self.with(other) == self
+    }
+
+    pub(super) fn with(self, other: Self) -> Self {
+        Self { seen: self.seen | other.seen, crashed: self.crashed | other.crashed }
+    }
+}
+
+/// What a commit adds to a group of errors.
+#[derive(Clone, Debug)]
+pub(super) struct GroupRecord {
+    /// Of the first event to come.
+    pub(super) message: String,
+    pub(super) first_at: Millis,
+    pub(super) last_at: Millis,
 }
 
 /// Whose a new session is; without a hash where it was derived from pauses.
@@ -87,16 +118,21 @@ pub(super) trait Ledger {
     fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>>;
     fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()>;
     fn update_user(&mut self, user: UserRecord) -> Result<()>;
-    /// The hours of a local day in which a user was seen, as bits; `None` where there is no row.
-    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>>;
-    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()>;
+    /// The hours of a user's local day; `None` where there is no row.
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>>;
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: Hours) -> Result<()>;
+    /// Notes the hour in which a device was seen.
+    fn see_device(&mut self, environment: EnvironmentId, local: LocalTime, device: i64) -> Result<()>;
 
     fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>>;
     /// The user's last derived session that begins at or before `until`.
     fn derived_session(&mut self, user: i64, until: Millis) -> Result<Option<SessionRecord>>;
     fn insert_session(&mut self, session: SessionRecord, owner: SessionOwner) -> Result<()>;
     fn move_session(&mut self, session: i64, started_at: Millis) -> Result<()>;
-    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()>;
+    /// Writes end and crash of a session, and adds to its events.
+    fn grow_session(&mut self, session: i64, now: SessionRecord, events: i64) -> Result<()>;
+    /// Adds to a group of errors, or makes it.
+    fn put_error(&mut self, environment: EnvironmentId, group: i64, seen: &GroupRecord) -> Result<()>;
     /// The values of a set of facts.
     fn facts(&mut self, id: i64) -> Result<FactIds>;
 
@@ -121,6 +157,7 @@ pub(super) fn write<L: Ledger>(
         fold: Fold::default(),
         calendar: HashMap::new(),
         outcomes: HashMap::new(),
+        errors: BTreeMap::new(),
         with_set_aside: HashSet::new(),
     };
     let mut interned = interned.into_iter();
@@ -128,8 +165,11 @@ pub(super) fn write<L: Ledger>(
     for (draft, greeted) in drafts.iter().zip(greeted) {
         committed.push(work.draft(draft, greeted, &mut interned)?);
     }
-    let Work { fold, outcomes, with_set_aside, .. } = work;
-    people.flush(ledger)?;
+    let Work { mut fold, outcomes, errors, with_set_aside, .. } = work;
+    people.flush(ledger, &mut fold)?;
+    for ((environment, group), seen) in &errors {
+        ledger.put_error(*environment, *group, seen)?;
+    }
     for app in with_set_aside {
         ledger.trim_set_aside(app, limits.set_aside_events)?;
     }
@@ -144,6 +184,7 @@ struct Work<'a, L> {
     fold: Fold,
     calendar: HashMap<(AppId, Bucket), LocalTime>,
     outcomes: Outcomes,
+    errors: BTreeMap<(EnvironmentId, i64), GroupRecord>,
     with_set_aside: HashSet<AppId>,
 }
 
@@ -237,17 +278,29 @@ impl<L: Ledger> Work<'_, L> {
             user: user.map(|(_, user)| user.id()),
             session: session.map(|(_, session)| session.id()),
             props: event.props(),
+            error: interned.error,
         })?;
         if !stored {
             return Ok(Outcome::Duplicate);
         }
         let bucket = Bucket::of(at, zone);
         let local = *self.calendar.entry((app, bucket)).or_insert_with(|| zone.local(at));
-        self.fold.event(environment, bucket, interned.name, &interned.facts);
+        self.fold.event((environment, bucket), interned.name, &interned.facts, interned.error);
+        if let (Some(error), Some(interned)) = (event.error(), interned.error) {
+            self.see_error((environment, interned.group), &error.message, at);
+        }
         let facts = Arc::as_ref(&interned.facts);
-        let sighting = Sighting { environment, at, local, zone, facts, user, session, events: 1 };
+        let crashed = interned.error.is_some_and(|error| error.fatal);
+        let sighting = Sighting { environment, at, local, zone, facts, user, session, events: 1, crashed };
         self.people.see(self.ledger, sighting, &mut self.fold)?;
         Ok(Outcome::Stored)
+    }
+
+    fn see_error(&mut self, group: (EnvironmentId, i64), message: &str, at: Millis) {
+        let new = || GroupRecord { message: message.to_owned(), first_at: at, last_at: at };
+        let seen = self.errors.entry(group).or_insert_with(new);
+        seen.first_at = seen.first_at.min(at);
+        seen.last_at = seen.last_at.max(at);
     }
 
     /// Whoever identifies is there, though nothing has happened yet.
@@ -255,15 +308,18 @@ impl<L: Ledger> Work<'_, L> {
         let (environment, zone, at) = (draft.environment, &draft.app.zone, draft.received_at);
         let user = self.people.user(self.ledger, environment, greeted.user)?;
         let session = self.people.named_session(self.ledger, environment, greeted.session)?;
+        let local = zone.local(at);
+        self.ledger.see_device(environment, local, greeted.device)?;
         let sighting = Sighting {
             environment,
             at,
-            local: zone.local(at),
+            local,
             zone,
             facts: &greeted.facts,
             user: Some((greeted.user, user)),
             session: Some((Some(greeted.session), session)),
             events: 0,
+            crashed: false,
         };
         self.people.see(self.ledger, sighting, &mut self.fold)
     }

@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 use super::sql::{Cell, Row, Sql};
 use super::{Draft, Entry, Result};
 use crate::model::{AppId, Event, Fact, Facts, Limits, OTHER};
-use crate::rollup::{FactIds, InternedFacts};
+use crate::rollup::{FactIds, InternedError, InternedFacts};
 
 /// Kinds of text beside the facts, as in `strings.kind`.
-const EVENT: &str = "event";
+pub(super) const EVENT: &str = "event";
 const CATEGORY: &str = "category";
+pub(super) const ERROR: &str = "error";
 
 /// How many texts and sets are remembered in memory before those of other apps are forgotten: some 20 MB at the most.
 const REMEMBERED: usize = 100_000;
@@ -23,6 +24,7 @@ pub(super) struct Interned {
     pub(super) name: i64,
     pub(super) category: Option<i64>,
     pub(super) facts: Arc<InternedFacts>,
+    pub(super) error: Option<InternedError>,
 }
 
 /// The numbers of all texts of some drafts.
@@ -93,7 +95,19 @@ impl Interner {
                 Some(text) => Some(known.find(CATEGORY, text, limits.names)?),
                 None => None,
             };
-            found.events.push(Interned { name: known.find(EVENT, event.name(), limits.names)?, category, facts });
+            let error = match event.error() {
+                Some(error) => {
+                    let group = known.find(ERROR, &error.group, limits.error_groups)?;
+                    Some(InternedError { group, fatal: error.fatal })
+                }
+                None => None,
+            };
+            found.events.push(Interned {
+                name: known.find(EVENT, event.name(), limits.names)?,
+                category,
+                facts,
+                error,
+            });
         }
         for (app, facts) in devices(drafts) {
             found.devices.push(self.apps.get(&app)?.find_facts(facts, limits)?);
@@ -119,6 +133,9 @@ impl Interner {
             known.learn(db, app, EVENT, (event.name(), limits.names))?;
             if let Some(category) = event.category() {
                 known.learn(db, app, CATEGORY, (category, limits.names))?;
+            }
+            if let Some(error) = event.error() {
+                known.learn(db, app, ERROR, (&error.group, limits.error_groups))?;
             }
             known.learn_facts(db, app, event.facts(), limits)?;
         }
@@ -235,12 +252,10 @@ impl Known {
         }
         let columns = values.iter().map(|id| if *id == 0 { Cell::Null } else { Cell::Int(*id) });
         let params: Vec<_> = [app.0.into(), (&digest).into()].into_iter().chain(columns).collect();
-        let id = db.value(
-            "INSERT INTO facts (app_id, digest, version, build, system, system_version, arch, device, locale, sdk, \
-             service, language, shell, ci) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-             RETURNING id",
-            &params,
-        )?;
+        let places: Vec<_> = (1..=params.len()).map(|place| format!("${place}")).collect();
+        let names = Fact::ALL.map(Fact::name).join(", ");
+        let sql = format!("INSERT INTO facts (app_id, digest, {names}) VALUES ({}) RETURNING id", places.join(", "));
+        let id = db.value(&sql, &params)?;
         self.last_facts = id.int();
         self.facts.insert(digest, Arc::new(InternedFacts { id: id.int(), values }));
         Ok(())
@@ -267,7 +282,7 @@ fn devices(drafts: &[Draft]) -> impl Iterator<Item = (AppId, &Facts)> {
 }
 
 fn kind(name: &str) -> Option<&'static str> {
-    [EVENT, CATEGORY].into_iter().chain(Fact::ALL.map(Fact::name)).find(|kind| *kind == name)
+    [EVENT, CATEGORY, ERROR].into_iter().chain(Fact::ALL.map(Fact::name)).find(|kind| *kind == name)
 }
 
 /// Only called with the two conditions above: no text of a client is ever part of it.
@@ -353,6 +368,7 @@ mod tests {
                 session: None,
                 facts: Arc::new(facts),
                 props: None,
+                error: None,
             };
             Draft {
                 received_at: Millis(0),

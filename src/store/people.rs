@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 use quick_cache::unsync::Cache;
 
 use super::Result;
-use super::commit::{Ledger, SessionOwner, SessionRecord, UserRecord};
+use super::commit::{Hours, Ledger, SessionOwner, SessionRecord, UserRecord};
 use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
-use crate::rollup::{Bucket, Fold, InternedFacts, Measures};
+use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures};
 
 /// How many users and how many sessions are remembered: some 10 MB together.
 const REMEMBERED: usize = 50_000;
@@ -60,9 +60,10 @@ pub(super) struct User {
     record: UserRecord,
     /// Whether this event is the first of theirs that is stored.
     is_new: bool,
-    /// The local day that was last looked at, and its hours in which the user was seen.
+    /// The local day that was last looked at.
     day: i32,
-    hours: u32,
+    /// Its hours in which the user was seen.
+    hours: Hours,
     /// The derived session that their last event without one belonged to.
     derived: Option<Session>,
 }
@@ -94,8 +95,15 @@ impl Session {
 
 struct Touched {
     record: SessionRecord,
-    was_started_at: Millis,
+    /// As it was counted last; `None` of one that is new.
+    counted: Option<SessionRecord>,
+    /// Where its row has it begin.
+    written_start: Millis,
     events: i64,
+    environment: EnvironmentId,
+    zone: Zone,
+    /// Its facts, where they are at hand.
+    facts: Option<FactIds>,
 }
 
 /// One newly stored event, or an identify, as far as people are concerned.
@@ -110,6 +118,8 @@ pub(super) struct Sighting<'a> {
     pub(super) session: Option<(Option<SessionHash>, Session)>,
     /// How many events it is: one, or none.
     pub(super) events: i64,
+    /// Whether it is a crash.
+    pub(super) crashed: bool,
 }
 
 impl People {
@@ -131,7 +141,7 @@ impl People {
         let found = db.user(environment, hash)?;
         let new = UserRecord { id: self.next_user, first_at: Millis(i64::MAX), last_day: i32::MIN };
         let (record, is_new) = (found.unwrap_or(new), found.is_none());
-        Ok(User { record, is_new, day: i32::MIN, hours: 0, derived: None })
+        Ok(User { record, is_new, day: i32::MIN, hours: Hours::default(), derived: None })
     }
 
     /// The session that an SDK named, or the one it will be.
@@ -168,7 +178,7 @@ impl People {
     /// Takes note of a newly stored event: users, user-days, sessions and what they add to the summaries.
     pub(super) fn see<L: Ledger>(&mut self, db: &mut L, seen: Sighting<'_>, fold: &mut Fold) -> Result<()> {
         let session = match seen.session {
-            Some((hash, session)) => Some(self.see_session(db, seen, (hash, session), fold)?),
+            Some((hash, session)) => Some(self.see_session(db, seen, (hash, session))?),
             None => None,
         };
         if let Some((hash, mut user)) = seen.user {
@@ -182,20 +192,24 @@ impl People {
         Ok(())
     }
 
-    /// Writes what [`People::see`] held back. To be called once before each commit.
-    pub(super) fn flush<L: Ledger>(&mut self, db: &mut L) -> Result<()> {
-        for (id, Touched { record, was_started_at, events }) in self.touched.drain() {
-            db.grow_session(id, record.ended_at, events)?;
-            if record.started_at != was_started_at {
+    /// Writes what [`People::see`] held back, and counts the sessions as they are now. To be called once before each
+    /// commit.
+    pub(super) fn flush<L: Ledger>(&mut self, db: &mut L, fold: &mut Fold) -> Result<()> {
+        for (id, touched) in self.touched.drain() {
+            let Touched { record, written_start, events, .. } = touched;
+            db.grow_session(id, record, events)?;
+            if record.started_at != written_start {
                 db.move_session(id, record.started_at)?;
             }
+            count_session(db, &touched, fold)?;
         }
         Ok(())
     }
 
     fn new_session(&self) -> Session {
         let (started_at, ended_at) = (Millis(i64::MAX), Millis(i64::MIN));
-        Session { record: SessionRecord { id: self.next_session, started_at, ended_at, facts: 0 }, is_new: true }
+        let record = SessionRecord { id: self.next_session, started_at, ended_at, facts: 0, crashed: false };
+        Session { record, is_new: true }
     }
 
     /// What this commit has made of a session that was read from the database or remembered.
@@ -208,34 +222,35 @@ impl People {
         db: &mut L,
         seen: Sighting<'_>,
         (hash, session): (Option<SessionHash>, Session),
-        fold: &mut Fold,
     ) -> Result<Session> {
         let Session { mut record, is_new } = session;
-        let was = if is_new { seen.at } else { record.started_at };
+        let counted = (!is_new).then_some(record);
         if is_new {
             self.next_session += 1;
             record = SessionRecord { started_at: seen.at, ended_at: seen.at, facts: seen.facts.id, ..record };
             let owner =
                 SessionOwner { environment: seen.environment, hash, user: seen.user.map(|(_, user)| user.id()) };
             db.insert_session(record, owner)?;
-            fold.by_facts(seen.environment, Bucket::of(seen.at, seen.zone), &seen.facts.values, Measures::SESSION);
-        } else if seen.at < was {
-            let (old, new) = (Bucket::of(was, seen.zone), Bucket::of(seen.at, seen.zone));
-            if old != new {
-                let facts = db.facts(record.facts)?;
-                fold.by_facts(seen.environment, old, &facts, Measures::SESSION.times(-1));
-                fold.by_facts(seen.environment, new, &facts, Measures::SESSION);
-            }
         }
+        let mut written_start = record.started_at;
         record.started_at = record.started_at.min(seen.at);
         record.ended_at = record.ended_at.max(seen.at);
-        let mut was_started_at = was;
-        if hash.is_none() && record.started_at < was {
+        record.crashed |= seen.crashed;
+        if hash.is_none() && record.started_at < written_start {
             // Derived sessions are looked for by their start, perhaps already by the next event.
             db.move_session(record.id, record.started_at)?;
-            was_started_at = record.started_at;
+            written_start = record.started_at;
         }
-        let touched = self.touched.entry(record.id).or_insert(Touched { record, was_started_at, events: 0 });
+        let (environment, zone) = (seen.environment, seen.zone);
+        let touched = self.touched.entry(record.id).or_insert_with(|| Touched {
+            record,
+            counted,
+            written_start,
+            events: 0,
+            environment,
+            zone: zone.clone(),
+            facts: is_new.then_some(seen.facts.values),
+        });
         touched.record = record;
         touched.events += seen.events;
         let session = Session::known(record);
@@ -275,26 +290,50 @@ impl People {
     }
 }
 
+/// Counts what a session has come to be, and takes back what it was counted as before. Once for each commit, so that a
+/// session that grows is not counted anew with each of its events.
+fn count_session<L: Ledger>(db: &mut L, touched: &Touched, fold: &mut Fold) -> Result<()> {
+    let Touched { record, counted, environment, ref zone, facts, .. } = *touched;
+    let place = |session: &SessionRecord| (Bucket::of(session.started_at, zone), session.crashed);
+    let length = |session: &SessionRecord| session.ended_at.since(session.started_at);
+    if counted.is_none_or(|was| place(&was) != place(&record)) {
+        let facts = facts.map_or_else(|| db.facts(record.facts), Ok)?;
+        for (session, times) in counted.iter().map(|was| (was, -1)).chain([(&record, 1)]) {
+            let (bucket, crashed) = place(session);
+            let measures = Measures { crashed_sessions: crashed.into(), ..Measures::SESSION };
+            fold.by_facts(environment, bucket, &facts, measures.times(times));
+        }
+    }
+    for (session, times) in counted.iter().map(|was| (was, -1)).chain([(&record, 1)]) {
+        fold.length(environment, place(session).0, length(session), times);
+    }
+    Ok(())
+}
+
 /// Marks the hour of the user's local day, and counts the first sighting in that hour and that day. Both are counted
 /// at the hour's and the day's first instant, so that the order of arrival makes no difference.
 fn see_hour<L: Ledger>(db: &mut L, seen: Sighting<'_>, user: &mut User, fold: &mut Fold) -> Result<()> {
     let LocalTime { day, hour } = seen.local;
     let bit = 1_u32 << hour;
-    if user.day == day && user.hours & bit != 0 {
+    let mark = Hours { seen: bit, crashed: if seen.crashed { bit } else { 0 } };
+    if user.day == day && user.hours.hold(mark) {
         return Ok(());
     }
     let known = match (user.day == day, user.is_new) {
         (true, _) => user.hours,
-        (false, true) => 0,
-        (false, false) => db.hours(seen.environment, day, user.id())?.unwrap_or(0),
+        (false, true) => Hours::default(),
+        (false, false) => db.hours(seen.environment, day, user.id())?.unwrap_or_default(),
     };
-    (user.day, user.hours) = (day, known | bit);
-    if known & bit != 0 {
+    (user.day, user.hours) = (day, known.with(mark));
+    if known.hold(mark) {
         return Ok(());
     }
     db.put_hours(seen.environment, day, user.id(), user.hours)?;
+    if known.seen & bit != 0 {
+        return Ok(());
+    }
     fold.total(seen.environment, Bucket::of_hour(seen.local, seen.zone), Measures::USER);
-    if known == 0 {
+    if known.seen == 0 {
         let midnight = Bucket::of(seen.zone.midnight(day), seen.zone);
         fold.total(seen.environment, midnight, Measures::DAY_USER);
     }

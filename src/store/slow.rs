@@ -1,10 +1,11 @@
 //! Statements that take long: counted, and told in the log without their parameters.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Result;
-use super::sql::{Cell, Row, Sql};
+use super::sql::{Cell, Line, Row, Sql};
 use crate::clock::Stopwatch;
 
 /// Judges how long statements and commits take.
@@ -47,6 +48,10 @@ impl Sql for Watched<'_> {
         self.log.watch(sql, || self.db.rows(sql, params))
     }
 
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        self.log.watch(sql, || self.db.stream(sql, params, visit))
+    }
+
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
         self.log.watch(sql, || self.db.run(sql, params))
     }
@@ -61,6 +66,10 @@ mod tests {
     impl Sql for Nothing {
         fn rows(&self, _: &str, _: &[Cell]) -> Result<Vec<Row>> {
             Ok(Vec::new())
+        }
+
+        fn stream(&self, _: &str, _: &[Cell], _: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+            Ok(())
         }
 
         fn run(&self, _: &str, _: &[Cell]) -> Result<u64> {

@@ -1,5 +1,7 @@
 //! What the parts of the store that are written once ask of a backend: statements with parameters, and rows.
 
+use std::ops::ControlFlow;
+
 use super::Result;
 
 /// A value of a row, or a parameter.
@@ -21,11 +23,24 @@ pub enum Cell {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub Vec<Cell>);
 
+/// One row that passes by.
+pub trait Line {
+    /// The integer of a column, zero for null.
+    fn int(&self, column: usize) -> i64;
+    /// The text of a column, none for null.
+    fn text(&self, column: usize) -> Option<&str>;
+    /// The bytes of a column, empty for null.
+    fn bytes(&self, column: usize) -> &[u8];
+}
+
 /// A connection in which statements run, inside or outside of a transaction. Parameters are numbered `$1`, `$2`, … in
 /// the order in which they first appear, which SQLite and PostgreSQL read alike.
 pub trait Sql {
     /// All rows of a statement.
     fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>>;
+
+    /// Shows the rows of a statement one by one as they come, however many, until told to stop.
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()>;
 
     /// Runs a statement; the number of rows that it changed.
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64>;

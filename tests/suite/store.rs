@@ -133,15 +133,15 @@ impl Bench {
     }
 
     fn series(&self, scope: &Scope, metric: Metric, periods: &[Period]) -> Vec<i64> {
-        let query = Query { environment: scope.environment, ask: Ask::Series(vec![metric], periods.to_vec()) };
-        match self.store.report(&query).unwrap() {
-            Report::Series(mut rows) => rows.remove(0),
-            other => panic!("{other:?}"),
-        }
+        let query =
+            Query { environment: scope.environment, ask: Ask::Series(vec![metric], periods.to_vec(), Filters::none()) };
+        self.store.report(&query).unwrap().counts().remove(0)
     }
 
     fn breakdown(&self, scope: &Scope, dimension: Dimension, period: Period) -> Breakdown {
-        let query = Query { environment: scope.environment, ask: Ask::Breakdown(dimension, period, 100) };
+        let (metrics, filters) = (vec![Metric::Events], Filters::none());
+        let ask = BreakdownAsk { dimension, metrics, period, filters, limit: 100 };
+        let query = Query { environment: scope.environment, ask: Ask::Breakdown(ask) };
         match self.store.report(&query).unwrap() {
             Report::Breakdown(breakdown) => breakdown,
             other => panic!("{other:?}"),
@@ -234,7 +234,8 @@ fn duplicate_event_counts_once(backend: Backend) {
     for metric in Metric::ALL {
         assert_eq!(bench.series(&scope, metric, &[today]), [1], "{metric:?}");
     }
-    let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 10 };
+    let page =
+        EventsPage { environment: scope.environment, filters: Filters::none(), since: None, after: None, limit: 10 };
     assert_eq!(bench.store.events(&page).unwrap().len(), 1);
 }
 
@@ -317,7 +318,7 @@ fn values_beyond_the_cap_count_as_other(backend: Backend) {
         bench.send(&scope, &[Sent::new(name)]).unwrap();
     }
     let rows = bench.breakdown(&scope, Dimension::Event, today(&app.zone)).rows;
-    let rows: Vec<_> = rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
+    let rows: Vec<_> = rows.iter().map(|row| (row.value.as_deref().unwrap(), row.metrics[0].unwrap())).collect();
     assert_eq!(rows, [("a", 2), (OTHER, 2), ("b", 1)]);
 }
 
@@ -374,7 +375,8 @@ fn clocks_far_ahead_do_not_hide_the_newest_events(backend: Backend) {
         let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims, sign_out: None };
         bench.accept(request).unwrap();
     }
-    let page = EventsPage { environment: scope.environment, name: None, before: None, limit: 3 };
+    let page =
+        EventsPage { environment: scope.environment, filters: Filters::none(), since: None, after: None, limit: 3 };
     let names: Vec<_> = bench.store.events(&page).unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["c", "b", "ahead"]);
 }

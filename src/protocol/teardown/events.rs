@@ -235,6 +235,7 @@ fn raw<'a>(event: &Event<'a>, id: Uuid, whose: &Whose, facts: RawFacts<'a>) -> R
         user: whose.user().map(text),
         session: whose.session().map(text),
         props: event.properties,
+        error: None,
         facts,
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Greeted {
     pub(super) identified: Identified,
     pub(super) user: UserHash,
     pub(super) session: SessionHash,
+    /// The device's row.
+    pub(super) device: i64,
     pub(super) facts: Arc<InternedFacts>,
 }
 
@@ -86,7 +88,7 @@ fn one(
         version: version::judge(db, draft.app.id, build, identify)?,
         created: Created { session: session.is_new, user: new_user, device: is_new },
     };
-    Ok(Greeted { identified, user: profile.hash, session: session.hash, facts: facts.clone() })
+    Ok(Greeted { identified, user: profile.hash, session: session.hash, device: row, facts: facts.clone() })
 }
 
 /// Whether the draft's key still works, where it has one.

@@ -139,10 +139,13 @@ const ROLLUP: &[(&str, Kind)] = &[
     ("users", Int),
     ("day_users", Int),
     ("new_users", Int),
+    ("errors", Int),
+    ("crashes", Int),
+    ("crashed_sessions", Int),
 ];
 
 /// All others, in the order in which they are moved. None refers to another in a way that a database checks.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 12] = [
     Table {
         name: "strings",
         columns: &[("id", Int), ("app_id", Int), ("kind", Text), ("text", Text)],
@@ -168,6 +171,7 @@ const TABLES: [Table; 10] = [
             ("language", Int),
             ("shell", Int),
             ("ci", Int),
+            ("country", Int),
         ],
         key: 1,
         prefix: 0,
@@ -182,10 +186,24 @@ const TABLES: [Table; 10] = [
     },
     Table {
         name: "user_days",
-        columns: &[("env_id", Int), ("day", Int), ("user_id", Int), ("hours", Int)],
+        columns: &[("env_id", Int), ("day", Int), ("user_id", Int), ("hours", Int), ("crashes", Int)],
         key: 3,
         prefix: 1,
         cut: BY_DAY,
+    },
+    Table {
+        name: "device_days",
+        columns: &[("env_id", Int), ("day", Int), ("device_id", Int), ("hours", Int)],
+        key: 3,
+        prefix: 1,
+        cut: BY_DAY,
+    },
+    Table {
+        name: "error_groups",
+        columns: &[("env_id", Int), ("error_id", Int), ("message", Text), ("first_at", Int), ("last_at", Int)],
+        key: 2,
+        prefix: 1,
+        cut: BY_ID,
     },
     Table {
         name: "sessions",
@@ -198,6 +216,7 @@ const TABLES: [Table; 10] = [
             ("started_at", Int),
             ("ended_at", Int),
             ("events", Int),
+            ("crashed", Int),
         ],
         key: 1,
         prefix: 0,
@@ -217,6 +236,8 @@ const TABLES: [Table; 10] = [
             ("user_id", Int),
             ("session_id", Int),
             ("props", Text),
+            ("error_id", Int),
+            ("fatal", Int),
         ],
         key: 3,
         prefix: 1,

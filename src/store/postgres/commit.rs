@@ -17,9 +17,13 @@ use super::link::BEGIN;
 use super::session::Session;
 use super::statement::{Columns, ask};
 use super::writes::{StoredAside, Writes};
-use crate::model::{AppId, EnvironmentId, EventId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
+use crate::model::{
+    AppId, EnvironmentId, EventId, IngestKeyId, Limits, LocalTime, Millis, SessionHash, SetAside, UserHash,
+};
 use crate::rollup::{Deltas, FactIds};
-use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
+use crate::store::commit::{
+    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord,
+};
 use crate::store::identify::{self, Greeted, VersionIds};
 use crate::store::intern::{self, Numbers};
 use crate::store::people::{PAUSE, People};
@@ -77,7 +81,7 @@ struct Book<'s> {
     nonces: HashSet<(i64, i64, [u8; 16])>,
     stored: HashSet<EventKey>,
     users: HashMap<(i64, [u8; 16]), UserRecord>,
-    hours: HashMap<(i64, i32, i64), u32>,
+    hours: HashMap<(i64, i32, i64), Hours>,
     named: HashMap<(i64, [u8; 16]), SessionRecord>,
     /// By user, start and number.
     derived: BTreeMap<(i64, Millis, i64), SessionRecord>,
@@ -113,7 +117,7 @@ impl<'s> Book<'s> {
             copy,
         };
         for row in next() {
-            let (user, session): (i64, _) = (column(&row, 4)?, read_session(&row)?);
+            let (user, session): (i64, _) = (column(&row, 5)?, read_session(&row)?);
             book.derived.insert((user, session.started_at, session.id), session);
         }
         for row in next() {
@@ -183,13 +187,18 @@ impl Ledger for Book<'_> {
         Ok(())
     }
 
-    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>> {
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>> {
         Ok(self.hours.get(&(environment.0, day, user)).copied())
     }
 
-    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()> {
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: Hours) -> Result<()> {
         self.hours.insert((environment.0, day, user), hours);
         self.writes.hours.insert((environment.0, day, user), hours);
+        Ok(())
+    }
+
+    fn see_device(&mut self, environment: EnvironmentId, local: LocalTime, device: i64) -> Result<()> {
+        *self.writes.devices.entry((environment.0, local.day, device)).or_default() |= 1 << local.hour;
         Ok(())
     }
 
@@ -222,8 +231,13 @@ impl Ledger for Book<'_> {
         Ok(())
     }
 
-    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()> {
-        self.writes.growths.insert(session, (ended_at, events));
+    fn grow_session(&mut self, session: i64, now: SessionRecord, events: i64) -> Result<()> {
+        self.writes.growths.insert(session, (now, events));
+        Ok(())
+    }
+
+    fn put_error(&mut self, environment: EnvironmentId, group: i64, seen: &GroupRecord) -> Result<()> {
+        self.writes.errors.insert((environment.0, group), seen.clone());
         Ok(())
     }
 
@@ -307,14 +321,14 @@ impl Wanted {
             Columns::new("SELECT * FROM commit_users($1, $2)")
                 .ints(self.users.iter().map(|user| user.0))
                 .uuids(self.users.iter().map(|user| user.1)),
-            Columns::new("SELECT * FROM commit_sessions($1, $2)")
+            Columns::new("SELECT * FROM commit_find_sessions($1, $2)")
                 .ints(self.named.iter().map(|session| session.0))
                 .uuids(self.named.iter().map(|session| session.1)),
-            Columns::new("SELECT * FROM commit_hours($1, $2, $3)")
+            Columns::new("SELECT * FROM commit_find_days($1, $2, $3)")
                 .ints(self.hours.iter().map(|hour| hour.0))
                 .uuids(self.hours.iter().map(|hour| hour.1))
                 .ints(self.hours.iter().map(|hour| hour.2)),
-            Columns::new("SELECT * FROM commit_derived($1, $2, $3)")
+            Columns::new("SELECT * FROM commit_find_derived($1, $2, $3)")
                 .ints(self.derived.iter().map(|session| session.0))
                 .uuids(self.derived.iter().map(|session| session.1))
                 .ints(self.derived.iter().map(|session| session.2)),
@@ -364,16 +378,23 @@ fn read_user(row: &Row) -> Result<((i64, [u8; 16]), UserRecord)> {
 
 fn read_session(row: &Row) -> Result<SessionRecord> {
     let (id, started_at, ended_at): (i64, i64, i64) = read3(row)?;
-    Ok(SessionRecord { id, started_at: Millis(started_at), ended_at: Millis(ended_at), facts: column(row, 3)? })
+    let crashed = column::<i64>(row, 4)? != 0;
+    Ok(SessionRecord {
+        id,
+        started_at: Millis(started_at),
+        ended_at: Millis(ended_at),
+        facts: column(row, 3)?,
+        crashed,
+    })
 }
 
 fn read_named(row: &Row) -> Result<((i64, [u8; 16]), SessionRecord)> {
-    let hash: Uuid = column(row, 5)?;
-    Ok(((column(row, 4)?, *hash.as_bytes()), read_session(row)?))
+    let hash: Uuid = column(row, 6)?;
+    Ok(((column(row, 5)?, *hash.as_bytes()), read_session(row)?))
 }
 
-fn read_hours(row: &Row) -> Result<((i64, i32, i64), u32)> {
+fn read_hours(row: &Row) -> Result<((i64, i32, i64), Hours)> {
     let (environment, day, user): (i64, i32, i64) = read3(row)?;
-    let hours: i32 = column(row, 3)?;
-    Ok(((environment, day, user), hours.cast_unsigned()))
+    let (seen, crashed): (i32, i32) = (column(row, 3)?, column(row, 4)?);
+    Ok(((environment, day, user), Hours { seen: seen.cast_unsigned(), crashed: crashed.cast_unsigned() }))
 }

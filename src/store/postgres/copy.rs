@@ -10,9 +10,9 @@ use crate::store::{Result, StoreError};
 
 /// Takes rows of [`Rows`].
 const COPY: &str = "COPY events (env_id, claimed_at, event_id, skew, delay, name_id, facts_id, category_id, user_id, \
-                    session_id, props) FROM STDIN (FORMAT binary)";
+                    session_id, props, error_id, fatal) FROM STDIN (FORMAT binary)";
 /// Columns of a row.
-const COLUMNS: i16 = 11;
+const COLUMNS: i16 = 13;
 /// Before all rows: the signature, no flags, no extension (PostgreSQL 15, COPY, "File Formats").
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// After all rows.
@@ -49,6 +49,8 @@ impl Rows {
             Some(props) => put_bytes(row, props.as_bytes())?,
             None => row.put_i32(-1),
         }
+        put_small(row, event.error.map(|error| error.group))?;
+        put_small(row, Some(event.error.is_some_and(|error| error.fatal).into()))?;
         self.rows.push((key, began..self.bytes.len()));
         Ok(())
     }

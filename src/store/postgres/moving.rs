@@ -1,6 +1,7 @@
 //! A PostgreSQL database that is moved from, beside its servers, or moved to.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::schema;
 use super::session::{Param, Session, row};
 use crate::clock::{Clock, Deadline};
 use crate::store::moving::{self, CHUNK, House, Kind, Purpose, Table};
-use crate::store::sql::{Cell, Row, Sql};
+use crate::store::sql::{Cell, Line, Row, Sql};
 use crate::store::{Result, StoreError};
 
 /// How long one statement, or one chunk of its answer, may take: a large unit is deleted in one.
@@ -95,6 +96,10 @@ fn keep_others_out(runtime: &Runtime, pool: &Pool) -> Result<Connection> {
 impl Sql for PostgresHouse {
     fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
         self.session().rows(sql, params)
+    }
+
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        self.session().stream(sql, params, visit)
     }
 
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {

@@ -2,9 +2,11 @@
 
 use std::cell::Cell as Flag;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::TryStreamExt;
 use tokio::runtime::Handle;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Error};
@@ -12,7 +14,7 @@ use uuid::Uuid;
 
 use super::failure::{is_retryable, is_stale_connection, store_error};
 use crate::clock::Deadline;
-use crate::store::sql::{Cell, Row, Sql};
+use crate::store::sql::{Cell, Line, Row, Sql};
 use crate::store::{Result, StoreError};
 
 /// A parameter with its type, as unnamed statements want it.
@@ -74,6 +76,19 @@ impl Sql for Session<'_> {
         rows.iter().map(row).collect()
     }
 
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        let params: Vec<_> = params.iter().map(|cell| (cell, kind(cell))).collect();
+        self.wait(async {
+            let mut rows = std::pin::pin!(self.client.query_typed_raw(sql, params).await?);
+            while let Some(row) = rows.try_next().await? {
+                if visit(&row).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
         let params: Vec<Param<'_>> = params.iter().map(param).collect();
         self.wait(self.client.execute_typed(sql, &params))
@@ -90,14 +105,44 @@ pub(super) fn row(row: &tokio_postgres::Row) -> Result<Row> {
 pub(super) const CALL: Duration = Duration::from_millis(4_000);
 
 fn param(cell: &Cell) -> Param<'_> {
-    let kind = match cell {
+    (cell, kind(cell))
+}
+
+fn kind(cell: &Cell) -> Type {
+    match cell {
         Cell::Null => Type::UNKNOWN,
         Cell::Int(_) => Type::INT8,
         Cell::Text(_) => Type::TEXT,
         Cell::Bytes(_) => Type::BYTEA,
         Cell::Uuid(_) => Type::UUID,
-    };
-    (cell, kind)
+    }
+}
+
+impl Line for tokio_postgres::Row {
+    fn int(&self, column: usize) -> i64 {
+        self.try_get(column).map_or(0, |cell: Cell| cell.int())
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        self.try_get(column).ok().flatten()
+    }
+
+    fn bytes(&self, column: usize) -> &[u8] {
+        self.try_get(column).ok().flatten().map_or(&[], |Raw(bytes)| bytes)
+    }
+}
+
+/// The bytes of a column as they travel.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(*kind, Type::BYTEA | Type::UUID)
+    }
 }
 
 impl ToSql for Cell {

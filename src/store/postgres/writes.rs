@@ -11,7 +11,7 @@ use super::statement::{Columns, ask};
 use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
 use crate::store::Result;
-use crate::store::commit::{SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
+use crate::store::commit::{GroupRecord, Hours, SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
 
 /// What is to be written, as it will be in the end.
 #[derive(Default)]
@@ -23,10 +23,12 @@ pub(super) struct Writes {
     pub(super) trims: Vec<(i64, i64)>,
     pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
     pub(super) users: BTreeMap<i64, UserRecord>,
-    pub(super) hours: BTreeMap<(i64, i32, i64), u32>,
+    pub(super) hours: BTreeMap<(i64, i32, i64), Hours>,
+    pub(super) devices: BTreeMap<(i64, i32, i64), i64>,
     pub(super) new_sessions: Vec<(SessionRecord, SessionOwner)>,
     pub(super) starts: BTreeMap<i64, Millis>,
-    pub(super) growths: BTreeMap<i64, (Millis, i64)>,
+    pub(super) growths: BTreeMap<i64, (SessionRecord, i64)>,
+    pub(super) errors: BTreeMap<(i64, i64), GroupRecord>,
     pub(super) deltas: Deltas,
     pub(super) outcomes: BTreeMap<(i64, i64, &'static str), i64>,
 }
@@ -48,6 +50,7 @@ impl Writes {
         let mut first = Vec::new();
         self.people(&mut first);
         self.sessions(&mut first);
+        self.errors(&mut first);
         self.small(&mut first);
         let Self { events, set_aside, trims, outcomes, deltas, .. } = self;
         if !set_aside.is_empty() {
@@ -90,13 +93,39 @@ impl Writes {
             );
         }
         if !self.hours.is_empty() {
-            let sql = "SELECT commit_put_hours($1, $2, $3, $4)";
+            let sql = "SELECT commit_put_hours($1, $2, $3, $4, $5)";
             statements.push(
                 Columns::new(sql)
                     .ints(self.hours.keys().map(|key| key.0))
                     .ints(self.hours.keys().map(|key| key.1.into()))
                     .ints(self.hours.keys().map(|key| key.2))
-                    .ints(self.hours.values().map(|hours| i64::from(*hours))),
+                    .ints(self.hours.values().map(|hours| hours.seen.into()))
+                    .ints(self.hours.values().map(|hours| hours.crashed.into())),
+            );
+        }
+        if !self.devices.is_empty() {
+            let sql = "SELECT commit_put_devices($1, $2, $3, $4)";
+            statements.push(
+                Columns::new(sql)
+                    .ints(self.devices.keys().map(|key| key.0))
+                    .ints(self.devices.keys().map(|key| key.1.into()))
+                    .ints(self.devices.keys().map(|key| key.2))
+                    .ints(self.devices.values().copied()),
+            );
+        }
+    }
+
+    fn errors(&self, statements: &mut Vec<Columns>) {
+        if !self.errors.is_empty() {
+            let sql = "SELECT commit_put_errors($1, $2, $3, $4, $5)";
+            let messages: Vec<_> = self.errors.values().map(|seen| Some(seen.message.clone())).collect();
+            statements.push(
+                Columns::new(sql)
+                    .ints(self.errors.keys().map(|key| key.0))
+                    .ints(self.errors.keys().map(|key| key.1))
+                    .texts(messages)
+                    .ints(self.errors.values().map(|seen| seen.first_at.0))
+                    .ints(self.errors.values().map(|seen| seen.last_at.0)),
             );
         }
     }
@@ -107,8 +136,8 @@ impl Writes {
         let mut new: Vec<_> = self.new_sessions.iter().collect();
         new.sort_unstable_by_key(|(session, owner)| (owner.environment.0, owner.hash.map(|hash| hash.0), session.id));
         if !new.is_empty() {
-            let sql = "SELECT commit_put_sessions($1, $2, $3, $4, $5, $6, $7, $8)";
-            let of = |id| growth(id).unwrap_or_default();
+            let sql = "SELECT commit_put_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            let of = |session: &SessionRecord| growth(session.id).unwrap_or((*session, 0));
             statements.push(
                 Columns::new(sql)
                     .ints(new.iter().map(|(session, _)| session.id))
@@ -117,20 +146,22 @@ impl Writes {
                     .some_ints(new.iter().map(|(_, owner)| owner.user))
                     .ints(new.iter().map(|(session, _)| session.facts))
                     .ints(new.iter().map(|(session, _)| start(session).0))
-                    .ints(new.iter().map(|(session, _)| of(session.id).0.0))
-                    .ints(new.iter().map(|(session, _)| of(session.id).1)),
+                    .ints(new.iter().map(|(session, _)| of(session).0.ended_at.0))
+                    .ints(new.iter().map(|(session, _)| of(session).1))
+                    .ints(new.iter().map(|(session, _)| of(session).0.crashed.into())),
             );
         }
         let is_new: HashSet<i64> = self.new_sessions.iter().map(|(session, _)| session.id).collect();
         let grown: Vec<_> = self.growths.iter().filter(|(id, _)| !is_new.contains(*id)).collect();
         if !grown.is_empty() {
-            let sql = "SELECT commit_grow_sessions($1, $2, $3, $4)";
+            let sql = "SELECT commit_grow_sessions($1, $2, $3, $4, $5)";
             statements.push(
                 Columns::new(sql)
                     .ints(grown.iter().map(|(id, _)| **id))
-                    .ints(grown.iter().map(|(_, growth)| growth.0.0))
+                    .ints(grown.iter().map(|(_, growth)| growth.0.ended_at.0))
                     .ints(grown.iter().map(|(_, growth)| growth.1))
-                    .some_ints(grown.iter().map(|(id, _)| self.starts.get(*id).map(|start| start.0))),
+                    .some_ints(grown.iter().map(|(id, _)| self.starts.get(*id).map(|start| start.0)))
+                    .ints(grown.iter().map(|(_, growth)| growth.0.crashed.into())),
             );
         }
     }
@@ -175,20 +206,16 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
         .texts(bodies.into_iter().map(Some))
 }
 
-const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// Adds rows to a summary table, in key order.
 fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Columns {
-    Columns::new(sql)
+    let key = Columns::new(sql)
         .ints(rows.keys().map(|key| key.environment.0))
         .ints(rows.keys().map(|key| key.dimension))
         .ints(rows.keys().map(|key| key.bucket.0))
-        .ints(rows.keys().map(|key| key.value))
-        .ints(rows.values().map(|m| m.events))
-        .ints(rows.values().map(|m| m.sessions))
-        .ints(rows.values().map(|m| m.users))
-        .ints(rows.values().map(|m| m.day_users))
-        .ints(rows.values().map(|m| m.new_users))
+        .ints(rows.keys().map(|key| key.value));
+    (0..Measures::COLUMNS.len()).fold(key, |columns, at| columns.ints(rows.values().map(|m| m.values()[at])))
 }

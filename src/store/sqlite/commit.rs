@@ -7,9 +7,11 @@ use hashbrown::{HashMap, HashSet};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::read::Conn;
-use crate::model::{AppId, EnvironmentId, IngestKeyId, Limits, Millis, SessionHash, SetAside, UserHash};
+use crate::model::{AppId, EnvironmentId, IngestKeyId, Limits, LocalTime, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds, Key, Measures};
-use crate::store::commit::{self, EventRecord, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord};
+use crate::store::commit::{
+    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord,
+};
 use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Interner};
 use crate::store::people::People;
@@ -67,7 +69,8 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
         apps_with_events: &mut memory.apps_with_events,
         insert: tx.prepare_cached(
             "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
-             session_id, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+             session_id, props, error_id, fatal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+             ON CONFLICT DO NOTHING",
         )?,
     };
     let committed = commit::write(&mut ledger, people, drafts, (interned.events, greeted), limits)?;
@@ -138,6 +141,8 @@ impl Ledger for Page<'_> {
         row.raw_bind_parameter(9, event.user)?;
         row.raw_bind_parameter(10, event.session)?;
         row.raw_bind_parameter(11, event.props)?;
+        row.raw_bind_parameter(12, event.error.map(|error| error.group))?;
+        row.raw_bind_parameter(13, event.error.is_some_and(|error| error.fatal))?;
         Ok(row.raw_execute()? == 1)
     }
 
@@ -172,26 +177,34 @@ impl Ledger for Page<'_> {
         Ok(())
     }
 
-    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<u32>> {
-        let sql = "SELECT hours FROM user_days WHERE env_id = ?1 AND day = ?2 AND user_id = ?3";
+    fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>> {
+        let sql = "SELECT hours, crashes FROM user_days WHERE env_id = ?1 AND day = ?2 AND user_id = ?3";
         let row = (environment.0, day, user);
-        Ok(self.tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?)
+        let read = |row: &rusqlite::Row<'_>| Ok(Hours { seen: row.get(0)?, crashed: row.get(1)? });
+        Ok(self.tx.prepare_cached(sql)?.query_row(row, read).optional()?)
     }
 
-    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: u32) -> Result<()> {
-        let sql = "INSERT INTO user_days (env_id, day, user_id, hours) VALUES (?1, ?2, ?3, ?4) \
-                   ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = excluded.hours";
-        self.tx.prepare_cached(sql)?.execute((environment.0, day, user, hours))?;
+    fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: Hours) -> Result<()> {
+        let sql = "INSERT INTO user_days (env_id, day, user_id, hours, crashes) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT (env_id, day, user_id) DO UPDATE SET hours = excluded.hours, crashes = excluded.crashes";
+        self.tx.prepare_cached(sql)?.execute((environment.0, day, user, hours.seen, hours.crashed))?;
+        Ok(())
+    }
+
+    fn see_device(&mut self, environment: EnvironmentId, local: LocalTime, device: i64) -> Result<()> {
+        let sql = "INSERT INTO device_days (env_id, day, device_id, hours) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (env_id, day, device_id) DO UPDATE SET hours = hours | excluded.hours";
+        self.tx.prepare_cached(sql)?.execute((environment.0, local.day, device, 1 << local.hour))?;
         Ok(())
     }
 
     fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>> {
-        let sql = "SELECT id, started_at, ended_at, facts_id FROM sessions WHERE env_id = ?1 AND hash = ?2";
+        let sql = "SELECT id, started_at, ended_at, facts_id, crashed FROM sessions WHERE env_id = ?1 AND hash = ?2";
         Ok(self.tx.prepare_cached(sql)?.query_row((environment.0, hash.0), read_session).optional()?)
     }
 
     fn derived_session(&mut self, user: i64, until: Millis) -> Result<Option<SessionRecord>> {
-        let sql = "SELECT id, started_at, ended_at, facts_id FROM sessions \
+        let sql = "SELECT id, started_at, ended_at, facts_id, crashed FROM sessions \
                    WHERE user_id = ?1 AND started_at <= ?2 AND hash IS NULL ORDER BY started_at DESC LIMIT 1";
         Ok(self.tx.prepare_cached(sql)?.query_row((user, until.0), read_session).optional()?)
     }
@@ -211,9 +224,18 @@ impl Ledger for Page<'_> {
         Ok(())
     }
 
-    fn grow_session(&mut self, session: i64, ended_at: Millis, events: i64) -> Result<()> {
-        let sql = "UPDATE sessions SET ended_at = ?2, events = events + ?3 WHERE id = ?1";
-        self.tx.prepare_cached(sql)?.execute((session, ended_at.0, events))?;
+    fn grow_session(&mut self, session: i64, now: SessionRecord, events: i64) -> Result<()> {
+        let sql = "UPDATE sessions SET ended_at = ?2, events = events + ?3, crashed = ?4 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((session, now.ended_at.0, events, now.crashed))?;
+        Ok(())
+    }
+
+    fn put_error(&mut self, environment: EnvironmentId, group: i64, seen: &GroupRecord) -> Result<()> {
+        let sql = "INSERT INTO error_groups (env_id, error_id, message, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT (env_id, error_id) DO UPDATE SET first_at = min(first_at, excluded.first_at), \
+                   last_at = max(last_at, excluded.last_at)";
+        let row = (environment.0, group, &seen.message, seen.first_at.0, seen.last_at.0);
+        self.tx.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 
@@ -246,26 +268,31 @@ fn read_session(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionRecord> {
         started_at: Millis(row.get(1)?),
         ended_at: Millis(row.get(2)?),
         facts: row.get(3)?,
+        crashed: row.get(4)?,
     })
 }
 
 /// Adds rows to a summary table, in key order.
 fn merge(tx: &Transaction<'_>, table: &'static str, rows: &BTreeMap<Key, Measures>) -> Result<()> {
-    let sql = [
-        "INSERT INTO ",
-        table,
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET events = events + excluded.events, \
-         sessions = sessions + excluded.sessions, users = users + excluded.users, \
-         day_users = day_users + excluded.day_users, new_users = new_users + excluded.new_users",
-    ]
-    .concat();
+    const KEY: usize = 4;
+    let places: Vec<_> = (1..=KEY + Measures::COLUMNS.len()).map(|place| format!("?{place}")).collect();
+    let sums = Measures::COLUMNS.map(|column| format!("{column} = {column} + excluded.{column}"));
+    let sql = format!(
+        "INSERT INTO {table} (env_id, dimension, bucket, value, {}) VALUES ({}) \
+         ON CONFLICT (env_id, dimension, bucket, value) DO UPDATE SET {}",
+        Measures::COLUMNS.join(", "),
+        places.join(", "),
+        sums.join(", ")
+    );
     let mut statement = tx.prepare_cached(&sql)?;
-    for (key, m) in rows {
-        let (environment, bucket) = (key.environment.0, key.bucket.0);
-        let Measures { events, sessions, users, day_users, new_users } = *m;
-        let row = (environment, key.dimension, bucket, key.value, events, sessions, users, day_users, new_users);
-        statement.execute(row)?;
+    for (key, measures) in rows {
+        for (at, value) in [key.environment.0, key.dimension, key.bucket.0, key.value].into_iter().enumerate() {
+            statement.raw_bind_parameter(at + 1, value)?;
+        }
+        for (at, value) in measures.values().into_iter().enumerate() {
+            statement.raw_bind_parameter(KEY + 1 + at, value)?;
+        }
+        statement.raw_execute()?;
     }
     Ok(())
 }

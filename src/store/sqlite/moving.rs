@@ -1,5 +1,6 @@
 //! A SQLite file that is moved from, beside its server, or moved to, alone.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::open::{self, BUSY};
 use super::read::{Conn, row};
 use super::{Options, engine_version};
 use crate::store::moving::{self, CHUNK, House, Purpose, Table};
-use crate::store::sql::{Cell, Row, Sql};
+use crate::store::sql::{Cell, Line, Row, Sql};
 use crate::store::{Result, StoreError};
 
 /// How long a destination is waited for: a verb may be at work in it.
@@ -72,6 +73,10 @@ impl SqliteHouse {
 impl Sql for SqliteHouse {
     fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
         Conn(&self.conn).rows(sql, params)
+    }
+
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        Conn(&self.conn).stream(sql, params, visit)
     }
 
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {

@@ -1,5 +1,6 @@
 //! Statements of the parts that are written once, run on a connection; and reading with a limit of time.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -7,7 +8,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use crate::clock::Deadline;
 use crate::store::Result;
-use crate::store::sql::{Cell, Row, Sql};
+use crate::store::sql::{Cell, Line, Row, Sql};
 
 /// Virtual-machine steps between two looks at the time: some tenths of a millisecond.
 const STEPS: i32 = 10_000;
@@ -36,8 +37,39 @@ impl Sql for Conn<'_> {
         Ok(all)
     }
 
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params_from_iter(params))?;
+        while let Some(row) = rows.next()? {
+            if visit(row).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
         Ok(self.0.prepare_cached(sql)?.execute(params_from_iter(params))? as u64)
+    }
+}
+
+impl Line for rusqlite::Row<'_> {
+    fn int(&self, column: usize) -> i64 {
+        match self.get_ref(column) {
+            Ok(ValueRef::Integer(value)) => value,
+            _ => 0,
+        }
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        self.get_ref(column).ok()?.as_str_or_null().ok()?
+    }
+
+    fn bytes(&self, column: usize) -> &[u8] {
+        match self.get_ref(column) {
+            Ok(ValueRef::Blob(bytes)) => bytes,
+            _ => &[],
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 
-use crate::model::{App, Ask, Metric, Query, Report};
+use crate::model::{App, Ask, Filters, Metric, Query};
 use crate::query::{Preset, Range};
 
 use super::super::chart::{self, Bar, sparkline};
@@ -54,10 +54,10 @@ async fn card(state: &WebState, app: &App) -> Result<Card, PageError> {
     let week = match (app.first_event_at, app.environments.first()) {
         (Some(_), Some(environment)) => {
             let range = Range::of(Preset::Days7, &app.zone, state.clock.now());
-            let days = Ask::Series(vec![Metric::Events], range.periods);
-            let whole = Ask::Series(vec![Metric::Events, Metric::Users], vec![range.whole]);
-            let days = counts(state, Query { environment: environment.id, ask: days }).await?;
-            let whole = counts(state, Query { environment: environment.id, ask: whole }).await?;
+            let days = Ask::Series(vec![Metric::Events], range.periods, Filters::none());
+            let whole = Ask::Series(vec![Metric::Events, Metric::Users], vec![range.whole], Filters::none());
+            let days = state.reports.report(Query { environment: environment.id, ask: days }).await?.counts();
+            let whole = state.reports.report(Query { environment: environment.id, ask: whole }).await?.counts();
             let days = days.into_iter().next().unwrap_or_default();
             let total = |at: usize| whole.get(at).and_then(|row| row.first()).copied().unwrap_or(0);
             let spoken: Vec<String> = days.iter().map(|count| grouped(*count)).collect();
@@ -77,12 +77,4 @@ async fn card(state: &WebState, app: &App) -> Result<Card, PageError> {
         zone: app.zone.name().to_owned(),
         week,
     })
-}
-
-/// The rows of a series; none where the store answers with something else.
-async fn counts(state: &WebState, query: Query) -> Result<Vec<Vec<i64>>, PageError> {
-    match state.reports.report(query).await?.as_ref() {
-        Report::Series(rows) => Ok(rows.clone()),
-        Report::Breakdown(_) | Report::Since(_) => Ok(Vec::new()),
-    }
 }

@@ -6,7 +6,8 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 
 use crate::model::{
-    Ask, Breakdown, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Metric, Millis, Period, Query, Report,
+    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Filters, Metric, Millis,
+    Period, Query, Report,
 };
 use crate::query::{Interval, Preset, Range, compare};
 use crate::store::StoreError;
@@ -148,31 +149,32 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 
 async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Result<Answers, PageError> {
     let ask = |ask: Ask| state.reports.report(Query { environment, ask });
-    let list = |dimension| ask(Ask::Breakdown(dimension, range.whole, TOP));
-    let newest = EventsPage { environment, name: None, before: None, limit: NEWEST };
+    let list = |dimension| {
+        ask(Ask::Breakdown(BreakdownAsk {
+            dimension,
+            metrics: vec![Metric::Events],
+            period: range.whole,
+            filters: Filters::none(),
+            limit: TOP,
+        }))
+    };
+    let newest = EventsPage { environment, filters: Filters::none(), since: None, after: None, limit: NEWEST };
     let (series, totals, first, second, third, events) = tokio::try_join!(
-        ask(Ask::Series(METRICS.to_vec(), range.periods.clone())),
-        ask(Ask::Series(METRICS.to_vec(), vec![range.whole, range.previous])),
-        list(TOPS[0].1),
-        list(TOPS[1].1),
-        list(TOPS[2].1),
+        ask(Ask::Series(METRICS.to_vec(), range.periods.clone(), Filters::none())),
+        ask(Ask::Series(METRICS.to_vec(), vec![range.whole, range.previous], Filters::none())),
+        list(TOPS[0].1.clone()),
+        list(TOPS[1].1.clone()),
+        list(TOPS[2].1.clone()),
         state.reports.events(newest),
     )?;
     let tops = TOPS.iter().zip([first, second, third]);
     let tops = tops.map(|((title, _), report)| Ok((*title, breakdown(&report)?)));
     Ok(Answers {
-        series: counts(&series)?,
-        totals: counts(&totals)?,
+        series: series.counts(),
+        totals: totals.counts(),
         tops: tops.collect::<Result<_, StoreError>>()?,
         events,
     })
-}
-
-fn counts(report: &Report) -> Result<Vec<Vec<i64>>, StoreError> {
-    match report {
-        Report::Series(rows) => Ok(rows.clone()),
-        Report::Breakdown(_) | Report::Since(_) => Err(mismatch()),
-    }
 }
 
 fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
@@ -259,19 +261,20 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
 }
 
 fn top(title: &'static str, list: &Breakdown) -> Top {
-    let most = list.rows.iter().map(|row| row.events).max().unwrap_or(0).max(1);
+    let events = |metrics: &[Option<i64>]| metrics.first().copied().flatten().unwrap_or(0);
+    let (total, most) = (events(&list.together), list.rows.iter().map(|row| events(&row.metrics)).max().unwrap_or(0));
     let row = |row: &crate::model::BreakdownRow| TopRow {
         label: row.value.clone().unwrap_or_else(|| "not reported".to_owned()),
         known: row.value.is_some(),
-        count: grouped(row.events),
-        share: format::share(row.events, list.total),
-        width: format!("{:.1}%", row.events as f64 / most as f64 * 100.0),
+        count: grouped(events(&row.metrics)),
+        share: format::share(events(&row.metrics), total),
+        width: format!("{:.1}%", events(&row.metrics) as f64 / most.max(1) as f64 * 100.0),
     };
-    let rest = list.total - list.rows.iter().map(|row| row.events).sum::<i64>();
+    let rest = total - list.rows.iter().map(|row| events(&row.metrics)).sum::<i64>();
     Top {
         title,
         rows: list.rows.iter().map(row).collect(),
-        rest: (rest > 0).then(|| (grouped(rest), format::share(rest, list.total))),
+        rest: (rest > 0).then(|| (grouped(rest), format::share(rest, total))),
     }
 }
 
@@ -283,10 +286,10 @@ mod tests {
     #[test]
     fn top_lists_account_for_every_event() {
         let rows = vec![
-            BreakdownRow { value: Some("linux".to_owned()), events: 60 },
-            BreakdownRow { value: None, events: 30 },
+            BreakdownRow { value: Some("linux".to_owned()), metrics: vec![Some(60)] },
+            BreakdownRow { value: None, metrics: vec![Some(30)] },
         ];
-        let top = top("Systems", &Breakdown { rows, total: 100 });
+        let top = top("Systems", &Breakdown { rows, together: vec![Some(100)], values: 3 });
         let seen: Vec<_> = top.rows.iter().map(|r| (r.label.as_str(), r.share.as_str(), r.width.as_str())).collect();
         assert_eq!(seen, [("linux", "60%", "100.0%"), ("not reported", "30%", "50.0%")]);
         assert_eq!(top.rest, Some(("10".to_owned(), "10%".to_owned())));

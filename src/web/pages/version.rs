@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 
-use crate::model::{Ask, KnownBuild, Period, Platform, Query, Report, SetStatus, VersionDetail, VersionStatus};
+use crate::model::{Ask, KnownBuild, Period, Platform, Query, SetStatus, VersionDetail, VersionStatus};
 use crate::query::{Preset, Range};
 
 use super::super::chart::{self, Chart};
@@ -185,15 +185,13 @@ async fn count(state: &WebState, on: &Environments, version: &str, range: &Range
             ask(Ask::Adoption(version.to_owned(), range.periods.clone())),
             ask(Ask::AdoptionUsers(version.to_owned(), range.whole)),
         )?;
-        if let Report::Series(rows) = told.as_ref() {
-            for (sum, row) in sessions.iter_mut().zip(rows) {
-                sum.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
-            }
+        for (sum, row) in sessions.iter_mut().zip(told.counts()) {
+            sum.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
         }
-        users = match (users, people.as_ref()) {
-            (Some([own, all]), Report::Series(rows)) if rows.len() == 2 => {
-                let first = |row: &Vec<i64>| row.first().copied().unwrap_or(0);
-                Some([own + first(&rows[0]), all + first(&rows[1])])
+        users = match (users, &people.counts()[..]) {
+            (Some([own, all]), [one, every]) => {
+                let first = |row: &[i64]| row.first().copied().unwrap_or(0);
+                Some([own + first(one), all + first(every)])
             }
             _ => None,
         };

@@ -98,7 +98,7 @@ pub fn compare(bench: &Bench, scope: &Scope, zone: &Zone, events: &[Sent], start
             }
             let found = bench.breakdown(scope, Dimension::Event, *period);
             let found: BTreeMap<_, _> =
-                found.rows.iter().map(|row| (row.value.as_deref().unwrap(), row.events)).collect();
+                found.rows.iter().map(|row| (row.value.as_deref().unwrap(), row.metrics[0].unwrap())).collect();
             assert_eq!(found, names, "names of {index} in {}", zone.name());
         }
         let all = bench.series(scope, Metric::Events, periods);

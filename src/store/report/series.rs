@@ -1,0 +1,211 @@
+//! Metrics over periods: from the summaries where those can tell, else from the raw events.
+
+use super::super::Result;
+use super::super::sql::{Cell, Row, Sql};
+use super::{bucket, users};
+use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Period};
+use crate::rollup::{Bucket, Measures, length_quantile};
+
+/// Each metric, once for each period.
+pub(super) fn series(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    (metrics, periods): (&[Metric], &[Period]),
+    filters: &Filters,
+) -> Result<Vec<Vec<Option<i64>>>> {
+    let counts = counts(db, environment, (metrics, periods), filters)?;
+    Ok(metrics.iter().map(|metric| counts.iter().map(|counts| metric.value(counts)).collect()).collect())
+}
+
+/// What each period comes to, as far as the metrics need it.
+pub(super) fn counts(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    (metrics, periods): (&[Metric], &[Period]),
+    filters: &Filters,
+) -> Result<Vec<Counts>> {
+    if filters.is_empty() {
+        return everything(db, environment, (metrics, periods));
+    }
+    match summarised(filters, metrics) {
+        Some((code, values)) => of_values(db, environment, periods, (code, values)),
+        None => Err(super::super::StoreError::Unexpected("not answered yet".to_owned())),
+    }
+}
+
+/// Of all events of an environment.
+fn everything(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    (metrics, periods): (&[Metric], &[Period]),
+) -> Result<Vec<Counts>> {
+    let wants = |wanted: &[Metric]| metrics.iter().any(|metric| wanted.contains(metric));
+    let totals = Sums::read(db, environment, periods, (0, Some(0)))?;
+    let lengths = match wants(&[Metric::SessionLength, Metric::SessionLengthP95]) {
+        true => Some(Sums::read(db, environment, periods, (LENGTHS, None))?),
+        false => None,
+    };
+    periods
+        .iter()
+        .map(|period| {
+            let measures = totals.of(period);
+            let mut counts = additive(measures);
+            if wants(&[Metric::Users, Metric::CrashFreeUsers]) {
+                counts.users = match () {
+                    () if period.is_hour() => measures.users,
+                    () if period.is_day() => measures.day_users,
+                    () => users::users(db, environment, period)?,
+                };
+            }
+            if wants(&[Metric::CrashFreeUsers]) {
+                counts.crashed_users = users::crashed_users(db, environment, period)?;
+            }
+            if wants(&[Metric::Devices]) {
+                counts.devices = users::devices(db, environment, period)?;
+            }
+            if let Some(lengths) = &lengths {
+                let classes = lengths.classes(period);
+                counts.median_length = length_quantile(&classes, 50);
+                counts.p95_length = length_quantile(&classes, 95);
+            }
+            Ok(counts)
+        })
+        .collect()
+}
+
+/// Of some values of one dimension.
+fn of_values(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    periods: &[Period],
+    (code, filter): (i64, &Filter),
+) -> Result<Vec<Counts>> {
+    let mut all = vec![Counts::default(); periods.len()];
+    for value in numbers(db, environment, filter)? {
+        let sums = Sums::read(db, environment, periods, (code, Some(value)))?;
+        for (counts, period) in all.iter_mut().zip(periods) {
+            let own = additive(sums.of(period));
+            counts.events += own.events;
+            counts.sessions += own.sessions;
+            counts.errors += own.errors;
+            counts.crashes += own.crashes;
+            counts.crashed_sessions += own.crashed_sessions;
+        }
+    }
+    Ok(all)
+}
+
+/// The one condition that the summaries of its dimension can tell all metrics of, with the number of those summaries.
+pub(super) fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
+    let mut conditions = filters.iter();
+    let (Some(only), None) = (conditions.next(), conditions.next()) else { return None };
+    let code = only.dimension.code().filter(|_| only.keep == Keep::Is)?;
+    metrics.iter().all(|metric| adds_up(*metric, &only.dimension)).then_some((code, only))
+}
+
+/// Whether the summaries by a dimension have what a metric is worked out of. Users of one value may be users of
+/// another, and a session has facts but no one event.
+pub(super) fn adds_up(metric: Metric, dimension: &Dimension) -> bool {
+    match metric {
+        Metric::Events | Metric::Errors | Metric::ErrorRate | Metric::Crashes => true,
+        Metric::Sessions | Metric::EventsPerSession | Metric::CrashFreeSessions => {
+            matches!(dimension, Dimension::Fact(_))
+        }
+        Metric::Users
+        | Metric::NewUsers
+        | Metric::SessionLength
+        | Metric::SessionLengthP95
+        | Metric::Devices
+        | Metric::CrashFreeUsers => false,
+    }
+}
+
+/// The interned numbers of a condition's values; those that are not known are left out.
+pub(super) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Vec<i64>> {
+    let kind = match &filter.dimension {
+        Dimension::Event => super::super::intern::EVENT,
+        Dimension::Error => super::super::intern::ERROR,
+        Dimension::Fact(fact) => fact.name(),
+        Dimension::Total | Dimension::Prop(_) => return Ok(Vec::new()),
+    };
+    let mut found = Vec::new();
+    for value in &filter.values {
+        let Some(text) = value else {
+            found.push(0);
+            continue;
+        };
+        let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
+                   WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
+        found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());
+    }
+    Ok(found)
+}
+
+/// What adds up.
+pub(super) fn additive(measures: Measures) -> Counts {
+    Counts {
+        events: measures.events,
+        sessions: measures.sessions,
+        new_users: measures.new_users,
+        errors: measures.errors,
+        crashes: measures.crashes,
+        crashed_sessions: measures.crashed_sessions,
+        ..Counts::default()
+    }
+}
+
+/// Rows of one summary in the order of their buckets, ready to be summed over periods.
+struct Sums {
+    rows: Vec<Row>,
+}
+
+impl Sums {
+    /// Those of a dimension, of one value or of all, that any of the periods touches.
+    fn read(
+        db: &dyn Sql,
+        environment: EnvironmentId,
+        periods: &[Period],
+        (dimension, value): (i64, Option<i64>),
+    ) -> Result<Self> {
+        let from = periods.iter().map(|p| p.range.from).min().unwrap_or_default();
+        let to = periods.iter().map(|p| p.range.to).max().unwrap_or_default();
+        let sql = [
+            "SELECT bucket, value, ",
+            &Measures::COLUMNS.join(", "),
+            " FROM rollup_hours WHERE env_id = $1 AND dimension = $2 AND bucket >= $3 AND bucket < $4",
+            if value.is_some() { " AND value = $5" } else { "" },
+            " ORDER BY bucket",
+        ]
+        .concat();
+        let mut params = vec![Cell::Int(environment.0), Cell::Int(dimension), bucket(from), bucket(to)];
+        params.extend(value.map(Cell::Int));
+        Ok(Self { rows: db.rows(&sql, &params)? })
+    }
+
+    fn within(&self, period: &Period) -> impl Iterator<Item = &Row> {
+        let from = Bucket::at_or_after(period.range.from).0;
+        let to = Bucket::at_or_after(period.range.to).0;
+        let first = self.rows.partition_point(|row| row.int(0) < from);
+        self.rows[first..].iter().take_while(move |row| row.int(0) < to)
+    }
+
+    fn of(&self, period: &Period) -> Measures {
+        let mut sum = Measures::default();
+        self.within(period).for_each(|row| sum.add(measures(row, 2)));
+        sum
+    }
+
+    /// How many sessions there are of each value.
+    fn classes(&self, period: &Period) -> Vec<(i64, i64)> {
+        let mut classes = std::collections::BTreeMap::new();
+        for row in self.within(period) {
+            *classes.entry(row.int(1)).or_insert(0) += measures(row, 2).sessions;
+        }
+        classes.into_iter().collect()
+    }
+}
+
+/// The measures of a row, from a column on.
+pub(super) fn measures(row: &Row, column: usize) -> Measures {
+    Measures::of(std::array::from_fn(|at| row.int(column + at)))
+}
