@@ -231,7 +231,7 @@ fn duplicate_event_counts_once(backend: Backend) {
     let again = bench.send(&scope, &[event]).unwrap();
     assert_eq!(again.outcomes, [Outcome::Duplicate]);
     let today = today(&app.zone);
-    for metric in Metric::ALL {
+    for metric in [Metric::Events, Metric::Users, Metric::NewUsers, Metric::Sessions] {
         assert_eq!(bench.series(&scope, metric, &[today]), [1], "{metric:?}");
     }
     let page =
