@@ -12,6 +12,7 @@ mod pool;
 mod schema;
 mod session;
 mod statement;
+mod survey;
 mod target;
 mod tls;
 mod writes;
@@ -27,6 +28,7 @@ use self::keeper::Keeper;
 use self::link::Link;
 use self::pool::Connection;
 use self::session::{CALL, Session};
+use self::survey::Survey;
 use super::backend::Backend;
 use super::identify::VersionIds;
 use super::intern::{Interner, Numbers};
@@ -212,11 +214,8 @@ impl Backend for PostgresStore {
 
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let survey = |session: &Session<'_>| {
-            session.batch(
-                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'; \
-                 SET LOCAL jit = off",
-            )?;
-            let found = read(session)?;
+            let survey = Survey::begin(session)?;
+            let found = read(&survey)?;
             session.batch("COMMIT")?;
             Ok(found)
         };
