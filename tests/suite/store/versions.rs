@@ -1,5 +1,7 @@
 //! Versions, statuses, rules and their account, over both databases.
 
+mod nodes;
+
 use super::*;
 
 on_both_backends! {
