@@ -211,15 +211,7 @@ impl Backend for PostgresStore {
     }
 
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
-        let survey = |session: &Session<'_>| {
-            session.batch(
-                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'; \
-                 SET LOCAL jit = off",
-            )?;
-            let found = read(session)?;
-            session.batch("COMMIT")?;
-            Ok(found)
-        };
+        let survey = |session: &Session<'_>| session.survey(|session| read(session));
         if let Some(replica) = self.link.replica() {
             match self.link.call(replica, survey) {
                 Err(StoreError::Unavailable(reason)) => self.link.distrust_replica(&reason),
