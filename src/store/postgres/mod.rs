@@ -205,6 +205,9 @@ impl Writer {
 impl Backend for PostgresStore {
     /// While one waits for the disk, the server works for the other.
     const WRITERS: usize = 2;
+    // A commit locks them last, when its events are written: whoever waits here has nothing that is seen, and whoever
+    // was before has everything.
+    const HOLD_SUMMARIES: &'static [&'static str] = &["LOCK TABLE rollup_hours IN SHARE ROW EXCLUSIVE MODE"];
 
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         self.link.call(&self.link.primary, |session| read(session))

@@ -186,6 +186,6 @@ impl Sums {
 }
 
 /// The measures of a row, from a column on.
-pub(super) fn measures(row: &Row, column: usize) -> Measures {
+pub(in crate::store) fn measures(row: &Row, column: usize) -> Measures {
     Measures::of(std::array::from_fn(|at| row.int(column + at)))
 }
