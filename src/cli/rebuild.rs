@@ -44,7 +44,7 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     match (found, args.write) {
         (0, _) => table::print("all summaries are what was counted\n"),
         (_, true) => table::print("mended\n"),
-        (_, false) => bail!("{found} rows differ; `tallybox rebuild --write` writes what was counted"),
+        (_, false) => bail!("rows that differ: {found}; `tallybox rebuild --write` writes what was counted"),
     }
 }
 
@@ -74,7 +74,7 @@ fn environment_of(
         text += &format!("  and {} more\n", differences - TOLD);
     }
     let days = last - first + 1;
-    let head = format!("{}/{}: {days} days, {differences} rows differ\n", app.slug, environment.slug);
+    let head = format!("{}/{}: days {days}, rows that differ {differences}\n", app.slug, environment.slug);
     Ok(Account { text: head + &text, differences })
 }
 
