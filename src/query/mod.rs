@@ -102,7 +102,8 @@ fn touches(ask: &Ask, now: Millis) -> bool {
     match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
-        Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,
     }
 }
