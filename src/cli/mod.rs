@@ -12,6 +12,7 @@ mod key;
 mod member;
 mod moving;
 mod progress;
+mod rebuild;
 mod routes;
 mod table;
 mod version;
@@ -56,6 +57,8 @@ enum Verb {
     Move(moving::Args),
     /// Make an app with a year of made-up people, releases and errors, to see what the pages show.
     Demo(demo::Args),
+    /// Count the summaries anew from events, sessions and users, and tell what differs.
+    Rebuild(rebuild::Args),
     /// List everything that the server answers.
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
@@ -90,6 +93,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
+        Verb::Rebuild(args) => rebuild::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),

@@ -5,7 +5,7 @@ use super::people::Person;
 use super::releases::Release;
 use super::visit::Told;
 use super::world::{FAMILY, Form, GIVEN};
-use crate::model::{EventId, Fact, Millis, Platform, RawFacts, Reason};
+use crate::model::{Country, EventId, Fact, Millis, Platform, RawFacts, Reason};
 
 /// Events of a batch.
 const BATCH: usize = 25;
@@ -25,6 +25,8 @@ pub struct Parcel {
     pub received_at: Millis,
     /// The client's own time when it sends, if it says so.
     pub sent_at: Option<Millis>,
+    /// The country that it comes from.
+    pub country: Option<Country>,
     /// Who sends it.
     pub sender: Sender,
     /// What it says.
@@ -121,6 +123,7 @@ impl Trip<'_> {
         let wait = if chance.happens(LATE) { self.late(chance) } else { 0 };
         let size = if form == Form::Phone { told.len() } else { BATCH };
         let sender = self.sender(told[0].at, wait, chance);
+        let country = self.person.locale.country();
         let mut ids = Chance::of(&[self.seed, 5, self.person.number, self.key]);
         let mut parcels = Vec::with_capacity(2);
         let mut told = told.into_iter().peekable();
@@ -130,7 +133,7 @@ impl Trip<'_> {
             let received_at = sent.plus(wait).min(self.until);
             let events = batch.into_iter().map(|told| self.say(told, &mut ids, chance)).collect();
             let parcel =
-                Parcel { received_at, sent_at: self.sent(received_at, chance), sender: sender.clone(), events };
+                Parcel { received_at, sent_at: self.sent(received_at, chance), country, sender: sender.clone(), events };
             let again = (form != Form::Phone && chance.happens(AGAIN)).then(|| {
                 let received_at = received_at.plus(chance.between(20_000, 300_000)).min(self.until);
                 Parcel { received_at, sent_at: self.sent(received_at, chance), ..parcel.clone() }

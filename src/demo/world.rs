@@ -1,6 +1,6 @@
 //! What people have: operating systems, devices and languages, in believable shares.
 
-use crate::model::Platform;
+use crate::model::{Country, Platform};
 
 /// How a person uses the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,13 @@ pub(super) struct Locale {
     pub(super) weight: u32,
     pub(super) name: &'static str,
     pub(super) zone: &'static str,
+}
+
+impl Locale {
+    /// The country that its people send from.
+    pub(super) fn country(&self) -> Option<Country> {
+        self.name.split_once('-').and_then(|(_, region)| Country::parse(region))
+    }
 }
 
 const PCS: &[(&str, u32)] = &[

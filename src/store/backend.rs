@@ -3,18 +3,21 @@
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{
-    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup,
+    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{directory, identify, members, report, roster, versions};
+use super::{Recount, SummaryDifference};
+use super::{directory, identify, members, recount, report, roster, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::writers`].
     const WRITERS: usize;
+    /// Statements that keep commits of others waiting at the summaries until the end of a transaction.
+    const HOLD_SUMMARIES: &'static [&'static str];
 
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
@@ -24,6 +27,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Store::commit`].
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
+    /// As [`Store::commits`].
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
     /// As [`Store::status`].
@@ -54,6 +59,10 @@ impl<B: Backend> Store for B {
         self.slow_log().watch("a commit of events", || Backend::commit(self, drafts, limits))
     }
 
+    fn commits(&self, environment: EnvironmentId) -> Option<u64> {
+        Backend::commits(self, environment)
+    }
+
     fn writers(&self) -> usize {
         B::WRITERS
     }
@@ -66,7 +75,26 @@ impl<B: Backend> Store for B {
         self.study(|db| report::answer(db, query))
     }
 
-    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>> {
+        self.look(|db| recount::days(db, environment))
+    }
+
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.study(|db| recount::differences(db, asked))
+    }
+
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.change(|db| {
+            for statement in B::HOLD_SUMMARIES {
+                db.run(statement, &[])?;
+            }
+            let differences = recount::differences(db, asked)?;
+            recount::mend(db, &differences)?;
+            Ok(differences)
+        })
+    }
+
+    fn events(&self, page: &EventsPage) -> Result<EventList> {
         self.study(|db| report::events(db, page))
     }
 

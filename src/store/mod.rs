@@ -11,20 +11,24 @@ pub mod migrate;
 pub mod moving;
 mod people;
 pub mod postgres;
+mod recount;
 mod report;
 mod roster;
+mod scan;
 mod slow;
 mod sql;
 pub mod sqlite;
 mod versions;
 
 use crate::model::{
-    App, AppId, AuditRow, EnvironmentId, Event, EventRow, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
+    App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+
+pub use recount::{Recount, SummaryDifference, SummaryTable};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -149,6 +153,9 @@ pub enum StoreError {
     /// A report took longer than it may.
     #[error("the query took too long")]
     Interrupted,
+    /// A report would take more memory than it may: it has to be asked for a shorter range or of fewer events.
+    #[error("there is too much to count")]
+    TooMuch,
     /// The name or id is taken; which, in words.
     #[error("{0} already exists")]
     Exists(&'static str),
@@ -178,6 +185,9 @@ pub trait Store: Send + Sync + 'static {
     /// summaries change in the same transaction, and only for events newly stored.
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
 
+    /// A number that changes with every commit to an environment; `None` where others may commit unseen.
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
+
     /// How many commits it does well to run at once.
     fn writers(&self) -> usize;
 
@@ -187,8 +197,18 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
 
-    /// Raw events, newest first.
-    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>>;
+    /// First and last UTC day since 1970 of which an environment may have summaries; none where it has none.
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
+
+    /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// The same, and puts what was counted in place of what was stored, in one transaction.
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
+    /// time: a page may be short, or empty, and go on.
+    fn events(&self, page: &EventsPage) -> Result<EventList>;
 
     /// Events kept aside for an app, newest first, and how many there are.
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;

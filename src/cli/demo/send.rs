@@ -11,7 +11,8 @@ const SDK: (&str, &str) = ("@teardown/react-native", "2.0.40");
 
 /// Sends a parcel, as the SDK of its sender would. When it arrived, and what became of it.
 pub(super) async fn send(intake: &Intake, scope: &Scope, parcel: Parcel) -> Result<(Millis, Receipt), Refusal> {
-    let Parcel { received_at, sent_at, sender, events } = parcel;
+    let Parcel { received_at, sent_at, country, sender, events } = parcel;
+    let scope = &Scope { country, ..scope.clone() };
     let (user, session, facts) = match sender {
         Sender::Program { user, session, facts } => (user, session, facts),
         Sender::Phone(phone) => identify(intake, scope, &phone).await?,
