@@ -2,9 +2,11 @@
 
 mod cache;
 mod compare;
+pub mod filters;
 mod policy;
 mod preset;
 mod range;
+pub mod step;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::store::{Store, StoreError};
 
 pub use cache::Stats;
 use cache::{Cache, Found, Moment, Reach, Renewal};
-pub use compare::{Change, Direction, compare};
+pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
@@ -110,8 +112,9 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
     let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
-        Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
         Ask::Props(ask) => ask.period.range.to > now,
+        Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }

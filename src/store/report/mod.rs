@@ -8,6 +8,7 @@ mod scanned;
 mod series;
 mod spans;
 mod tally;
+mod trends;
 mod users;
 mod values;
 
@@ -17,6 +18,7 @@ use crate::model::{Ask, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use series::measures;
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -32,7 +34,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::AdoptionUsers(version, period) => {
             let counts = versions::users(db, environment, version, period)?;
-            Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
+            Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
         Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Since => {
@@ -42,6 +44,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
+        Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }
 }
 

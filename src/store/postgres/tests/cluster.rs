@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::clock::Deadline;
 
 /// A server of its own on a free port of 127.0.0.1, killed and deleted with this value. Its superuser is `postgres`.
-pub(in crate::store::postgres) struct Cluster {
+pub(super) struct Cluster {
     pub(super) port: u16,
     dir: TempDir,
     server: Option<Child>,
@@ -22,7 +22,7 @@ pub(in crate::store::postgres) struct Cluster {
 
 impl Cluster {
     /// A new one in which everybody is believed, running.
-    pub(in crate::store::postgres) fn start() -> Self {
+    pub(super) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         give_away(dir.path());
         let mut cluster = Self { port: 0, dir, server: None };
@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     /// Its URL with these parameters.
-    pub(in crate::store::postgres) fn url(&self, parameters: &str) -> SecretString {
+    pub(super) fn url(&self, parameters: &str) -> SecretString {
         self.url_as("postgres@127.0.0.1", parameters)
     }
 
