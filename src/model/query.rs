@@ -24,6 +24,8 @@ pub enum Ask {
     /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
     /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
+    Props(PropsAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
     /// Events of single values in each period, for small charts. Answered by
@@ -56,6 +58,19 @@ pub struct BreakdownAsk {
     /// Of what.
     pub filters: Filters,
     /// At most so many values.
+    pub limit: u32,
+}
+
+/// Whose properties are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PropsAsk {
+    /// The name of the event.
+    pub event: String,
+    /// When.
+    pub period: Period,
+    /// Of what.
+    pub filters: Filters,
+    /// At most so many properties, and never more than fifty.
     pub limit: u32,
 }
 

@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, PropSummary, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -211,6 +211,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -223,11 +224,17 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Props(props) => props.iter().map(summary).sum(),
             Report::Since(_) => 16,
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
         (128 + asked + answered) as u64
     }
+}
+
+/// What a property's summary takes in memory, roughly.
+fn summary(prop: &PropSummary) -> usize {
+    size_of::<PropSummary>() + prop.name.len() + prop.values.iter().map(|value| 48 + value.value.len()).sum::<usize>()
 }
 
 /// What conditions take in memory, roughly.

@@ -20,6 +20,23 @@ struct Waiting {
     snippets: Snippets,
 }
 
+#[derive(Template)]
+#[template(path = "pages/nothing.html")]
+struct Nothing {
+    frame: Frame,
+    environment: String,
+    overview: String,
+}
+
+/// The answer of any other page about events while there is none; `suffix` is the page's own in the navigation.
+pub fn nothing(state: &WebState, on: &AppVisit, suffix: &str) -> Page {
+    page(&Nothing {
+        frame: Frame::app(state, on, suffix),
+        environment: on.environment.slug.to_string(),
+        overview: state.site.link(&on.path()),
+    })
+}
+
 /// The overview's answer while there is nothing to show.
 pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
     let (app, now) = (on.app.id, state.clock.now());

@@ -2,6 +2,8 @@
 
 mod breakdown;
 mod events;
+mod numbers;
+mod props;
 mod scanned;
 mod series;
 mod spans;
@@ -33,6 +35,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let counts = versions::users(db, environment, version, period)?;
             Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
         }
+        Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
             let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \
