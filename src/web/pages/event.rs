@@ -5,7 +5,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect};
 
 use crate::model::{
-    Breakdown, Cursor, Dimension, EventRow, Fact, Keep, Metric, Millis, Period, PropNumbers, PropSummary, UserHash,
+    Breakdown, Cursor, Dimension, EventRow, Fact, Keep, Metric, Millis, Period, PropNumbers, PropSummary, TimeRange,
+    UserHash,
 };
 use crate::store::StoreError;
 
@@ -32,6 +33,8 @@ const CARDS: [Metric; 4] = [Metric::Events, Metric::Users, Metric::Errors, Metri
 const TOP: u32 = 8;
 /// Newest events shown.
 const NEWEST: usize = 12;
+/// Numbers of more different values than this are told by what they come to alone.
+const MEASURED: u64 = 24;
 /// Most users shown.
 const USERS: usize = 20;
 /// So many events are looked at for their users at a time, and so many times.
@@ -165,16 +168,16 @@ async fn ask(
         list(VERSION),
         list(SYSTEM),
         props,
-        newest(asking, whole.range.from),
+        newest(asking, whole.range),
     )?;
     Ok(Answers { board, totals, versions, systems, props, newest })
 }
 
 /// The newest events of a range, until they are of enough users.
-async fn newest(asking: &Asking<'_>, since: Millis) -> Result<Vec<EventRow>, StoreError> {
-    let (mut found, mut after): (Vec<EventRow>, Option<Cursor>) = (Vec::new(), None);
+async fn newest(asking: &Asking<'_>, within: TimeRange) -> Result<Vec<EventRow>, StoreError> {
+    let (mut found, mut after) = (Vec::new(), Some(Cursor::before(within.to)));
     for _ in 0..LOOKS {
-        let page = asking.newest(Some(since), after, LOOKED_AT).await?;
+        let page = asking.newest(Some(within.from), after, LOOKED_AT).await?;
         found.extend(page.rows.iter().cloned());
         after = page.next.clone();
         if after.is_none() || different_users(&found).len() >= USERS {
@@ -219,11 +222,13 @@ fn prop(summary: &PropSummary, (selection, path): (&Selection, &str)) -> Prop {
         width: format!("{:.1}%", value.events as f64 / most as f64 * 100.0),
         value: value.value.clone(),
     };
+    // Measurements say something by what they come to, and hardly by single values.
+    let measured = summary.numbers.is_some() && summary.different > MEASURED;
     let hidden = summary.different.saturating_sub(summary.values.len() as u64);
     Prop {
         name: summary.name.clone(),
         events: grouped(summary.events),
-        values: summary.values.iter().map(row).collect(),
+        values: summary.values.iter().filter(|_| !measured).map(row).collect(),
         further: match (hidden, summary.others) {
             (0, 0) => String::new(),
             (0, others) => format!("{} events with values that were not told apart", grouped(others)),

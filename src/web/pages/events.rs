@@ -120,7 +120,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 pub async fn figures(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
     let mut table = Table::new(["event", "events", "share", "users"]);
     if let Some(listed) = listed(&state, &on, &query.unwrap_or_default()).await? {
-        let share = |events: i64| Cell::Decimal(events as f64 / listed.total.max(1) as f64);
+        let share =
+            |events: i64| Cell::Decimal((events as f64 / listed.total.max(1) as f64 * 10_000.0).round() / 10_000.0);
         let row = |(name, events, users): &(String, i64, Option<i64>)| {
             vec![name.as_str().into(), (*events).into(), share(*events), (*users).into()]
         };
