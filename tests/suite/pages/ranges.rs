@@ -66,6 +66,8 @@ fn pages_without_events_say_so(backend: Backend) {
             assert_eq!(server.page(&format!("{path}.csv"), &cookie).expect(200).text().lines().count(), 1, "{path}");
         }
     }
+    // What was said of the first app may be kept for half a second.
+    let app = server.app("Elsewhen");
     seed(&server, &app);
     for page in ["/events", "/breakdown", "?version=9"] {
         let path = format!(
@@ -102,7 +104,9 @@ fn links(page: &Reply) -> Vec<String> {
 /// The total of the metric on the chart.
 fn total(page: &Reply) -> String {
     let text = page.text();
-    let card = text.split("aria-current=\"true\">").find(|part| part.contains("metric-total"));
+    let card = text
+        .split("aria-current=\"true\">")
+        .find(|part| part.trim_start().starts_with("<span class=\"metric-label\">"));
     let card = card.unwrap_or_else(|| panic!("no chosen card in {text}"));
     card.split("metric-total\">").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }
@@ -221,7 +225,7 @@ fn breakdowns_sort_by_any_column(backend: Backend) {
         ("dimension=version&metric=users", vec!["1.0", "2.0"]),
         ("dimension=event&metric=crashes", vec!["app_crash", "opened", "saved"]),
         ("dimension=prop:plan", vec!["free", "pro", "not reported"]),
-        ("dimension=error", vec!["not reported", "out of range"]),
+        ("dimension=error", vec!["out of range"]),
         ("", vec!["2.0", "1.0"]),
     ] {
         let page = server.page(&format!("/apps/{}/breakdown?range=7d&{query}", app.slug), &cookie).expect(200);
@@ -253,7 +257,7 @@ fn files_hold_the_figures_of_their_pages(backend: Backend) {
     assert_eq!(&lines[..3], ["event,events,share,users", "opened,8,0.5714,3", "saved,4,0.2857,3"]);
     assert!(lines.iter().any(|line| line.starts_with("'=cmd|' /C calc'!A0,1")), "{lines:?}");
     let list = file("breakdown.json?range=7d&dimension=version").json();
-    assert_eq!((&list[0]["value"], &list[0]["events"], &list[0]["sessions"]), (&"2.0".into(), &8.into(), &2.into()));
+    assert_eq!((&list[0]["value"], &list[0]["events"], &list[0]["sessions"]), (&"2.0".into(), &8.into(), &1.into()));
     let days = file("overview.json?range=7d&metric=session_length_p95").json();
     let sum: i64 = days.as_array().unwrap().iter().map(|day| day["events"].as_i64().unwrap()).sum();
     assert_eq!((days.as_array().unwrap().len(), sum), (7, 14));
@@ -315,7 +319,7 @@ fn steps_and_comparisons_stand_in_the_address(backend: Backend) {
     let forward = step(&yesterday, "next").unwrap();
     assert!(forward.contains("range=today"), "{forward}");
     let none = server.page(&format!("{path}?range=today&compare=none"), &cookie).expect(200);
-    assert!(!none.text().contains(" before</span>"), "{}", none.text());
+    assert!(!none.text().contains("metric-change"), "{}", none.text());
     let all = server.page(&format!("{path}?range=all"), &cookie).expect(200);
     assert_eq!((total(&all), step(&all, "prev")), ("13".to_owned(), None));
     server.page(&format!("{path}?range=month&by=day"), &cookie).expect(200);
