@@ -12,6 +12,7 @@ mod member;
 mod moving;
 mod routes;
 mod table;
+mod token;
 mod version;
 
 use std::ffi::OsString;
@@ -44,6 +45,9 @@ enum Verb {
     /// Make, list, rotate and revoke the keys that SDKs prove themselves with.
     #[command(subcommand)]
     Key(key::Verb),
+    /// Make, list and revoke the tokens that programs read counts and events with.
+    #[command(subcommand)]
+    Token(token::Verb),
     /// Make members, set their passwords and list them.
     #[command(subcommand)]
     Member(member::Verb),
@@ -82,6 +86,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Serve => serve::run(load()?),
         Verb::App(verb) => app::run(&load()?, &verb),
         Verb::Key(verb) => key::run(&load()?, &verb),
+        Verb::Token(verb) => token::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
