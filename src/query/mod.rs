@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::model::{Ask, EventRow, EventsPage, Millis, Query, Report};
+use crate::model::{Ask, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
 use cache::Cache;
@@ -57,7 +57,7 @@ impl Reports {
     }
 
     /// A page of raw events, not older than half a second.
-    pub async fn events(&self, page: EventsPage) -> Result<Arc<Vec<EventRow>>, StoreError> {
+    pub async fn events(&self, page: EventsPage) -> Result<Arc<EventList>, StoreError> {
         let load = {
             let page = page.clone();
             move |store: &dyn Store| store.events(&page).map(Arc::new)
