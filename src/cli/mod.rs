@@ -5,13 +5,16 @@ pub mod open;
 pub mod serve;
 
 mod app;
+mod client;
 mod config;
 mod healthcheck;
 mod key;
 mod member;
 mod moving;
+mod query;
 mod routes;
 mod table;
+mod tail;
 mod token;
 mod version;
 
@@ -51,6 +54,10 @@ enum Verb {
     /// Make members, set their passwords and list them.
     #[command(subcommand)]
     Member(member::Verb),
+    /// Ask a running server for counts, over HTTP and with a token.
+    Query(query::Args),
+    /// Follow the events of a running server as they come, over HTTP and with a token.
+    Tail(tail::Args),
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
@@ -88,6 +95,8 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Key(verb) => key::run(&load()?, &verb),
         Verb::Token(verb) => token::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
+        Verb::Query(args) => query::run(&args),
+        Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
@@ -196,6 +205,8 @@ mod tests {
             "tallybox --read-replica-url postgres://db",
             "tallybox member create ada --password x",
             "tallybox key create app --secret x",
+            "tallybox query events --token x",
+            "tallybox tail --token x",
         ] {
             assert!(parse(line.split(' ').map(OsString::from)).is_err(), "{line}");
         }
