@@ -2,6 +2,7 @@
 
 mod api_token;
 mod app;
+mod country;
 mod cursor;
 mod dimension;
 mod event;
@@ -22,6 +23,7 @@ mod version_check;
 
 pub use api_token::*;
 pub use app::*;
+pub use country::*;
 pub use cursor::*;
 pub use dimension::*;
 pub use event::*;

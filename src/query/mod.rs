@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
-use crate::model::{Ask, EventList, EventsPage, Millis, Query, Report};
+use crate::clock::{Clock, Stopwatch};
+use crate::model::{Ask, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
-use cache::Cache;
+use cache::{Cache, Found, Moment, Reach, Renewal};
 pub use cache::Stats;
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
@@ -25,11 +25,6 @@ pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
-/// How long an answer that new events can change is kept, in milliseconds: half of the second within which an event is
-/// promised to be seen.
-const LIVE: i64 = 500;
-/// How long an answer about times that are over is kept, in milliseconds: only late events change it.
-const PAST: i64 = 60_000;
 
 /// The door to reports. Clones share one cache.
 #[derive(Clone)]
@@ -46,25 +41,37 @@ impl Reports {
         Self { store, clock, cache: Arc::new(Cache::new()), loads: Arc::new(Semaphore::new(LOADS)) }
     }
 
-    /// Answers a question, from the cache where an answer is fresh: not older than half a second if the question
-    /// reaches up to now, not older than a minute otherwise. Those who ask the same meanwhile share one load; errors are not
-    /// kept.
+    /// Answers a question, from the cache where an answer holds: no event has come since, or it is not older than half a
+    /// second, or it is of times that are over and not older than a minute. An answer that took long is given out for up
+    /// to a minute while a new one is loaded behind. Those who ask the same meanwhile share one load; errors are not kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
-        let life = if touches(&query.ask, self.clock.now()) { LIVE } else { PAST };
-        let load = {
-            let query = query.clone();
-            move |store: &dyn Store| store.report(&query).map(Arc::new)
-        };
-        self.cache.report(query, self.clock.now(), life, self.load(load)).await
+        let asked = self.moment(query.environment, reach(&query.ask, self.clock.now()));
+        match self.cache.report(&query, asked, self.load(loading(query.clone()))).await? {
+            Found::Fresh(answer) | Found::Stale(answer, Renewal::Underway) => Ok(answer),
+            Found::Stale(answer, Renewal::Yours) => {
+                let reports = self.clone();
+                tokio::spawn(async move {
+                    let watch = Stopwatch::start();
+                    let loaded = reports.load(loading(query.clone())).await;
+                    reports.cache.renew(query, asked, watch.elapsed(), loaded);
+                });
+                Ok(answer)
+            }
+        }
     }
 
-    /// A page of raw events, not older than half a second.
+    /// A page of raw events, not older than half a second, unless no event has come since.
     pub async fn events(&self, page: EventsPage) -> Result<Arc<EventList>, StoreError> {
-        let load = {
-            let page = page.clone();
-            move |store: &dyn Store| store.events(&page).map(Arc::new)
-        };
-        self.cache.events(page, self.clock.now(), LIVE, self.load(load)).await
+        let asked = self.moment(page.environment, Reach::Newest);
+        let wanted = page.clone();
+        let load = self.load(move |store| store.events(&wanted).map(Arc::new));
+        match self.cache.events(&page, asked, load).await? {
+            Found::Fresh(answer) | Found::Stale(answer, _) => Ok(answer),
+        }
+    }
+
+    fn moment(&self, environment: EnvironmentId, reach: Reach) -> Moment {
+        Moment { now: self.clock.now(), data: self.store.commits(environment), reach }
     }
 
     /// Asks the store for what is not kept in the cache; no more do so at once than there may be loads.
@@ -97,12 +104,16 @@ impl Reports {
     }
 }
 
-/// Whether events that come now can change the answer.
-fn touches(ask: &Ask, now: Millis) -> bool {
-    match ask {
+fn loading(query: Query) -> impl FnOnce(&dyn Store) -> Result<Arc<Report>, StoreError> + Send + 'static {
+    move |store| store.report(&query).map(Arc::new)
+}
+
+fn reach(ask: &Ask, now: Millis) -> Reach {
+    let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) => period.range.to > now,
         Ask::Since => true,
-    }
+    };
+    if open { Reach::Now } else { Reach::Over }
 }

@@ -25,6 +25,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Store::commit`].
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
+    /// As [`Store::commits`].
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
     /// As [`Store::status`].
@@ -53,6 +55,10 @@ pub(super) trait Backend: Send + Sync + 'static {
 impl<B: Backend> Store for B {
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
         self.slow_log().watch("a commit of events", || Backend::commit(self, drafts, limits))
+    }
+
+    fn commits(&self, environment: EnvironmentId) -> Option<u64> {
+        Backend::commits(self, environment)
     }
 
     fn writers(&self) -> usize {

@@ -184,6 +184,9 @@ pub trait Store: Send + Sync + 'static {
     /// summaries change in the same transaction, and only for events newly stored.
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
 
+    /// A number that changes with every commit to an environment; `None` where others may commit unseen.
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
+
     /// How many commits it does well to run at once.
     fn writers(&self) -> usize;
 

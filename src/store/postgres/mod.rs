@@ -32,7 +32,7 @@ use super::identify::VersionIds;
 use super::intern::{Interner, Numbers};
 use super::slow::SlowLog;
 use super::sql::Sql;
-use super::{Committed, Draft, Limits, Millis, Result, StoreError, StoreStatus, members};
+use super::{Committed, Draft, EnvironmentId, Limits, Millis, Result, StoreError, StoreStatus, members};
 use crate::clock::Deadline;
 
 pub use options::PostgresOptions;
@@ -258,6 +258,10 @@ impl Backend for PostgresStore {
             }
             writer.wary = WARY;
         }
+    }
+
+    fn commits(&self, _: EnvironmentId) -> Option<u64> {
+        None
     }
 
     fn tend(&self, now: Millis) -> Result<()> {

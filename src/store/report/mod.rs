@@ -2,8 +2,12 @@
 
 mod breakdown;
 mod events;
+mod scanned;
 mod series;
+mod spans;
+mod tally;
 mod users;
+mod values;
 
 use super::sql::{Cell, Sql};
 use super::{Result, versions};
