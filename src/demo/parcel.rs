@@ -132,8 +132,13 @@ impl Trip<'_> {
             let sent = batch.last().map_or(self.until, |last| last.at).plus(chance.between(400, 9_000));
             let received_at = sent.plus(wait).min(self.until);
             let events = batch.into_iter().map(|told| self.say(told, &mut ids, chance)).collect();
-            let parcel =
-                Parcel { received_at, sent_at: self.sent(received_at, chance), country, sender: sender.clone(), events };
+            let parcel = Parcel {
+                received_at,
+                sent_at: self.sent(received_at, chance),
+                country,
+                sender: sender.clone(),
+                events,
+            };
             let again = (form != Form::Phone && chance.happens(AGAIN)).then(|| {
                 let received_at = received_at.plus(chance.between(20_000, 300_000)).min(self.until);
                 Parcel { received_at, sent_at: self.sent(received_at, chance), ..parcel.clone() }

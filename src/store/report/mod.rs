@@ -2,9 +2,13 @@
 
 mod breakdown;
 mod events;
+mod scanned;
 mod series;
+mod spans;
+mod tally;
 mod trends;
 mod users;
+mod values;
 
 use super::sql::{Cell, Sql};
 use super::{Result, versions};
