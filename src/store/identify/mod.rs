@@ -16,7 +16,7 @@ use self::device::Device;
 use self::version::BuildIds;
 use super::sql::Sql;
 use super::{Draft, Result};
-use crate::model::{Created, Identified, Identify, Millis, SessionHash, UserHash};
+use crate::model::{Created, Identified, Identify, Millis, SessionHash, UserHash, VersionInfo};
 use crate::rollup::InternedFacts;
 
 pub(super) use known::{device, session};
@@ -54,6 +54,7 @@ pub(super) fn greet(
         });
     }
     let mut facts = facts.iter();
+    let mut judged = HashMap::new();
     let mut greeted = Vec::with_capacity(drafts.len());
     for (draft, (works, build)) in drafts.iter().zip(asked) {
         let facts = draft.identify.as_ref().and_then(|_| facts.next());
@@ -61,7 +62,16 @@ pub(super) fn greet(
             device::sign_out(db, device, draft.received_at)?;
         }
         greeted.push(match (&draft.identify, build, facts) {
-            (Some(identify), Some(build), Some(facts)) => Some(one(db, ids, draft, (identify, build), facts)?),
+            (Some(identify), Some(build), Some(facts)) => {
+                // Whoever asks after a change was answered stands in a later commit than the ones here.
+                let key = (draft.app.id, identify.version.as_str(), identify.build, identify.platform);
+                let version = match judged.get(&key) {
+                    Some(known) => VersionInfo::clone(known),
+                    None => version::judge(db, draft.app.id, build, identify)?,
+                };
+                judged.insert(key, version.clone());
+                Some(one(db, ids, draft, (identify, build, version), facts)?)
+            }
             _ => None,
         });
     }
@@ -72,7 +82,7 @@ fn one(
     db: &dyn Sql,
     ids: &mut VersionIds,
     draft: &Draft,
-    (identify, build): (&Identify, BuildIds),
+    (identify, build, version): (&Identify, BuildIds, VersionInfo),
     facts: &Arc<InternedFacts>,
 ) -> Result<Greeted> {
     let (environment, now) = (draft.environment, draft.received_at);
@@ -91,7 +101,7 @@ fn one(
         user: profile.id,
         issued_at: session.issued_at,
         token_expires_at: session.token_expires_at,
-        version: version::judge(db, draft.app.id, build, identify)?,
+        version,
         created: Created { session: session.is_new, user: new_user, device: is_new },
     };
     Ok(Greeted { identified, user: profile.hash, session: session.hash, device: row, facts: facts.clone() })

@@ -166,7 +166,7 @@ fn lost(what: &str) -> StoreError {
     StoreError::Unexpected(format!("a {what} is there and is not"))
 }
 
-/// What is asked of those who run a build: read anew every time, so that a change is seen by the next who asks.
+/// What is asked of those who run a build: read anew in every commit, so that a change is seen by the next who asks.
 pub(super) fn judge(db: &dyn Sql, app: AppId, ids: BuildIds, identify: &Identify) -> Result<VersionInfo> {
     let row = db.row(
         "SELECT v.status, v.notes, v.status_at, b.status, b.notes, b.status_at, b.uuid, v.created_at \

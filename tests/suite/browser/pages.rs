@@ -57,11 +57,7 @@ async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
     sign_in(&client, &server).await;
     let home = format!("{}/apps/{}", server.url(), app.slug);
 
-    // What members say of versions, as they say it.
-    client.goto(&format!("{home}/rules")).await.unwrap();
-    fill(&client, "required", "2.0").await;
-    submit(&client).await;
-    await_text(&client, "the rule is gone").await;
+    require_two(&client, &home).await;
 
     for scripts in [Scripts::On, Scripts::Off] {
         for width in [PHONE, DESK] {
@@ -76,6 +72,31 @@ async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
             assert_eq!(driver.complaints(&client).await, [] as [String; 0], "{width} pixels, scripts {scripts:?}");
         }
     }
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_legible_in_the_light_and_in_the_dark() {
+    let server = Server::start();
+    let app = seed(&server);
+    let driver = Driver::start();
+    let client = driver.open().await;
+    sign_in(&client, &server).await;
+    let home = format!("{}/apps/{}", server.url(), app.slug);
+    require_two(&client, &home).await;
+    let mut found = Vec::new();
+    for (width, scheme) in [(PHONE, "dark"), (DESK, "light"), (DESK, "dark")] {
+        driver.look(&client, width, Scripts::On).await;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        driver.tell(&client, "Emulation.setEmulatedMedia", features).await;
+        for (path, text) in PAGES {
+            visit(&client, &format!("{home}{path}"), text).await;
+            let lacks = client.execute(include_str!("legible.js"), Vec::new()).await.unwrap();
+            let lacks = lacks.as_array().expect("the script returns a list").iter();
+            found.extend(lacks.map(|lack| format!("{path} in the {scheme}, {width} pixels: {lack}")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
     client.close().await.unwrap();
 }
 
@@ -109,6 +130,14 @@ async fn from_every_page_of_an_app_all_others_are_one_step_or_two_away() {
     }
     assert_eq!(driver.complaints(&client).await, [] as [String; 0]);
     client.close().await.unwrap();
+}
+
+/// What members say of versions, as they say it.
+async fn require_two(client: &Client, home: &str) {
+    client.goto(&format!("{home}/rules")).await.unwrap();
+    fill(client, "required", "2.0").await;
+    submit(client).await;
+    await_text(client, "the rule is gone").await;
 }
 
 async fn sign_in(client: &Client, server: &Server) {
