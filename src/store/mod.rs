@@ -18,8 +18,10 @@ mod scan;
 mod slow;
 mod sql;
 pub mod sqlite;
+mod tokens;
 mod versions;
 
+use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
@@ -248,6 +250,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
+
+    /// Makes a token of the read API. [`StoreError::Exists`] where it is known already.
+    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken>;
+
+    /// Tokens of an app, or of all, revoked ones included, newest first. Those for all apps are in every list.
+    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>>;
+
+    /// Lets a token stop working at `at`; it never starts again.
+    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()>;
+
+    /// The token of that hash, where it works at `now`; the hour of its last use is noted.
+    fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>>;
 
     /// The device that calls itself so, or has that public id.
     fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>>;
