@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -36,7 +36,7 @@ pub struct Stats {
 /// Reports and pages of events, as long as they hold; one load at a time for each question.
 pub(super) struct Cache {
     reports: quick_cache::sync::Cache<Query, Kept<Report>, Weigh>,
-    events: quick_cache::sync::Cache<EventsPage, Kept<Vec<EventRow>>, Weigh>,
+    events: quick_cache::sync::Cache<EventsPage, Kept<EventList>, Weigh>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -151,8 +151,8 @@ impl Cache {
         &self,
         page: &EventsPage,
         asked: Moment,
-        load: impl Future<Output = Result<Arc<Vec<EventRow>>, StoreError>>,
-    ) -> Result<Found<Vec<EventRow>>, StoreError> {
+        load: impl Future<Output = Result<Arc<EventList>, StoreError>>,
+    ) -> Result<Found<EventList>, StoreError> {
         self.find(&self.events, page, asked, load).await
     }
 
@@ -230,8 +230,8 @@ fn weight(filters: &Filters) -> usize {
     filters.iter().flat_map(|filter| &filter.values).map(|value| 48 + value.as_ref().map_or(0, |text| text.len())).sum()
 }
 
-impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
-    fn weight(&self, page: &EventsPage, kept: &Kept<Vec<EventRow>>) -> u64 {
+impl Weighter<EventsPage, Kept<EventList>> for Weigh {
+    fn weight(&self, page: &EventsPage, kept: &Kept<EventList>) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let row = |row: &EventRow| {
             size_of::<EventRow>()
@@ -241,7 +241,7 @@ impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
                 + text(&row.system)
                 + text(&row.props)
         };
-        (128 + weight(&page.filters) + kept.answer.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.rows.iter().map(row).sum::<usize>()) as u64
     }
 }
 
