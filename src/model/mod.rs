@@ -1,9 +1,11 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
 mod app;
+mod cohort;
 mod cursor;
 mod dimension;
 mod event;
+mod funnel;
 mod identify;
 mod ids;
 mod known_version;
@@ -20,9 +22,11 @@ mod version;
 mod version_check;
 
 pub use app::*;
+pub use cohort::*;
 pub use cursor::*;
 pub use dimension::*;
 pub use event::*;
+pub use funnel::*;
 pub use identify::*;
 pub use ids::*;
 pub use known_version::*;

@@ -1,6 +1,7 @@
 //! The storage contract, held over every backend.
 
 mod identify;
+mod journeys;
 mod nodes;
 mod recount;
 mod roster;
