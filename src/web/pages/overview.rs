@@ -166,7 +166,7 @@ async fn ask(state: &WebState, environment: EnvironmentId, selection: &Selection
 fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
     match report {
         Report::Breakdown(list) => Ok(list.clone()),
-        Report::Series(_) | Report::Since(_) => Err(mismatch()),
+        Report::Series(_) | Report::Cohorts(_) | Report::Funnel(_) | Report::Since(_) => Err(mismatch()),
     }
 }
 
