@@ -216,7 +216,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
                 128 + steps.sum::<usize>() + weight(&ask.filters)
             }
-            Ask::Since => 32,
+            Ask::Since | Ask::Arrivals(_) => 32,
+            Ask::Trends(ask) => {
+                let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
+                32 * ask.periods.len() + ask.values.iter().map(value).sum::<usize>()
+            }
         };
         let answered = match kept.answer.as_ref() {
             Report::Series(rows) => rows.iter().map(|row| 24 + 16 * row.len()).sum(),
@@ -230,6 +234,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
             }
             Report::Since(_) => 16,
+            Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
         (128 + asked + answered) as u64
     }

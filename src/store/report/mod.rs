@@ -5,6 +5,7 @@ mod events;
 mod funnel;
 mod retention;
 mod series;
+mod trends;
 mod users;
 mod walk;
 
@@ -43,6 +44,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
+        Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }
 }
 
