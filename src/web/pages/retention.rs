@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 use super::super::asking::Asking;
 use super::super::chart::{self, Chart, Point, Series};
-use super::super::error::{Page, page};
+use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
 use super::super::format::{Calendar, grouped, share};
@@ -61,6 +61,8 @@ struct Average {
 
 struct Row {
     label: String,
+    /// The same where there is little room.
+    short: String,
     size: String,
     cells: Vec<Shade>,
 }
@@ -129,11 +131,7 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
 }
 
 impl Asked {
-    async fn read(
-        state: &WebState,
-        on: &AppVisit,
-        query: &str,
-    ) -> Result<Option<Self>, super::super::error::PageError> {
+    async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<Self>, PageError> {
         let Some(selection) = Selection::read(state, on, query).await? else { return Ok(None) };
         let fields = Fields::parse(query.as_bytes());
         let wanted = Interval::parse(fields.get("cohort")).and_then(|i| COHORTS.into_iter().find(|(own, _)| *own == i));
@@ -182,11 +180,12 @@ fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), c
         href: format!("{path}{}", selection.with("cohort", if own == Interval::Week { "" } else { own.name() })),
         current: own == *interval,
     };
-    let days = format!("{} – now", calendar.period(*interval, &ask.cohorts[0]));
+    let days = ask.cohorts.first().map(|first| format!("since {}", calendar.date(first.range.from).text));
     let mut kept = selection.pairs();
     kept.retain(|(name, _)| name != "born" && name != "back");
     let row = |(place, (cohort, period)): (usize, (&Cohort, &Period))| Row {
         label: calendar.period(*interval, period),
+        short: short(*interval, period),
         size: grouped(cohort.size),
         cells: cells(*interval, cohort, place + cohort.back.len() == found.len()),
     };
@@ -195,7 +194,7 @@ fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), c
             presets: Vec::new(),
             compares: Vec::new(),
             problem: None,
-            days,
+            days: days.unwrap_or_default(),
             ..Toolbar::new(selection, path)
         },
         lengths: COHORTS.into_iter().map(length).collect(),
@@ -207,6 +206,14 @@ fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), c
         average: means.iter().enumerate().map(|(later, mean)| mean.map(|mean| mean.shade(*interval, later))).collect(),
         size: grouped(found.iter().map(|cohort| cohort.size).sum()),
         rows: found.iter().zip(&ask.cohorts).enumerate().rev().map(row).collect(),
+    }
+}
+
+fn short(interval: Interval, period: &Period) -> String {
+    let first = date_of(period.first.day);
+    match interval {
+        Interval::Hour | Interval::Day | Interval::Week => first.strftime("%-d %b").to_string(),
+        Interval::Month => first.strftime("%b %Y").to_string(),
     }
 }
 
@@ -283,7 +290,7 @@ fn spoken(asked: &Asked, means: &[Option<Mean>]) -> Option<String> {
     let mut text = format!("Of those who {came}, {} {back} in the {noun} after", share(next.back, next.size));
     let later = [8, 4, 3].into_iter().find_map(|later| at(later).map(|mean| (later, mean)));
     if let Some((later, mean)) = later {
-        text.push_str(&format!(", {} {later} {noun}s after they came", share(mean.back, mean.size)));
+        text.push_str(&format!(", and {} in {noun} {later}", share(mean.back, mean.size)));
     }
     text.push('.');
     Some(text)
