@@ -2,6 +2,7 @@
 
 mod app;
 mod cohort;
+mod country;
 mod cursor;
 mod dimension;
 mod event;
@@ -23,6 +24,7 @@ mod version_check;
 
 pub use app::*;
 pub use cohort::*;
+pub use country::*;
 pub use cursor::*;
 pub use dimension::*;
 pub use event::*;

@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod filtered;
 mod identify;
 mod journeys;
 mod nodes;
@@ -118,7 +119,7 @@ impl Bench {
             sealed_secret: vec![1, 2, 3],
         };
         let key = self.store.create_key(&key, NOW).unwrap().id;
-        Scope { app: Arc::new(app.clone()), environment, key: Some(key) }
+        Scope { app: Arc::new(app.clone()), environment, key: Some(key), country: None }
     }
 
     fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {

@@ -4,9 +4,13 @@ mod breakdown;
 mod events;
 mod funnel;
 mod retention;
+mod scanned;
 mod series;
+mod spans;
+mod tally;
 mod trends;
 mod users;
+mod values;
 mod walk;
 
 use std::sync::Arc;

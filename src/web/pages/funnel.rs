@@ -3,12 +3,13 @@
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 
 use crate::model::{Funnel, FunnelAsk, FunnelRow};
-use crate::query::FunnelShape;
+use crate::query::{FunnelProblem, FunnelShape};
 
 use super::super::asking::Asking;
-use super::super::error::{Page, PageError, page_with};
+use super::super::error::{Page, page_with};
 use super::super::extract::AppVisit;
 use super::super::format::{self, duration, grouped, share};
 use super::super::frame::Frame;
@@ -113,7 +114,7 @@ pub async fn show_with(State(state): State<WebState>, on: AppVisit, query: &str,
     let [path, all] = ["funnel", "funnels"].map(|page| state.site.link(&format!("{}/{page}", on.path())));
     let mut form = asked.form((&path, &all), 0, frequent(&state, &on, &asked.selection).await?);
     if answer.is_none() && form.problem.is_none() {
-        form.problem = Some("A funnel has two steps at least.".to_owned());
+        form.problem = Some(FunnelProblem::TooFew.to_string());
     }
     let status = match (&refused, &form.problem) {
         (Some(_), _) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -148,7 +149,10 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
     let Some(asked) = Asked::read(&state, &on, &query.unwrap_or_default()).await? else {
         return table.answer(form, "funnel");
     };
-    let (Ok(shape), Some(ask)) = (&asked.shape, ask(&asked)) else { return Err(PageError::NotFound) };
+    let (Ok(shape), Some(ask)) = (&asked.shape, ask(&asked)) else {
+        let problem = asked.shape.err().unwrap_or(FunnelProblem::TooFew);
+        return Ok((StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response());
+    };
     let funnel = asking(&state, &on, &asked).funnel(ask).await?;
     let all = funnel.steps.iter().map(|step| step.users).collect();
     let rows = funnel.values.iter().map(|row| (Some(format::value(row.value.as_deref())), &row.users));
