@@ -1,4 +1,4 @@
-//! How many users take some steps in order: a walk over the raw events, day by day.
+//! How many users take some steps in order: a walk over the raw events, stretch by stretch of time.
 
 use std::ops::ControlFlow;
 
@@ -27,10 +27,11 @@ pub(super) fn funnel(db: &dyn Sql, environment: EnvironmentId, ask: &FunnelAsk) 
     let mut values = Values::of(db, environment, ask.by.as_ref().unwrap_or(&Dimension::Total))?;
     let mut walk = Walk::new(ask);
     let end = ask.period.range.to.plus(ask.window + 1);
-    let mut from = ask.period.range.from;
+    let (mut from, mut length) = (ask.period.range.from, Millis::DAY);
     while from < end && !walk.is_over(from) {
-        let to = from.plus(Millis::DAY).min(end);
-        stretch(db, (environment, TimeRange { from, to }), &looks, &mut values, &mut walk)?;
+        let to = from.plus(length).min(end);
+        let deeds = stretch(db, (environment, TimeRange { from, to }), &looks, &mut values, &mut walk)?;
+        length = if deeds < MOST_DEEDS / 4 { length * 2 } else { (length / 2).max(Millis::HOUR) };
         from = to;
     }
     close(db, ask, walk, values)
@@ -65,14 +66,15 @@ fn looks(db: &dyn Sql, environment: EnvironmentId, ask: &FunnelAsk) -> Result<Ve
     Ok(looks)
 }
 
-/// Walks through a stretch of time; through its halves one after the other where there is too much in it at once.
+/// Walks through a stretch of time; through its halves one after the other where there is too much in it at once. How
+/// many deeds there were.
 fn stretch(
     db: &dyn Sql,
     (environment, range): (EnvironmentId, TimeRange),
     looks: &[Look],
     values: &mut Values,
     walk: &mut Walk,
-) -> Result<()> {
+) -> Result<usize> {
     let mut deeds = Vec::new();
     for look in looks {
         let scope = Scope { environment, range, sieve: &look.sieve };
@@ -87,16 +89,18 @@ fn stretch(
             if deeds.len() > MOST_DEEDS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
-    if deeds.len() <= MOST_DEEDS {
-        return walk.go(&mut deeds).map_err(|TooMany| StoreError::TooMuch);
+    let count = deeds.len();
+    if count <= MOST_DEEDS {
+        walk.go(&mut deeds).map_err(|TooMany| StoreError::TooMuch)?;
+        return Ok(count);
     }
     drop(deeds);
     if range.len() <= Millis::SECOND {
         return Err(StoreError::TooMuch);
     }
     let middle = range.from.plus(range.len() / 2);
-    stretch(db, (environment, TimeRange { to: middle, ..range }), looks, values, walk)?;
-    stretch(db, (environment, TimeRange { from: middle, ..range }), looks, values, walk)
+    let before = stretch(db, (environment, TimeRange { to: middle, ..range }), looks, values, walk)?;
+    Ok(before + stretch(db, (environment, TimeRange { from: middle, ..range }), looks, values, walk)?)
 }
 
 fn close(db: &dyn Sql, ask: &FunnelAsk, mut walk: Walk, values: Values) -> Result<Funnel> {

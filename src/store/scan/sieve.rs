@@ -182,6 +182,9 @@ pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter
             found.push(0);
             continue;
         };
+        if text.contains('\0') {
+            continue; // no text of ours has one, and PostgreSQL does not take it as a question
+        }
         let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
                    WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
         found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());
