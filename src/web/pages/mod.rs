@@ -79,8 +79,8 @@ pub fn routes() -> Routes<WebState> {
         .merge(by_environment("/funnels", funnels::show))
         .merge(by_environment("/funnel", funnel::show))
         .merge(figures("/funnel", funnel::file))
-        .post("/apps/{app}/funnels", Access::Admin, form::LIMIT, funnels::change)
-        .post("/apps/{app}/{env}/funnels", Access::Admin, form::LIMIT, funnels::change)
+        .post("/apps/{app}/funnels", Access::Admin, form::LIMIT, funnel::change)
+        .post("/apps/{app}/{env}/funnels", Access::Admin, form::LIMIT, funnel::change)
 }
 
 /// A page about an environment: the default one, and one that the path names.
