@@ -9,7 +9,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, PropSummary, Query, Report};
+use crate::model::{
+    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Millis, PropSummary, Query, Report,
+};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -212,6 +214,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
             Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
+            Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
+            Ask::Funnel(ask) => {
+                let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
+                128 + steps.sum::<usize>() + weight(&ask.filters)
+            }
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -225,6 +232,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 list.rows.iter().map(row).sum::<usize>()
             }
             Report::Props(props) => props.iter().map(summary).sum(),
+            Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
+            Report::Funnel(funnel) => {
+                let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
+                32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
+            }
             Report::Since(_) => 16,
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };

@@ -6,11 +6,14 @@ pub mod changes;
 pub mod devices;
 pub mod event;
 pub mod events;
+pub mod funnel;
+pub mod funnels;
 pub mod keys;
 pub mod login;
 pub mod new_app;
 pub mod overview;
 pub mod person;
+pub mod retention;
 pub mod rules;
 pub mod set_aside;
 pub mod setup;
@@ -31,14 +34,14 @@ use super::state::WebState;
 
 /// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
 pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
-    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown")]),
-    ("People", &[("Users", "/users"), ("Devices", "/devices")]),
+    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown"), ("Funnels", "/funnels")]),
+    ("People", &[("Users", "/users"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions")]),
     ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/users", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/funnels", "/users", "/devices", "/retention"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -76,6 +79,13 @@ pub fn routes() -> Routes<WebState> {
         .merge(figures("/events", events::figures))
         .merge(by_environment("/event", event::show))
         .merge(figures("/event", event::figures))
+        .merge(by_environment("/retention", retention::show))
+        .merge(figures("/retention", retention::file))
+        .merge(by_environment("/funnels", funnels::show))
+        .merge(by_environment("/funnel", funnel::show))
+        .merge(figures("/funnel", funnel::file))
+        .post("/apps/{app}/funnels", Access::Admin, form::LIMIT, funnel::change)
+        .post("/apps/{app}/{env}/funnels", Access::Admin, form::LIMIT, funnel::change)
 }
 
 /// A page about an environment: the default one, and one that the path names.
