@@ -16,8 +16,8 @@ use crate::clock::{Clock, Stopwatch};
 use crate::model::{Ask, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
-use cache::{Cache, Found, Moment, Reach, Renewal};
 pub use cache::Stats;
+use cache::{Cache, Found, Moment, Reach, Renewal};
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};

@@ -23,7 +23,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 pub async fn show(State(state): State<WebState>, params: Params) -> Result<Answer, ApiError> {
     params.end()?;
     let mut document = DOCUMENT.clone();
-    document["servers"][0]["url"] = state.site.link("/").into();
+    let base = state.site.base_path.as_str();
+    document["servers"][0]["url"] = if base.is_empty() { "/" } else { base }.into();
     Ok(Answer::new(&document))
 }
 

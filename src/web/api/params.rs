@@ -131,14 +131,16 @@ impl Params {
             interval: by.as_deref(),
             since,
         };
-        Range::parse(wanted, Preset::Days28, &app.zone, now).map_err(|problem| match problem {
+        let parse = |wanted| Range::parse(wanted, Preset::Days28, &app.zone, now);
+        parse(wanted).map_err(|problem| match problem {
             RangeProblem::Unknown => {
                 let known: Vec<&str> = Preset::NAMED.iter().map(|preset| preset.name()).collect();
                 ApiError::parameter("range", format!("A range is one of {}.", known.join(", ")))
             }
-            RangeProblem::NoStart => ApiError::parameter("from", problem.to_string()),
-            problem if from.is_some() => ApiError::parameter("from", problem.to_string()),
-            problem => ApiError::parameter("to", problem.to_string()),
+            RangeProblem::NotADate if parse(Wanted { to: None, ..wanted }) != Err(problem) => {
+                ApiError::parameter("to", problem.to_string())
+            }
+            problem => ApiError::parameter("from", problem.to_string()),
         })
     }
 

@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 
 use crate::model::{EventRow, Metric, Millis, Period, Unit, Zone};
 
-/// A time, as in RFC 3339, in UTC.
+/// A time, as in RFC 3339, in UTC, always with three digits of the second: as texts they sort as times.
 #[derive(Clone, Copy)]
 pub struct Utc(pub Millis);
 
 impl Serialize for Utc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.timestamp())
+        serializer.collect_str(&self.0.timestamp().strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))
     }
 }
 
@@ -138,6 +138,9 @@ mod tests {
     fn periods_are_told_on_both_calendars() {
         let zone = Zone::find("Asia/Kolkata").unwrap();
         assert_eq!(local(&zone, Millis(1_775_822_400_000)), "2026-04-10T17:30:00+05:30");
-        assert_eq!(serde_json::to_string(&Utc(Millis(1_775_822_400_123))).unwrap(), "\"2026-04-10T12:00:00.123Z\"");
+        for (ms, text) in [(120, "12:00:00.120Z"), (0, "12:00:00.000Z")] {
+            let told = serde_json::to_string(&Utc(Millis(1_775_822_400_000 + ms))).unwrap();
+            assert_eq!(told, format!("\"2026-04-10T{text}\""));
+        }
     }
 }
