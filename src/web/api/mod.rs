@@ -24,6 +24,7 @@ use crate::http::{Access, Routes};
 use answer::Answer;
 pub use answer::finish;
 pub use error::ApiError;
+use error::Told;
 use params::Params;
 use reader::{AppReader, Reader};
 use shape::{Event, Step, Units, Utc, Values};
@@ -49,4 +50,32 @@ pub fn refuse(path: &str, error: PageError) -> Response {
 
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::from(PageError::panic(payload.as_ref())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_told_as_json() {
+        let broken = get(|| async {
+            if true {
+                panic!("a defect")
+            }
+        });
+        let router = Router::new().route("/x", broken).layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finish));
+        let response = router.oneshot(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 500);
+        let body: serde_json::Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 9_999).await.unwrap()).unwrap();
+        assert_eq!(body["error"]["code"], "internal", "{body}");
+        assert!(!body.to_string().contains("a defect"), "{body}");
+    }
 }
