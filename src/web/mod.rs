@@ -2,7 +2,10 @@
 //! same for programs: the read API.
 
 mod api;
+mod asking;
 mod assets;
+mod board;
+mod cards;
 mod chart;
 mod cookie;
 mod credentials;
@@ -25,6 +28,7 @@ mod standing;
 mod state;
 mod table;
 mod toolbar;
+mod tops;
 mod waiting;
 
 use std::any::Any;

@@ -6,6 +6,7 @@ mod scanned;
 mod series;
 mod spans;
 mod tally;
+mod trends;
 mod users;
 mod values;
 
@@ -39,6 +40,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
+        Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }
 }
 
