@@ -2,10 +2,12 @@
 
 mod api_token;
 mod app;
+mod cohort;
 mod country;
 mod cursor;
 mod dimension;
 mod event;
+mod funnel;
 mod identify;
 mod ids;
 mod known_version;
@@ -23,10 +25,12 @@ mod version_check;
 
 pub use api_token::*;
 pub use app::*;
+pub use cohort::*;
 pub use country::*;
 pub use cursor::*;
 pub use dimension::*;
 pub use event::*;
+pub use funnel::*;
 pub use identify::*;
 pub use ids::*;
 pub use known_version::*;

@@ -1,6 +1,6 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, LocalTime, Metric, Millis, TimeRange};
+use super::{Cursor, Dimension, EnvironmentId, Filters, FunnelAsk, LocalTime, Metric, Millis, RetentionAsk, TimeRange};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,10 @@ pub enum Ask {
     /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
     /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// Who comes back, of each cohort. Answered by [`Report::Cohorts`](super::Report::Cohorts).
+    Retention(RetentionAsk),
+    /// How many users take some steps in order. Answered by [`Report::Funnel`](super::Report::Funnel).
+    Funnel(FunnelAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
     /// Events of single values in each period, for small charts. Answered by

@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{Cursor, EventId, Millis, Reason, UserHash};
+use super::{Cohort, Cursor, EventId, Funnel, Millis, Reason, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,10 @@ pub enum Report {
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// Cohorts, one for each period asked.
+    Cohorts(Vec<Cohort>),
+    /// How far users got.
+    Funnel(Funnel),
     /// An instant.
     Since(Option<Millis>),
     /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
@@ -21,7 +25,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Since(_) | Self::Arrivals(_) => Vec::new(),
+            Self::Breakdown(_) | Self::Cohorts(_) | Self::Funnel(_) | Self::Since(_) | Self::Arrivals(_) => Vec::new(),
         }
     }
 }

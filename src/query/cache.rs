@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Millis, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -211,6 +211,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
+            Ask::Funnel(ask) => {
+                let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
+                128 + steps.sum::<usize>() + weight(&ask.filters)
+            }
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -222,6 +227,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Report::Breakdown(list) => {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
+            }
+            Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
+            Report::Funnel(funnel) => {
+                let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
+                32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
             }
             Report::Since(_) => 16,
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),

@@ -6,11 +6,11 @@ use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
-    VersionPolicy, VersionRule, Versions, VersionsPage,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
+    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{directory, identify, members, report, roster, tokens, versions};
+use super::{directory, funnels, identify, members, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -237,6 +237,18 @@ impl<B: Backend> Store for B {
 
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
         self.look(|db| versions::audit(db, app, before, limit))
+    }
+
+    fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {
+        self.look(|db| funnels::all(db, environment))
+    }
+
+    fn save_funnel(&self, save: &SaveFunnel) -> Result<SavedFunnel> {
+        self.change(|db| funnels::save(db, save))
+    }
+
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()> {
+        self.change(|db| funnels::delete(db, environment, id))
     }
 
     fn status(&self) -> Result<StoreStatus> {

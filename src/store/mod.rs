@@ -4,6 +4,7 @@
 mod backend;
 mod commit;
 mod directory;
+mod funnels;
 mod identify;
 mod intern;
 mod members;
@@ -24,8 +25,8 @@ use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
-    VersionPolicy, VersionRule, Versions, VersionsPage,
+    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
+    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 
@@ -161,6 +162,9 @@ pub enum StoreError {
     /// What was named is not there; which, in words.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// There are as many as there may be; of what, in words.
+    #[error("no room for one more {0}")]
+    NoRoom(&'static str),
     /// A one-time token is unknown, used or too old.
     #[error("the token is not valid any more")]
     TokenSpent,
@@ -321,6 +325,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who changed what in an app, newest first: the lines before one's id, or the newest.
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
+
+    /// The funnels that an environment keeps, by name.
+    fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;
+
+    /// Keeps a funnel: in place of the one of the same name where none is meant by its id. [`StoreError::Exists`] where
+    /// another than the one that is meant has the name, [`StoreError::NotFound`] where that is not there,
+    /// [`StoreError::NoRoom`] where there are [`SaveFunnel::MOST`].
+    fn save_funnel(&self, save: &SaveFunnel) -> Result<SavedFunnel>;
+
+    /// Forgets a funnel; an unknown one is no error.
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

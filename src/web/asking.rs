@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventList, EventsPage, Filters, Metric, Millis, Period,
-    Query, Report, TrendsAsk,
+    Ask, Breakdown, BreakdownAsk, Cohort, Dimension, EnvironmentId, EventList, EventsPage, Filters, Funnel, FunnelAsk,
+    Metric, Millis, Period, Query, Report, RetentionAsk, TrendsAsk,
 };
 use crate::store::StoreError;
 
@@ -62,6 +62,22 @@ impl<'a> Asking<'a> {
     pub async fn arrivals(&self, period: Period) -> Result<Vec<(String, Millis)>, StoreError> {
         match &*self.ask(Ask::Arrivals(period)).await? {
             Report::Arrivals(versions) => Ok(versions.clone()),
+            other => Err(mismatch(other)),
+        }
+    }
+
+    /// Who comes back; the question has filters of its own.
+    pub async fn retention(&self, ask: RetentionAsk) -> Result<Vec<Cohort>, StoreError> {
+        match &*self.ask(Ask::Retention(ask)).await? {
+            Report::Cohorts(cohorts) => Ok(cohorts.clone()),
+            other => Err(mismatch(other)),
+        }
+    }
+
+    /// How many users take some steps; the question has filters of its own.
+    pub async fn funnel(&self, ask: FunnelAsk) -> Result<Funnel, StoreError> {
+        match &*self.ask(Ask::Funnel(ask)).await? {
+            Report::Funnel(funnel) => Ok(funnel.clone()),
             other => Err(mismatch(other)),
         }
     }

@@ -26,6 +26,7 @@ mod selection;
 mod snippet;
 mod standing;
 mod state;
+mod steps;
 mod table;
 mod toolbar;
 mod tops;

@@ -2,6 +2,7 @@
 
 mod filtered;
 mod identify;
+mod journeys;
 mod nodes;
 mod recount;
 mod roster;

@@ -57,7 +57,7 @@ fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Peri
 }
 
 /// The text of a value, none for not reported.
-fn text(db: &dyn Sql, value: Shown) -> Result<Option<String>> {
+pub(super) fn text(db: &dyn Sql, value: Shown) -> Result<Option<String>> {
     match value {
         Shown::Text(text) => Ok(text),
         Shown::Number(0) => Ok(None),

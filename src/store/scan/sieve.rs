@@ -73,6 +73,21 @@ impl Sieve {
         Ok(sieve)
     }
 
+    /// What passes both.
+    pub(in crate::store) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.errors.extend(other.errors);
+        self.props.extend(other.props);
+        self.facts = match (self.facts, other.facts) {
+            (Some(mut own), Some(others)) => {
+                own.retain(|set| others.contains(set));
+                Some(own)
+            }
+            (own, others) => own.or(others),
+        };
+        self
+    }
+
     /// Whether no event can pass.
     pub(in crate::store) fn keeps_nothing(&self) -> bool {
         let hopeless = |numbers: &Numbers| numbers.keep == Keep::Is && numbers.values.is_empty();

@@ -3,11 +3,14 @@
 pub mod apps;
 pub mod changes;
 pub mod devices;
+pub mod funnel;
+pub mod funnels;
 pub mod keys;
 pub mod login;
 pub mod new_app;
 pub mod overview;
 pub mod person;
+pub mod retention;
 pub mod rules;
 pub mod set_aside;
 pub mod setup;
@@ -27,17 +30,19 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 6] = [
+pub const APP_TABS: [(&str, &str); 8] = [
     ("Overview", ""),
     ("Versions", "/versions"),
     ("Users", "/users"),
     ("Devices", "/devices"),
+    ("Retention", "/retention"),
+    ("Funnels", "/funnels"),
     ("Keys", "/keys"),
     ("Set aside", "/set-aside"),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 3] = ["", "/users", "/devices"];
+pub const BY_ENVIRONMENT: [&str; 5] = ["", "/users", "/devices", "/retention", "/funnels"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -69,6 +74,13 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
         .merge(figures("/overview", overview::figures))
+        .merge(by_environment("/retention", retention::show))
+        .merge(figures("/retention", retention::file))
+        .merge(by_environment("/funnels", funnels::show))
+        .merge(by_environment("/funnel", funnel::show))
+        .merge(figures("/funnel", funnel::file))
+        .post("/apps/{app}/funnels", Access::Admin, form::LIMIT, funnels::change)
+        .post("/apps/{app}/{env}/funnels", Access::Admin, form::LIMIT, funnels::change)
 }
 
 /// A page about an environment: the default one, and one that the path names.
