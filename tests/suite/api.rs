@@ -20,6 +20,8 @@ on_both_backends! {
     events_are_paged_without_gaps_or_repeats_while_others_come,
     events_are_filtered_and_begin_where_asked,
     a_person_is_told_with_sessions_and_events_page_by_page,
+    a_funnel_is_counted_by_its_steps_or_by_its_id,
+    retention_tells_who_came_and_who_came_back,
 }
 
 impl Server {
@@ -223,4 +225,94 @@ fn a_person_is_told_with_sessions_and_events_page_by_page(backend: Backend) {
     ] {
         assert_eq!(server.read(&nobody, &token).expect(404).json()["error"]["code"], "not_found", "{nobody}");
     }
+}
+
+/// An event of some hours ago.
+fn ago(minutes: i64, user: &str, kind: &str) -> Value {
+    let mut event = of_version(if user == "ana" { "1.0" } else { "2.0" }, user, kind);
+    event["timestamp"] =
+        jiff::Timestamp::now().checked_sub(jiff::Span::new().minutes(minutes)).unwrap().to_string().into();
+    event
+}
+
+fn a_funnel_is_counted_by_its_steps_or_by_its_id(backend: Backend) {
+    let server = Server::over(backend);
+    let app = server.app("Stepped");
+    let token = server.token(&[&app.slug]);
+    let events = [(50, "ana", "opened"), (40, "ana", "edited"), (30, "ana", "saved"), (50, "ben", "opened")];
+    server.accept(&app, &events.map(|(minutes, user, kind)| ago(minutes, user, kind)));
+    let ask =
+        |query: &str| server.read(&format!("/api/v1/apps/{}/funnels?{query}", app.slug), &token).expect(200).json();
+    let users = |answer: &Value| -> Vec<i64> {
+        let steps = answer["funnel"]["steps"].as_array().unwrap_or_else(|| panic!("no steps: {answer}"));
+        steps.iter().map(|step| step["users"].as_i64().unwrap()).collect()
+    };
+    let steps = "range=7d&step=opened&step=saved";
+    let answer = ask(steps);
+    assert_eq!(users(&answer), [2, 1], "{answer}");
+    let second = &answer["funnel"]["steps"][1];
+    assert_eq!((&second["of_first"], &second["median"]), (&0.5.into(), &(20 * 60_000).into()), "{answer}");
+    assert_eq!((&answer["funnel"]["window"], &answer["funnel"]["name"]), (&604_800_000.into(), &Value::Null));
+    assert_eq!(users(&ask(&format!("{steps}&window=10m"))), [2, 0]);
+    assert_eq!(users(&ask(&format!("{steps}&2.version=2.0"))), [2, 0]);
+    assert_eq!(users(&ask(&format!("{steps}&version=1.0"))), [1, 1]);
+    let split = ask(&format!("{steps}&split=version"));
+    let rows = split["funnel"]["values"].as_array().unwrap();
+    let rows: BTreeSet<_> = rows.iter().map(|row| (row["value"].as_str().unwrap(), row["users"].to_string())).collect();
+    assert_eq!(rows, [("1.0", "[1,1]".to_owned()), ("2.0", "[1,0]".to_owned())].into(), "{split}");
+
+    assert_eq!((&ask("")["saved"], &ask("")["funnel"]), (&serde_json::json!([]), &Value::Null));
+    let id = keep_funnel(&server, &app, "Saving", "step=opened&step=edited&step=saved&window=1h&version=1.0");
+    let list = ask("");
+    assert_eq!((&list["saved"][0]["name"], &list["saved"][0]["id"]), (&"Saving".into(), &id.as_str().into()), "{list}");
+    let kept = ask(&format!("range=7d&id={id}"));
+    assert_eq!((users(&kept), &kept["funnel"]["name"]), (vec![1, 1, 1], &"Saving".into()), "{kept}");
+    assert_eq!(users(&ask(&format!("range=7d&id={id}&system=windows"))), [0, 0, 0]);
+    for (query, status) in [
+        (format!("id={}", uuid::Uuid::nil()), 404),
+        (format!("id={id}&environment=staging"), 404),
+        ("id=Saving".to_owned(), 400),
+    ] {
+        server.read(&format!("/api/v1/apps/{}/funnels?{query}", app.slug), &token).expect(status);
+    }
+}
+
+/// Keeps a funnel of the app's first environment, behind the box's back; its id.
+fn keep_funnel(server: &Server, app: &Credentials, name: &str, query: &str) -> String {
+    let id = uuid::Uuid::new_v4();
+    let environment =
+        format!("(SELECT min(e.id) FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.slug = '{}')", app.slug);
+    let bytes = server.database().bytes(id.as_bytes());
+    server.database().alter(&format!(
+        "INSERT INTO funnels (env_id, uuid, name, query, saved_at) VALUES ({environment}, {bytes}, '{name}', '{query}', 1)"
+    ));
+    id.to_string()
+}
+
+fn retention_tells_who_came_and_who_came_back(backend: Backend) {
+    let server = Server::over(backend);
+    let app = server.app("Retained");
+    let token = server.token(&[&app.slug]);
+    let day = 24 * 60;
+    let events = [(2 * day, "ana", "opened"), (day, "ana", "opened"), (0, "ana", "saved"), (0, "ben", "opened")];
+    server.accept(&app, &events.map(|(minutes, user, kind)| ago(minutes, user, kind)));
+    let ask =
+        |query: &str| server.read(&format!("/api/v1/apps/{}/retention?{query}", app.slug), &token).expect(200).json();
+    let answer = ask("cohort=day");
+    let cohorts = answer["cohorts"].as_array().unwrap();
+    assert_eq!(cohorts.len(), 14, "{answer}");
+    let row = |answer: &Value, from_end: usize| {
+        let cohorts = answer["cohorts"].as_array().unwrap();
+        let cohort = &cohorts[cohorts.len() - 1 - from_end];
+        (cohort["size"].as_i64().unwrap(), cohort["users"].to_string(), cohort["shares"].to_string())
+    };
+    assert_eq!(row(&answer, 2), (1, "[1,1,1]".to_owned(), "[1.0,1.0,1.0]".to_owned()), "{answer}");
+    assert_eq!(row(&answer, 1), (0, "[0,0]".to_owned(), "[null,null]".to_owned()), "{answer}");
+    assert_eq!(row(&answer, 0), (1, "[1]".to_owned(), "[1.0]".to_owned()), "{answer}");
+    let saved = ask("cohort=day&back=saved");
+    assert_eq!((row(&saved, 2).1, &saved["back"]), ("[0,0,1]".to_owned(), &"saved".into()), "{saved}");
+    let born = ask("cohort=day&born=saved&version=1.0");
+    assert_eq!((row(&born, 0).0, row(&born, 2).0, &born["born"]), (1, 0, &"saved".into()), "{born}");
+    let weeks = ask("");
+    assert_eq!((&weeks["cohort"], weeks["cohorts"].as_array().unwrap().len()), (&"week".into(), 12), "{weeks}");
 }

@@ -5,10 +5,12 @@ mod answer;
 mod apps;
 mod error;
 mod events;
+mod funnels;
 mod openapi;
 mod params;
 mod query;
 mod reader;
+mod retention;
 mod shape;
 mod users;
 
@@ -27,7 +29,7 @@ pub use error::ApiError;
 use error::Told;
 use params::Params;
 use reader::{AppReader, Reader};
-use shape::{Event, Step, Units, Utc, Values};
+use shape::{Event, Local, Step, Units, Utc, Values};
 
 /// What all paths of the API begin with.
 const ROOT: &str = "/api/";
@@ -39,6 +41,8 @@ pub fn routes() -> Routes<WebState> {
         .get("/api/v1/apps", Access::ApiToken, apps::list)
         .get("/api/v1/apps/{app}/query", Access::ApiToken, query::show)
         .get("/api/v1/apps/{app}/events", Access::ApiToken, events::list)
+        .get("/api/v1/apps/{app}/funnels", Access::ApiToken, funnels::show)
+        .get("/api/v1/apps/{app}/retention", Access::ApiToken, retention::show)
         .get("/api/v1/apps/{app}/users/{user}", Access::ApiToken, users::show)
         .map(|router| router.layer(CatchPanicLayer::custom(panicked)))
 }

@@ -16,6 +16,17 @@ impl Serialize for Utc {
     }
 }
 
+/// A time on a calendar, as in RFC 3339, to the second.
+#[derive(Serialize)]
+pub struct Local(String);
+
+impl Local {
+    /// In a zone.
+    pub fn new(zone: &Zone, at: Millis) -> Self {
+        Self(at.timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+    }
+}
+
 /// The values of metrics by their names, in plain units.
 pub struct Values<'a>(pub &'a [Metric], pub Vec<Option<i64>>);
 
@@ -63,7 +74,7 @@ pub struct Step<'a> {
     from: Utc,
     to: Utc,
     /// `from` on the app's calendar.
-    local: String,
+    local: Local,
     values: Values<'a>,
 }
 
@@ -74,15 +85,11 @@ impl<'a> Step<'a> {
         let step = |(place, period): (usize, &Period)| Self {
             from: Utc(period.range.from),
             to: Utc(period.range.to),
-            local: local(zone, period.range.from),
+            local: Local::new(zone, period.range.from),
             values: Values(metrics, column(place)),
         };
         periods.iter().enumerate().map(step).collect()
     }
-}
-
-fn local(zone: &Zone, at: Millis) -> String {
-    at.timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// One event.
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn periods_are_told_on_both_calendars() {
         let zone = Zone::find("Asia/Kolkata").unwrap();
-        assert_eq!(local(&zone, Millis(1_775_822_400_000)), "2026-04-10T17:30:00+05:30");
+        assert_eq!(Local::new(&zone, Millis(1_775_822_400_000)).0, "2026-04-10T17:30:00+05:30");
         for (ms, text) in [(120, "12:00:00.120Z"), (0, "12:00:00.000Z")] {
             let told = serde_json::to_string(&Utc(Millis(1_775_822_400_000 + ms))).unwrap();
             assert_eq!(told, format!("\"2026-04-10T{text}\""));

@@ -3,7 +3,7 @@
 use super::schema::{faults, resolve};
 use super::*;
 use tallybox::model::{Dimension, Metric};
-use tallybox::query::{Compare, Interval, Preset};
+use tallybox::query::{COHORTS, Compare, Interval, Preset};
 
 on_both_backends! {
     answers_are_as_the_document_says,
@@ -74,12 +74,22 @@ fn answers_are_as_the_document_says(backend: Backend) {
         ask("", 200);
         for parameter in operation["parameters"].as_array().unwrap() {
             let parameter = resolve(&document, parameter);
-            let before = if parameter["name"] == "to" { "from=2026-01-01&" } else { "" };
-            if parameter["in"] == "query" {
+            let name = parameter["name"].as_str().unwrap();
+            let before = match name {
+                "to" => "from=2026-01-01&",
+                "window" | "split" | "conditions" => "step=mine&step=mine&",
+                _ => "",
+            };
+            if name == "id" {
+                ask(&format!("id={}", keep_funnel(&server, &app, "Kept", "step=mine&step=mine")), 200);
+            } else if parameter["in"] == "query" {
                 for query in uses(&document, parameter) {
                     ask(&format!("{before}{query}"), 200);
                 }
             }
+        }
+        if path.ends_with("/funnels") {
+            ask("step=mine&step=mine&split=version", 200);
         }
         if path.ends_with("/query") {
             let all = Metric::ALL.map(|metric| format!("metric={}", metric.name())).join("&");
@@ -141,6 +151,7 @@ fn every_list_in_the_document_is_that_of_the_program() {
     assert_eq!(list(&schemas["Preset"]), Preset::NAMED.map(|preset| preset.name()));
     assert_eq!(list(&schemas["Interval"]), Interval::ALL.map(|interval| interval.name()));
     assert_eq!(list(&schemas["Comparison"]), Compare::ALL.map(|compare| compare.name()));
+    assert_eq!(list(&schemas["Cohort_length"]), COHORTS.map(|(interval, _)| interval.name()));
     assert_eq!(list(&schemas["Unit"]), ["count", "milliseconds", "ratio", "share"]);
     for path in ["/api/v1/apps/{app}/query", "/api/v1/apps/{app}/events"] {
         let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap().iter();

@@ -34,6 +34,8 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
             "format" => value.as_str().is_none_or(|text| has_format(rule.as_str().unwrap(), text)),
             "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
+            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+            "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
             "required" => value.as_object().is_none_or(|value| requires(rule, value)),
             "properties" | "additionalProperties" | "propertyNames" | "items" => true,
             word if SILENT.contains(&word) => true,
