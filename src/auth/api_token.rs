@@ -64,11 +64,11 @@ impl ApiTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Scope;
+    use crate::model::TokenScope;
 
     #[test]
     fn issued_tokens_are_random_and_hidden() {
-        let issue = || issue(Some(AppId(7)), "ci", [Scope::Read].into_iter().collect(), None);
+        let issue = || issue(Some(AppId(7)), "ci", [TokenScope::Read].into_iter().collect(), None);
         let (one, other) = (issue(), issue());
         assert!(one.token.starts_with(PREFIX) && one.token.len() == 67 && one.token != other.token);
         assert_eq!(one.new.token_hash, token::hash(&one.token));

@@ -123,7 +123,7 @@ impl Client {
     }
 
     fn get(&self, target: &str) -> Result<Value, Problem> {
-        let asked = self.runtime.block_on(tokio::time::timeout(PATIENCE, self.exchange(target)));
+        let asked = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.exchange(target)).await });
         let place = &self.authority;
         let (status, body) = match asked {
             Ok(Ok(answer)) => answer,

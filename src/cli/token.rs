@@ -9,7 +9,7 @@ use super::{app, key, open, table};
 use crate::auth::api_token;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{ApiToken, ApiTokenId, Millis, Scope};
+use crate::model::{ApiToken, ApiTokenId, Millis, TokenScope};
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -71,7 +71,7 @@ fn create(
 ) -> anyhow::Result<String> {
     let app = app.map(|app| app::find(store, app)).transpose()?;
     let ends = expires.map(|life| clock.now().plus(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)));
-    let scopes = [Scope::Read].into_iter().collect();
+    let scopes = [TokenScope::Read].into_iter().collect();
     let issued = api_token::issue(app.as_ref().map(|app| app.id), &app::display_name(name)?, scopes, ends);
     let made = store.create_api_token(&issued.new, clock.now())?;
     let values = table::labelled(&[

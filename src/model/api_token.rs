@@ -4,12 +4,12 @@ use super::{ApiTokenId, App, AppId, Millis, OrganizationId};
 
 /// One thing that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
+pub enum TokenScope {
     /// Reading counts, events and people.
     Read,
 }
 
-impl Scope {
+impl TokenScope {
     /// Every scope.
     pub const ALL: [Self; 1] = [Self::Read];
 
@@ -28,23 +28,23 @@ impl Scope {
 
 /// What a token allows, each scope once and in a fixed order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scopes(Vec<Scope>);
+pub struct Scopes(Vec<TokenScope>);
 
 impl Scopes {
     /// Reads words with blanks between them; words that are not known allow nothing.
     pub fn parse(text: &str) -> Self {
-        text.split_whitespace().filter_map(Scope::parse).collect()
+        text.split_whitespace().filter_map(TokenScope::parse).collect()
     }
 
     /// Whether that is allowed.
-    pub fn allow(&self, scope: Scope) -> bool {
+    pub fn allow(&self, scope: TokenScope) -> bool {
         self.0.contains(&scope)
     }
 }
 
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        let mut scopes: Vec<Scope> = scopes.into_iter().collect();
+impl FromIterator<TokenScope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = TokenScope>>(scopes: I) -> Self {
+        let mut scopes: Vec<TokenScope> = scopes.into_iter().collect();
         scopes.sort_unstable();
         scopes.dedup();
         Self(scopes)
@@ -126,7 +126,7 @@ mod tests {
             [("read", "read", true), (" read  read ", "read", true), ("", "", false), ("write", "", false)]
         {
             let scopes = Scopes::parse(text);
-            assert_eq!((scopes.to_string().as_str(), scopes.allow(Scope::Read)), (written, reads), "{text}");
+            assert_eq!((scopes.to_string().as_str(), scopes.allow(TokenScope::Read)), (written, reads), "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::error::Told;
+use super::Told;
 use crate::model::Origin;
 
 /// A body, and the address where the list goes on.

@@ -157,3 +157,28 @@ impl Told {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_ours_say_what_can_be_done() {
+        for (error, status, code, again) in [
+            (StoreError::Interrupted, 503, "too_slow", true),
+            (StoreError::TooMuch, 503, "too_much", true),
+            (StoreError::Unavailable("x".to_owned()), 503, "unavailable", true),
+            (StoreError::Full, 503, "unavailable", true),
+            (StoreError::NotFound("app"), 404, "not_found", false),
+            (StoreError::Corrupt("x".to_owned()), 500, "internal", false),
+            (StoreError::Unexpected("x".to_owned()), 500, "internal", false),
+        ] {
+            let given = ApiError::from(error).into_response();
+            let told = given.extensions().get::<Told>().cloned().unwrap();
+            assert_eq!((given.status().as_u16(), told.code), (status, code));
+            assert!(told.message.ends_with('.') && !told.message.contains(" x"), "{}", told.message);
+            let response = told.response(&given, Some(RequestId(7)));
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), again, "{code}");
+        }
+    }
+}

@@ -5,10 +5,12 @@ mod answer;
 mod apps;
 mod error;
 mod events;
+mod funnels;
 mod openapi;
 mod params;
 mod query;
 mod reader;
+mod retention;
 mod shape;
 mod users;
 
@@ -24,9 +26,10 @@ use crate::http::{Access, Routes};
 use answer::Answer;
 pub use answer::finish;
 pub use error::ApiError;
+use error::Told;
 use params::Params;
 use reader::{AppReader, Reader};
-use shape::{Event, Step, Units, Utc, Values};
+use shape::{Event, Local, Step, Units, Utc, Values};
 
 /// What all paths of the API begin with.
 const ROOT: &str = "/api/";
@@ -38,6 +41,8 @@ pub fn routes() -> Routes<WebState> {
         .get("/api/v1/apps", Access::ApiToken, apps::list)
         .get("/api/v1/apps/{app}/query", Access::ApiToken, query::show)
         .get("/api/v1/apps/{app}/events", Access::ApiToken, events::list)
+        .get("/api/v1/apps/{app}/funnels", Access::ApiToken, funnels::show)
+        .get("/api/v1/apps/{app}/retention", Access::ApiToken, retention::show)
         .get("/api/v1/apps/{app}/users/{user}", Access::ApiToken, users::show)
         .map(|router| router.layer(CatchPanicLayer::custom(panicked)))
 }
@@ -49,4 +54,32 @@ pub fn refuse(path: &str, error: PageError) -> Response {
 
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::from(PageError::panic(payload.as_ref())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_told_as_json() {
+        let broken = get(|| async {
+            if true {
+                panic!("a defect")
+            }
+        });
+        let router = Router::new().route("/x", broken).layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finish));
+        let response = router.oneshot(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 500);
+        let body: serde_json::Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 9_999).await.unwrap()).unwrap();
+        assert_eq!(body["error"]["code"], "internal", "{body}");
+        assert!(!body.to_string().contains("a defect"), "{body}");
+    }
 }

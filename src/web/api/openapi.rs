@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::state::WebState;
 use super::{Answer, ApiError, Params, Units};
 use crate::model::{Dimension, Metric, Unit};
-use crate::query::{Compare, Interval, Preset};
+use crate::query::{COHORTS, Compare, Interval, Preset};
 
 /// All of it but the lists.
 const TEXT: &str = include_str!("openapi.json");
@@ -23,7 +23,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 pub async fn show(State(state): State<WebState>, params: Params) -> Result<Answer, ApiError> {
     params.end()?;
     let mut document = DOCUMENT.clone();
-    document["servers"][0]["url"] = state.site.link("/").into();
+    let base = state.site.base_path.as_str();
+    document["servers"][0]["url"] = if base.is_empty() { "/" } else { base }.into();
     Ok(Answer::new(&document))
 }
 
@@ -37,6 +38,7 @@ fn document() -> Value {
     schemas["Preset"]["enum"] = Preset::NAMED.map(Preset::name).as_slice().into();
     schemas["Interval"]["enum"] = Interval::ALL.map(Interval::name).as_slice().into();
     schemas["Comparison"]["enum"] = Compare::ALL.map(Compare::name).as_slice().into();
+    schemas["Cohort_length"]["enum"] = COHORTS.map(|(interval, _)| interval.name()).as_slice().into();
     let units = [Unit::Count, Unit::Duration, Unit::Hundredths, Unit::Share];
     schemas["Unit"]["enum"] = units.map(Units::name).as_slice().into();
 

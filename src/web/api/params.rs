@@ -7,8 +7,12 @@ use axum::http::request::Parts;
 
 use super::super::state::WebState;
 use super::ApiError;
-use crate::model::{App, Cursor, Dimension, Environment, Filters, Metric, Millis};
-use crate::query::{Compare, Interval, Preset, Range, RangeProblem, Wanted, filters};
+use crate::model::{
+    App, Ask, Cursor, Dimension, Environment, EnvironmentId, Filters, Keep, Metric, Millis, Query, Report,
+};
+use crate::query::{
+    COHORTS, Compare, FunnelProblem, FunnelShape, Interval, Preset, Range, RangeProblem, Wanted, filters,
+};
 
 /// Longest query string, in bytes.
 const LONGEST: usize = 8_192;
@@ -111,13 +115,14 @@ impl Params {
         })
     }
 
-    /// Whether the range is to begin with the first event.
-    pub fn wants_all(&self) -> bool {
-        self.left.iter().any(|(name, value)| name == "range" && value == Preset::All.name())
+    /// The stretch of time, by default 28 days.
+    pub async fn range(&mut self, state: &WebState, on: (&App, EnvironmentId)) -> Result<Range, ApiError> {
+        let wants_all = self.left.iter().any(|(name, value)| name == "range" && value == Preset::All.name());
+        let since = if wants_all { since(state, on.1).await? } else { None };
+        self.range_since(on.0, since, state.clock.now())
     }
 
-    /// The stretch of time, by default 28 days; `since` is when the first event happened.
-    pub fn range(&mut self, app: &App, since: Option<Millis>, now: Millis) -> Result<Range, ApiError> {
+    fn range_since(&mut self, app: &App, since: Option<Millis>, now: Millis) -> Result<Range, ApiError> {
         let (preset, from, to) = (self.one("range")?, self.one("from")?, self.one("to")?);
         let by = self.one("by")?;
         if by.as_deref().is_some_and(|by| Interval::parse(by).is_none()) {
@@ -131,14 +136,16 @@ impl Params {
             interval: by.as_deref(),
             since,
         };
-        Range::parse(wanted, Preset::Days28, &app.zone, now).map_err(|problem| match problem {
+        let parse = |wanted| Range::parse(wanted, Preset::Days28, &app.zone, now);
+        parse(wanted).map_err(|problem| match problem {
             RangeProblem::Unknown => {
                 let known: Vec<&str> = Preset::NAMED.iter().map(|preset| preset.name()).collect();
                 ApiError::parameter("range", format!("A range is one of {}.", known.join(", ")))
             }
-            RangeProblem::NoStart => ApiError::parameter("from", problem.to_string()),
-            problem if from.is_some() => ApiError::parameter("from", problem.to_string()),
-            problem => ApiError::parameter("to", problem.to_string()),
+            RangeProblem::NotADate if parse(Wanted { to: None, ..wanted }) != Err(problem) => {
+                ApiError::parameter("to", problem.to_string())
+            }
+            problem => ApiError::parameter("from", problem.to_string()),
         })
     }
 
@@ -152,14 +159,67 @@ impl Params {
             };
             let value: Option<Arc<str>> = (!value.is_empty()).then(|| value.into());
             all = all.with(dimension.clone(), keep, value.clone());
-            let mut kept = all.iter().filter(|filter| filter.dimension == dimension && filter.keep == keep);
-            if !kept.any(|filter| filter.values.contains(&value)) {
-                let (conditions, values) = (Filters::MOST, Filters::MOST_VALUES);
-                let message = format!("There are at most {conditions} filters, of {values} values each.");
-                return Err(ApiError::parameter(&name, message));
-            }
+            kept(&all, (&name, &dimension, keep), value.as_deref().unwrap_or_default())?;
         }
         Ok(all)
+    }
+
+    /// The steps of a funnel, in the order of the address, with what belongs to them; nothing where none of it is there.
+    pub fn funnel(&mut self) -> Result<Option<FunnelShape>, ApiError> {
+        let own = |name: &str| matches!(name, "step" | "window" | "split") || condition_of_step(name).is_some();
+        let (mine, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.left).into_iter().partition(|(name, _)| own(name));
+        self.left = left;
+        if mine.is_empty() {
+            return Ok(None);
+        }
+        for name in ["window", "split"] {
+            if mine.iter().filter(|(given, _)| given == name).count() > 1 {
+                return Err(ApiError::parameter(name, "It is given more than once."));
+            }
+        }
+        if mine.iter().any(|(name, value)| name == "step" && value.trim().is_empty()) {
+            return Err(ApiError::parameter("step", "A step is named like its event."));
+        }
+        let pairs = mine.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let shape = FunnelShape::parse(pairs).map_err(|problem| {
+            let name = match problem {
+                FunnelProblem::Window => "window",
+                FunnelProblem::Split => "split",
+                _ => "step",
+            };
+            ApiError::parameter(name, problem.to_string())
+        })?;
+        for (name, value) in &mine {
+            let Some((number, condition)) = condition_of_step(name) else { continue };
+            let Some((dimension, keep)) = filters::condition(condition) else {
+                return Err(ApiError::parameter(name, "There is no such dimension."));
+            };
+            let step = number.checked_sub(1).and_then(|place| shape.steps.get(place));
+            let step = step.ok_or_else(|| ApiError::parameter(name, "There is no step of that number."))?;
+            kept(&step.filters, (name, &dimension, keep), value)?;
+        }
+        Ok(Some(shape))
+    }
+
+    /// The length of cohorts, by default weeks, and how many there are.
+    pub fn cohort(&mut self) -> Result<(Interval, u8), ApiError> {
+        let name = self.one("cohort")?;
+        let name = name.as_deref().unwrap_or(Interval::Week.name());
+        COHORTS.into_iter().find(|(interval, _)| interval.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = COHORTS.iter().map(|(interval, _)| interval.name()).collect();
+            ApiError::parameter("cohort", format!("A cohort is one of {}.", known.join(", ")))
+        })
+    }
+
+    /// The name of an event.
+    pub fn event(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.one(name)? {
+            Some(event) if event.len() > 200 => {
+                Err(ApiError::parameter(name, "The name of an event has at most 200 bytes."))
+            }
+            event => Ok(event),
+        }
     }
 
     /// An error where something is left that nobody wanted.
@@ -182,5 +242,30 @@ impl Params {
         self.left = left;
         let mine: Vec<(String, String)> = mine;
         mine.into_iter().map(|(_, value)| value).collect()
+    }
+}
+
+/// An error where a value did not fit into the conditions, which leave out what is too much.
+fn kept(filters: &Filters, (name, dimension, keep): (&str, &Dimension, Keep), value: &str) -> Result<(), ApiError> {
+    let value = Some(value).filter(|value| !value.is_empty());
+    let mut own = filters.iter().filter(|filter| filter.dimension == *dimension && filter.keep == keep);
+    if own.any(|filter| filter.values.iter().any(|there| there.as_deref() == value)) {
+        return Ok(());
+    }
+    let (conditions, values) = (Filters::MOST, Filters::MOST_VALUES);
+    Err(ApiError::parameter(name, format!("There are at most {conditions} filters, of {values} values each.")))
+}
+
+/// The number of a step and the name of a condition on it: `2.version`.
+fn condition_of_step(name: &str) -> Option<(usize, &str)> {
+    let (number, condition) = name.split_once('.')?;
+    Some((number.parse().ok()?, condition))
+}
+
+/// When the first event happened.
+async fn since(state: &WebState, environment: EnvironmentId) -> Result<Option<Millis>, ApiError> {
+    match &*state.reports.report(Query { environment, ask: Ask::Since }).await? {
+        Report::Since(since) => Ok(*since),
+        _ => Ok(None),
     }
 }

@@ -11,7 +11,7 @@ use super::super::error::PageError;
 use super::super::extract::Visit;
 use super::super::state::WebState;
 use super::ApiError;
-use crate::model::{ApiToken, App, Scope};
+use crate::model::{ApiToken, App, TokenScope};
 
 /// Whoever may read something.
 pub enum Reader {
@@ -63,7 +63,7 @@ impl FromRequestParts<WebState> for Reader {
             }
         };
         let found = state.api_tokens.find(token).await?.ok_or(ApiError::BadToken)?;
-        if found.scopes.allow(Scope::Read) { Ok(Self::Token(found)) } else { Err(ApiError::Forbidden) }
+        if found.scopes.allow(TokenScope::Read) { Ok(Self::Token(found)) } else { Err(ApiError::Forbidden) }
     }
 }
 

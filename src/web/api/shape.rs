@@ -6,13 +6,24 @@ use serde_json::value::RawValue;
 
 use crate::model::{EventRow, Metric, Millis, Period, Unit, Zone};
 
-/// A time, as in RFC 3339, in UTC.
+/// A time, as in RFC 3339, in UTC, always with three digits of the second: as texts they sort as times.
 #[derive(Clone, Copy)]
 pub struct Utc(pub Millis);
 
 impl Serialize for Utc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.timestamp())
+        serializer.collect_str(&self.0.timestamp().strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))
+    }
+}
+
+/// A time on a calendar, as in RFC 3339, to the second.
+#[derive(Serialize)]
+pub struct Local(String);
+
+impl Local {
+    /// In a zone.
+    pub fn new(zone: &Zone, at: Millis) -> Self {
+        Self(at.timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
     }
 }
 
@@ -63,7 +74,7 @@ pub struct Step<'a> {
     from: Utc,
     to: Utc,
     /// `from` on the app's calendar.
-    local: String,
+    local: Local,
     values: Values<'a>,
 }
 
@@ -74,15 +85,11 @@ impl<'a> Step<'a> {
         let step = |(place, period): (usize, &Period)| Self {
             from: Utc(period.range.from),
             to: Utc(period.range.to),
-            local: local(zone, period.range.from),
+            local: Local::new(zone, period.range.from),
             values: Values(metrics, column(place)),
         };
         periods.iter().enumerate().map(step).collect()
     }
-}
-
-fn local(zone: &Zone, at: Millis) -> String {
-    at.timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// One event.
@@ -137,7 +144,10 @@ mod tests {
     #[test]
     fn periods_are_told_on_both_calendars() {
         let zone = Zone::find("Asia/Kolkata").unwrap();
-        assert_eq!(local(&zone, Millis(1_775_822_400_000)), "2026-04-10T17:30:00+05:30");
-        assert_eq!(serde_json::to_string(&Utc(Millis(1_775_822_400_123))).unwrap(), "\"2026-04-10T12:00:00.123Z\"");
+        assert_eq!(Local::new(&zone, Millis(1_775_822_400_000)).0, "2026-04-10T17:30:00+05:30");
+        for (ms, text) in [(120, "12:00:00.120Z"), (0, "12:00:00.000Z")] {
+            let told = serde_json::to_string(&Utc(Millis(1_775_822_400_000 + ms))).unwrap();
+            assert_eq!(told, format!("\"2026-04-10T{text}\""));
+        }
     }
 }

@@ -12,6 +12,11 @@ pub const TABLES: [(&str, &str, &str); 28] = [
     ),
     ("environments", "id, app_id, slug", ""),
     ("ingest_keys", "id, environment_id, name, hint, created_at, last_used_at, revoked_at", "token_hash sealed_secret"),
+    (
+        "api_tokens",
+        "id, organization_id, app_id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at",
+        "token_hash",
+    ),
     ("directory", "id, version", ""),
     ("members", "id, organization_id, name, role, password_hash, created_at", ""),
     ("logins", "member_id, created_at, seen_at", "token_hash"),
