@@ -1,6 +1,9 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, LocalTime, Metric, Millis, TimeRange};
+use super::{
+    Cursor, Dimension, EnvironmentId, ErrorGroupAsk, ErrorsAsk, Filters, HealthAsk, LocalTime, Metric, Millis,
+    TimeRange,
+};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +29,12 @@ pub enum Ask {
     AdoptionUsers(String, Period),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+    /// The groups of errors of a period. Answered by [`Report::Errors`](super::Report::Errors).
+    Errors(ErrorsAsk),
+    /// One group of errors. Answered by [`Report::ErrorGroup`](super::Report::ErrorGroup).
+    ErrorGroup(ErrorGroupAsk),
+    /// How each version does. Answered by [`Report::Health`](super::Report::Health).
+    Health(HealthAsk),
 }
 
 /// Which values a breakdown lists.

@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{EventId, Millis, Reason, UserHash};
+use super::{ErrorGroup, ErrorRow, EventId, Health, Millis, Reason, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,12 @@ pub enum Report {
     Breakdown(Breakdown),
     /// An instant.
     Since(Option<Millis>),
+    /// Groups of errors, most events first; ties in a fixed order.
+    Errors(Vec<ErrorRow>),
+    /// A group of errors; none where the environment has none of that title.
+    ErrorGroup(Option<Box<ErrorGroup>>),
+    /// How versions do.
+    Health(Health),
 }
 
 impl Report {
@@ -18,7 +24,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Since(_) => Vec::new(),
+            Self::Breakdown(_) | Self::Since(_) | Self::Errors(_) | Self::ErrorGroup(_) | Self::Health(_) => Vec::new(),
         }
     }
 }

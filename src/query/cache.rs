@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, ErrorRow, EventRow, EventsPage, Filters, Millis, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -212,6 +212,9 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
             Ask::Since => 32,
+            Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
+            Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
+            Ask::Health(ask) => 32 + 32 * ask.days.len(),
         };
         let answered = match kept.answer.as_ref() {
             Report::Series(rows) => rows.iter().map(|row| 24 + 16 * row.len()).sum(),
@@ -220,6 +223,12 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 list.rows.iter().map(row).sum::<usize>()
             }
             Report::Since(_) => 16,
+            Report::Errors(rows) => rows.iter().map(error).sum(),
+            Report::ErrorGroup(None) => 16,
+            Report::ErrorGroup(Some(group)) => {
+                error(&group.row) + values(&group.systems) + group.newest.iter().map(event).sum::<usize>()
+            }
+            Report::Health(health) => health.versions.iter().map(|row| 96 + row.version.len()).sum(),
         };
         (128 + asked + answered) as u64
     }
@@ -232,17 +241,25 @@ fn weight(filters: &Filters) -> usize {
 
 impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
     fn weight(&self, page: &EventsPage, kept: &Kept<Vec<EventRow>>) -> u64 {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let row = |row: &EventRow| {
-            size_of::<EventRow>()
-                + row.name.len()
-                + text(&row.category)
-                + text(&row.version)
-                + text(&row.system)
-                + text(&row.props)
-        };
-        (128 + weight(&page.filters) + kept.answer.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.iter().map(event).sum::<usize>()) as u64
     }
+}
+
+/// What an event takes in memory, roughly.
+fn event(row: &EventRow) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    size_of::<EventRow>()
+        + row.name.len()
+        + [&row.category, &row.version, &row.system, &row.props].map(text).iter().sum::<usize>()
+}
+
+/// What a group of errors takes in memory, roughly.
+fn error(row: &ErrorRow) -> usize {
+    size_of::<ErrorRow>() + row.group.len() + row.message.len() + values(&row.versions)
+}
+
+fn values(values: &[(Option<String>, i64)]) -> usize {
+    values.iter().map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod compare;
 mod policy;
 mod preset;
 mod range;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use compare::{Change, Direction, compare};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+pub use verdict::{Aspect, Proportion, Release, Verdict, releases};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
@@ -111,6 +113,9 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::Errors(ask) => ask.period.range.to > now,
+        Ask::ErrorGroup(ask) => ask.period.range.to > now,
+        Ask::Health(ask) => ask.period.range.to > now,
         Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }

@@ -30,8 +30,14 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     Ok(Breakdown { rows, together: together.first().map(of).unwrap_or_default(), values: all as u64 })
 }
 
-/// Whole UTC days come from the day table, the hours around them from the hour table.
-fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Period) -> Result<Vec<(i64, Counts)>> {
+/// What a period comes to by value of a summary. Whole UTC days come from the day table, the hours around them from the
+/// hour table.
+pub(super) fn of_summary(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    code: i64,
+    period: &Period,
+) -> Result<Vec<(i64, Counts)>> {
     let from = Bucket::at_or_after(period.range.from);
     let to = Bucket::at_or_after(period.range.to);
     let first_day = Bucket(from.0 + Bucket::PER_DAY - 1).day();
@@ -53,7 +59,7 @@ fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Peri
 }
 
 /// The text of an interned value, none for zero.
-fn text(db: &dyn Sql, id: i64) -> Result<Option<String>> {
+pub(super) fn text(db: &dyn Sql, id: i64) -> Result<Option<String>> {
     if id == 0 {
         return Ok(None);
     }

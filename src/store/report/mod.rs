@@ -1,7 +1,9 @@
 //! Questions as SQL, written once for every backend.
 
 mod breakdown;
+mod errors;
 mod events;
+mod health;
 mod series;
 mod users;
 
@@ -35,6 +37,9 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Errors(ask) => errors::errors(db, environment, ask).map(Report::Errors),
+        Ask::ErrorGroup(ask) => errors::group(db, environment, ask).map(Report::ErrorGroup),
+        Ask::Health(ask) => health::health(db, environment, ask).map(Report::Health),
     }
 }
 
