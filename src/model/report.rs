@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{ErrorGroup, ErrorRow, EventId, Health, Millis, Reason, UserHash};
+use super::{Cursor, ErrorGroup, ErrorRow, EventId, Health, Millis, Reason, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,15 @@ pub struct BreakdownRow {
 
 /// The text under which values beyond a cardinality cap are counted.
 pub const OTHER: &str = "(other)";
+
+/// Answer to an [`EventsPage`](super::EventsPage).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventList {
+    /// Newest first.
+    pub rows: Vec<EventRow>,
+    /// Where the list goes on, if it does. A page may be short, or empty, where looking took long.
+    pub next: Option<Cursor>,
+}
 
 /// One stored event, as pages and exports show it.
 #[derive(Clone, Debug, PartialEq, Eq)]

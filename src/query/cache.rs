@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, ErrorRow, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, Millis, Query, Report};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -36,7 +36,7 @@ pub struct Stats {
 /// Reports and pages of events, as long as they hold; one load at a time for each question.
 pub(super) struct Cache {
     reports: quick_cache::sync::Cache<Query, Kept<Report>, Weigh>,
-    events: quick_cache::sync::Cache<EventsPage, Kept<Vec<EventRow>>, Weigh>,
+    events: quick_cache::sync::Cache<EventsPage, Kept<EventList>, Weigh>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -151,8 +151,8 @@ impl Cache {
         &self,
         page: &EventsPage,
         asked: Moment,
-        load: impl Future<Output = Result<Arc<Vec<EventRow>>, StoreError>>,
-    ) -> Result<Found<Vec<EventRow>>, StoreError> {
+        load: impl Future<Output = Result<Arc<EventList>, StoreError>>,
+    ) -> Result<Found<EventList>, StoreError> {
         self.find(&self.events, page, asked, load).await
     }
 
@@ -239,9 +239,9 @@ fn weight(filters: &Filters) -> usize {
     filters.iter().flat_map(|filter| &filter.values).map(|value| 48 + value.as_ref().map_or(0, |text| text.len())).sum()
 }
 
-impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
-    fn weight(&self, page: &EventsPage, kept: &Kept<Vec<EventRow>>) -> u64 {
-        (128 + weight(&page.filters) + kept.answer.iter().map(event).sum::<usize>()) as u64
+impl Weighter<EventsPage, Kept<EventList>> for Weigh {
+    fn weight(&self, page: &EventsPage, kept: &Kept<EventList>) -> u64 {
+        (128 + weight(&page.filters) + kept.answer.rows.iter().map(event).sum::<usize>()) as u64
     }
 }
 

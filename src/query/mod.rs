@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::model::{Ask, EnvironmentId, EventRow, EventsPage, Millis, Query, Report};
+use crate::model::{Ask, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
 pub use cache::Stats;
@@ -61,7 +61,7 @@ impl Reports {
     }
 
     /// A page of raw events, not older than half a second, unless no event has come since.
-    pub async fn events(&self, page: EventsPage) -> Result<Arc<Vec<EventRow>>, StoreError> {
+    pub async fn events(&self, page: EventsPage) -> Result<Arc<EventList>, StoreError> {
         let asked = self.moment(page.environment, Reach::Newest);
         let wanted = page.clone();
         let load = self.load(move |store| store.events(&wanted).map(Arc::new));

@@ -6,16 +6,14 @@ use std::ops::ControlFlow;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::super::sql::{Cell, Line, Sql};
+use super::super::scan::{Beside, Glance, Passing, Scope, Sieve, fact_sets, scan, scan_beside};
+use super::super::sql::{Cell, Sql};
 use super::super::{Result, StoreError, intern};
 use super::breakdown::text;
 use super::events::{EVENTS, event_row};
 use crate::model::{
-    EnvironmentId, ErrorGroup, ErrorGroupAsk, ErrorRow, ErrorsAsk, EventRow, Filters, Millis, TimeRange,
+    Dimension, EnvironmentId, ErrorGroup, ErrorGroupAsk, ErrorRow, ErrorsAsk, EventRow, Fact, Keep, Millis, TimeRange,
 };
-
-/// Up to which skew an event is looked for near its claimed time; beyond, by the time it occurred.
-const NEAR: i64 = 10 * Millis::MINUTE;
 
 /// Most users, sessions and sets of facts, each counted once for each group: some 200 MB. Who has more errors asks for
 /// less time.
@@ -32,22 +30,11 @@ struct Tally {
     facts: HashMap<i64, i64>,
 }
 
-/// An event that tells of an error, as it passes by.
-struct Seen<'a> {
-    group: i64,
-    fatal: bool,
-    user: i64,
-    session: i64,
-    facts: i64,
-    claimed_at: i64,
-    at: i64,
-    id: &'a [u8],
-}
-
 /// The groups with the most events.
 pub(super) fn errors(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorsAsk) -> Result<Vec<ErrorRow>> {
     let mut tallies = Tallies::default();
-    each(db, environment, (ask.period.range, &ask.filters), &mut |seen| tallies.count(&seen))?;
+    let sieve = Sieve::of(db, environment, &ask.filters.clone().with(Dimension::Error, Keep::IsNot, None))?;
+    scan(db, environment, ask.period.range, &sieve, &mut |event| tallies.count(event))?;
     let tallies = tallies.done()?;
     let mut sorted: Vec<(&i64, &Tally)> = tallies.iter().collect();
     sorted.sort_unstable_by_key(|(group, tally)| (Reverse(tally.events), **group));
@@ -76,12 +63,15 @@ pub(super) fn group(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorGroupAs
     let found = db.value(sql, &[environment.0.into(), intern::ERROR.into(), ask.group.as_str().into()])?;
     let Some(id) = found.some_int() else { return Ok(None) };
     let (mut tallies, mut newest) = (Tallies::default(), Newest::new(ask.newest));
-    each(db, environment, (ask.period.range, &ask.filters), &mut |seen| {
-        if seen.group != id {
+    let filters = ask.filters.clone().with(Dimension::Error, Keep::Is, Some(ask.group.as_str().into()));
+    let sieve = Sieve::of(db, environment, &filters)?;
+    let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
+    scan_beside(db, scope, Beside::Place, &mut |event| {
+        if event.glance.error != id {
             return ControlFlow::Continue(());
         }
-        newest.see(&seen);
-        tallies.count(&seen)
+        newest.see(event);
+        tallies.count(&event.glance)
     })?;
     let tally = tallies.done()?.remove(&id).unwrap_or_default();
     let Some(row) = row(db, environment, (id, &tally), ask.period.range)? else { return Ok(None) };
@@ -92,40 +82,6 @@ pub(super) fn group(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorGroupAs
     systems.truncate(ErrorGroup::VALUES);
     let newest = newest.events(db, environment)?;
     Ok(Some(Box::new(ErrorGroup { row: ErrorRow { versions, ..row }, versions: all, systems, newest })))
-}
-
-/// Shows the events of a range that tell of an error, each once: those whose clock was about right by their claimed
-/// time, the others by the time at which they occurred.
-fn each(
-    db: &dyn Sql,
-    environment: EnvironmentId,
-    (range, filters): (TimeRange, &Filters),
-    visit: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
-) -> Result<()> {
-    const SEEN: &str = "SELECT error_id, fatal, user_id, session_id, facts_id, claimed_at, claimed_at + skew, event_id \
-                        FROM events WHERE env_id = $1 AND error_id IS NOT NULL ";
-    let sql = [
-        SEEN,
-        "AND claimed_at >= $2 AND claimed_at < $3 AND skew >= -600000 AND skew <= 600000 \
-         AND claimed_at + skew >= $4 AND claimed_at + skew < $5 UNION ALL ",
-        SEEN,
-        "AND (skew < -600000 OR skew > 600000) AND claimed_at + skew >= $4 AND claimed_at + skew < $5",
-    ]
-    .concat();
-    let ends = [range.from.plus(-NEAR), range.to.plus(NEAR), range.from, range.to].map(|at| Cell::Int(at.0));
-    let params: Vec<Cell> = [Cell::Int(environment.0)].into_iter().chain(ends).collect();
-    db.stream(&sql, &params, &mut |line: &dyn Line| {
-        visit(Seen {
-            group: line.int(0),
-            fatal: line.int(1) != 0,
-            user: line.int(2),
-            session: line.int(3),
-            facts: line.int(4),
-            claimed_at: line.int(5),
-            at: line.int(6),
-            id: line.bytes(7),
-        })
-    })
 }
 
 /// Counts by group.
@@ -141,13 +97,17 @@ struct Tallies {
 }
 
 impl Tallies {
-    fn count(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
-        let tally = self.groups.entry(seen.group).or_default();
+    /// Counts an event, if it tells of an error: filters have room for so many conditions only.
+    fn count(&mut self, event: &Glance) -> ControlFlow<()> {
+        if event.error == 0 {
+            return ControlFlow::Continue(());
+        }
+        let tally = self.groups.entry(event.error).or_default();
         tally.events += 1;
-        tally.crashes += i64::from(seen.fatal);
-        *tally.facts.entry(seen.facts).or_default() += 1;
-        tally.users += i64::from(seen.user != 0 && self.users.insert((seen.group, seen.user)));
-        tally.sessions += i64::from(seen.session != 0 && self.sessions.insert((seen.group, seen.session)));
+        tally.crashes += i64::from(event.fatal);
+        *tally.facts.entry(event.facts).or_default() += 1;
+        tally.users += i64::from(event.user != 0 && self.users.insert((event.error, event.user)));
+        tally.sessions += i64::from(event.session != 0 && self.sessions.insert((event.error, event.session)));
         self.full = self.users.len() + self.sessions.len() > MOST;
         if self.full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -169,13 +129,13 @@ impl Newest {
         Self { keys: BTreeSet::new(), most: most as usize }
     }
 
-    fn see(&mut self, seen: &Seen<'_>) {
-        if self.keys.len() == self.most && self.keys.first().is_none_or(|first| seen.at < first.0) {
+    fn see(&mut self, event: &Passing<'_>) {
+        let at = event.glance.at.0;
+        if self.keys.len() == self.most && self.keys.first().is_none_or(|first| at < first.0) {
             return;
         }
-        if let Ok(id) = seen.id.try_into() {
-            self.keys.insert((seen.at, id, seen.claimed_at));
-        }
+        let (claimed_at, id) = event.place();
+        self.keys.insert((at, id, claimed_at));
         if self.keys.len() > self.most {
             self.keys.pop_first();
         }
@@ -222,10 +182,11 @@ struct Known(HashMap<i64, [i64; 2]>);
 
 impl Known {
     fn read(db: &dyn Sql, environment: EnvironmentId) -> Result<Self> {
-        let sql =
-            "SELECT f.id, f.version, f.system FROM environments e JOIN facts f ON f.app_id = e.app_id WHERE e.id = $1";
-        let rows = db.rows(sql, &[environment.0.into()])?;
-        Ok(Self(rows.iter().map(|row| (row.int(0), [row.int(1), row.int(2)])).collect()))
+        let mut known = HashMap::new();
+        fact_sets(db, environment, &[Fact::Version, Fact::System], &mut |set, values| {
+            known.insert(set, [values[0], values[1]]);
+        })?;
+        Ok(Self(known))
     }
 
     fn versions(&self, db: &dyn Sql, tally: &Tally) -> Result<Vec<(Option<String>, i64)>> {
