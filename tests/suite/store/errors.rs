@@ -164,6 +164,16 @@ fn groups_of_errors_equal_a_recount_whatever_the_clocks(backend: Backend) {
     let titles =
         |search: &str| bench.errors(&scope, whole, search).into_iter().map(|row| row.group).collect::<Vec<_>>();
     assert_eq!((titles(" timeOUT "), titles("nothing of that name")), (vec!["Timeout".to_owned()], vec![]));
+
+    let filters = Filters::none().with(Dimension::Fact(Fact::Version), Keep::Is, Some("2.0".into()));
+    let ask = ErrorsAsk { period: whole, filters, search: String::new(), limit: 2 };
+    let rows = bench.store.report(&Query { environment: scope.environment, ask: Ask::Errors(ask) }).unwrap();
+    let Report::Errors(rows) = rows else { panic!("{rows:?}") };
+    let of = |row: &&ErrorRow| {
+        let same = |one: &&Told| one.sent.version == "2.0" && one.error.is_some_and(|(group, _)| group == row.group);
+        told.iter().filter(same).count() as i64 == row.events && row.versions.len() == 1
+    };
+    assert_eq!((rows.len(), rows.iter().filter(of).count()), (2, 2), "{rows:?}");
 }
 
 fn a_group_is_told_with_its_newest_events(backend: Backend) {
