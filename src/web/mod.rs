@@ -21,6 +21,8 @@ mod selection;
 mod snippet;
 mod standing;
 mod state;
+mod table;
+mod toolbar;
 mod waiting;
 
 use std::any::Any;
