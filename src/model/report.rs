@@ -20,12 +20,17 @@ pub enum Report {
 }
 
 impl Report {
+    /// The rows of a series; none of another report.
+    pub fn series(&self) -> &[Vec<Option<i64>>] {
+        match self {
+            Self::Series(rows) => rows,
+            Self::Breakdown(_) | Self::Since(_) | Self::Errors(_) | Self::ErrorGroup(_) | Self::Health(_) => &[],
+        }
+    }
+
     /// The rows of a series as counts, zero where there is nothing to speak of; none of another report.
     pub fn counts(&self) -> Vec<Vec<i64>> {
-        match self {
-            Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Since(_) | Self::Errors(_) | Self::ErrorGroup(_) | Self::Health(_) => Vec::new(),
-        }
+        self.series().iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect()
     }
 }
 

@@ -15,6 +15,7 @@ mod health;
 mod json;
 mod listing;
 mod metrics;
+mod occurrence;
 mod pages;
 mod person;
 mod selection;
@@ -23,6 +24,7 @@ mod standing;
 mod state;
 mod table;
 mod toolbar;
+mod trend;
 mod waiting;
 
 use std::any::Any;

@@ -3,6 +3,8 @@
 pub mod apps;
 pub mod changes;
 pub mod devices;
+pub mod error_group;
+pub mod errors;
 pub mod keys;
 pub mod login;
 pub mod new_app;
@@ -26,8 +28,9 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 6] = [
+pub const APP_TABS: [(&str, &str); 7] = [
     ("Overview", ""),
+    ("Errors", "/errors"),
     ("Versions", "/versions"),
     ("Users", "/users"),
     ("Devices", "/devices"),
@@ -36,7 +39,7 @@ pub const APP_TABS: [(&str, &str); 6] = [
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 3] = ["", "/users", "/devices"];
+pub const BY_ENVIRONMENT: [&str; 4] = ["", "/errors", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -61,9 +64,21 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
         .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/users", Access::Member, users::show)
         .get("/apps/{app}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/{env}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/{env}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/{env}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/{env}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
