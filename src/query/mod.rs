@@ -6,6 +6,7 @@ pub mod filters;
 mod policy;
 mod preset;
 mod range;
+mod returns;
 pub mod step;
 mod verdict;
 
@@ -23,6 +24,7 @@ pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+pub use returns::return_days;
 pub use verdict::{Aspect, Proportion, Release, Verdict, releases};
 
 /// How many loads may run at once; further ones wait.

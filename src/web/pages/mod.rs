@@ -59,6 +59,8 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
+        .get("/apps/{app}/versions.csv", Access::Member, versions::file)
+        .get("/apps/{app}/versions.json", Access::Member, versions::file)
         .get("/apps/{app}/version", Access::Member, version::show)
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
