@@ -35,6 +35,22 @@ pub enum Ask {
     ErrorGroup(ErrorGroupAsk),
     /// How each version does. Answered by [`Report::Health`](super::Report::Health).
     Health(HealthAsk),
+    /// Events of single values in each period, for small charts. Answered by
+    /// [`Report::Series`](super::Report::Series), one row for each value.
+    Trends(TrendsAsk),
+    /// Versions that were first seen in a period. Answered by [`Report::Arrivals`](super::Report::Arrivals).
+    Arrivals(Period),
+}
+
+/// Which values' events are counted, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TrendsAsk {
+    /// By what; one that is summarised.
+    pub dimension: Dimension,
+    /// The values; `None` is that of events that do not say.
+    pub values: Vec<Option<std::sync::Arc<str>>>,
+    /// Oldest first, without gaps. Periods longer than a day are cut at UTC midnight, which a small chart does not show.
+    pub periods: Vec<Period>,
 }
 
 /// Which values a breakdown lists.

@@ -17,20 +17,23 @@ pub enum Report {
     ErrorGroup(Option<Box<ErrorGroup>>),
     /// How versions do.
     Health(Health),
+    /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
+    /// call them, and the beginning of the bucket.
+    Arrivals(Vec<(String, Millis)>),
 }
 
 impl Report {
-    /// The rows of a series; none of another report.
-    pub fn series(&self) -> &[Vec<Option<i64>>] {
-        match self {
-            Self::Series(rows) => rows,
-            Self::Breakdown(_) | Self::Since(_) | Self::Errors(_) | Self::ErrorGroup(_) | Self::Health(_) => &[],
-        }
-    }
-
     /// The rows of a series as counts, zero where there is nothing to speak of; none of another report.
     pub fn counts(&self) -> Vec<Vec<i64>> {
-        self.series().iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect()
+        match self {
+            Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
+            Self::Breakdown(_)
+            | Self::Since(_)
+            | Self::Arrivals(_)
+            | Self::Errors(_)
+            | Self::ErrorGroup(_)
+            | Self::Health(_) => Vec::new(),
+        }
     }
 }
 

@@ -211,10 +211,14 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
-            Ask::Since => 32,
             Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
             Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
             Ask::Health(ask) => 32 + 32 * ask.days.len(),
+            Ask::Since | Ask::Arrivals(_) => 32,
+            Ask::Trends(ask) => {
+                let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
+                32 * ask.periods.len() + ask.values.iter().map(value).sum::<usize>()
+            }
         };
         let answered = match kept.answer.as_ref() {
             Report::Series(rows) => rows.iter().map(|row| 24 + 16 * row.len()).sum(),
@@ -229,6 +233,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 error(&group.row) + values(&group.systems) + group.newest.iter().map(event).sum::<usize>()
             }
             Report::Health(health) => health.versions.iter().map(|row| 96 + row.version.len()).sum(),
+            Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
         (128 + asked + answered) as u64
     }

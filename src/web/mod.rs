@@ -1,6 +1,9 @@
 //! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics.
 
+mod asking;
 mod assets;
+mod board;
+mod cards;
 mod chart;
 mod cookie;
 mod credentials;
@@ -26,7 +29,7 @@ mod standing;
 mod state;
 mod table;
 mod toolbar;
-mod trend;
+mod tops;
 mod waiting;
 
 use std::any::Any;

@@ -5,6 +5,7 @@ mod errors;
 mod events;
 mod health;
 mod series;
+mod trends;
 mod users;
 
 use super::sql::{Cell, Sql};
@@ -40,6 +41,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         Ask::Errors(ask) => errors::errors(db, environment, ask).map(Report::Errors),
         Ask::ErrorGroup(ask) => errors::group(db, environment, ask).map(Report::ErrorGroup),
         Ask::Health(ask) => health::health(db, environment, ask).map(Report::Health),
+        Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
+        Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }
 }
 

@@ -4,22 +4,27 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect};
 
-use crate::model::{Ask, Dimension, ErrorGroup, ErrorGroupAsk, Fact, Filters, Keep, Metric, Query, Report};
+use crate::model::{
+    Ask, Breakdown, BreakdownRow, Dimension, ErrorGroup, ErrorGroupAsk, Fact, Keep, Metric, Query, Report,
+};
 use crate::store::StoreError;
 
+use super::super::asking::Asking;
+use super::super::board::{Board, Drawing};
+use super::super::cards::{Card, cards};
 use super::super::chart;
 use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
-use super::super::format::{self, Calendar, When, grouped};
+use super::super::format::{Calendar, When};
 use super::super::frame::Frame;
 use super::super::occurrence::{Occurrence, occurrences};
 use super::super::selection::Selection;
 use super::super::state::WebState;
-use super::super::table::{Cell, Form, Table};
+use super::super::table::{Form, Table};
 use super::super::toolbar::Toolbar;
-use super::super::trend::{Asked, Trend};
-use super::errors::count;
+use super::super::tops::{Top, top};
+use super::errors::{choosing, count};
 
 /// What is shown of a range.
 const METRICS: [Metric; 2] = [Metric::Errors, Metric::Crashes];
@@ -31,7 +36,8 @@ const NEWEST: u32 = 10;
 struct GroupPage {
     frame: Frame,
     toolbar: Toolbar,
-    trend: Trend,
+    cards: Vec<Card>,
+    drawing: Drawing,
     back: String,
     title: String,
     message: String,
@@ -47,23 +53,6 @@ struct GroupPage {
     others: Option<String>,
 }
 
-/// Events of the group by a fact.
-struct Top {
-    title: &'static str,
-    rows: Vec<TopRow>,
-    /// How many values are not listed.
-    rest: Option<String>,
-}
-
-struct TopRow {
-    href: String,
-    label: String,
-    count: String,
-    share: String,
-    /// Percent of the first row's.
-    width: String,
-}
-
 /// `GET /apps/{app}/error?group=…`; without a group, the way to all of them.
 pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
     let (query, list) = (query.unwrap_or_default(), state.site.link(&format!("{}/errors", on.path())));
@@ -71,22 +60,25 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         return Ok(Redirect::to(&list).into_response());
     };
     let path = state.site.link(&format!("{}/error", on.path()));
-    let filters = of_group(&selection, &title);
-    let asked = asked(&on, &selection, &filters);
-    let (trend, group) = tokio::try_join!(asked.trend(&state, &path), ask(&state, &on, (&selection, &title)))?;
-    let ErrorGroup { row, versions, systems, newest } = group;
-    let calendar = Calendar::new(on.app.zone.clone(), state.clock.now());
+    let asking = asking(&state, &on, &selection, &title);
+    let stretches = [Some(selection.range.whole), selection.compared.as_ref().map(|earlier| earlier.whole)];
+    let (board, totals, group) = tokio::try_join!(
+        Board::ask(&asking, &selection, METRICS.to_vec()),
+        asking.series(&METRICS, stretches.into_iter().flatten().collect()),
+        ask(&state, &on, (&selection, &title)),
+    )?;
+    let Some(ErrorGroup { row, versions, systems, newest }) = group else { return Err(PageError::NotFound) };
+    let calendar = Calendar::new(on.app.zone.clone(), selection.ground.now);
     let others = row.events - newest.len() as i64;
     let by = |title, fact, values: &[(Option<String>, i64)], all| {
-        top(title, (values, all, row.events), |value| {
-            format!("{path}{}", selection.with_filter(&Dimension::Fact(fact), Keep::Is, value))
-        })
+        top(title, &Dimension::Fact(fact), &breakdown(values, row.events, all), (&selection, &path))
     };
     let frame = Frame::app(&state, &on, "/errors");
     page(&GroupPage {
         frame: Frame { title: format!("{title} · {}", on.app.name), ..frame },
         toolbar: Toolbar::new(&selection, &path),
-        trend,
+        cards: cards(&selection, &METRICS, &totals, &path),
+        drawing: board.drawing(&selection, &calendar),
         back: format!("{list}{}", selection.with("group", "")),
         is_new: row.is_new,
         crashes: row.crashes > 0,
@@ -107,17 +99,16 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 
 /// Its events over time as a file: `GET /apps/{app}/error.csv` and `.json`, with an environment or without.
 pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
-    let (selection, title) = read(&state, &on, &query.unwrap_or_default()).await?.ok_or(PageError::NotFound)?;
-    ask(&state, &on, (&selection, &title)).await?;
-    let filters = of_group(&selection, &title);
-    let series = asked(&on, &selection, &filters).series(&state).await?;
-    let mut table = Table::new(["from", "errors", "crashes"]);
-    let row = |(at, period): (usize, &crate::model::Period)| {
-        let count = |metric: usize| Cell::from(series.get(metric).and_then(|row| row.get(at)).copied().flatten());
-        vec![period.range.from.timestamp().to_string().into(), count(0), count(1)]
+    let Some((selection, title)) = read(&state, &on, &query.unwrap_or_default()).await? else {
+        return Table::new(["period", "start"]).answer(form, "error");
     };
-    table.rows.extend(selection.range.periods.iter().enumerate().map(row));
-    table.answer(form, "error")
+    let asking = asking(&state, &on, &selection, &title);
+    let (board, group) =
+        tokio::try_join!(Board::ask(&asking, &selection, METRICS.to_vec()), ask(&state, &on, (&selection, &title)),)?;
+    match group {
+        Some(_) => board.table(&selection).answer(form, "error"),
+        None => Err(PageError::NotFound),
+    }
 }
 
 /// Range and group of an address; nothing where one is missing.
@@ -127,47 +118,31 @@ async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<(Se
     if group.is_empty() {
         return Ok(None);
     }
-    let selection = Selection::read(state, on, query).await?;
+    let selection = Selection::read(state, on, query).await?.map(|selection| choosing(selection, &METRICS));
     Ok(selection.map(|selection| (selection.keeping("q", &search).keeping("group", &group), group)))
 }
 
-/// The filters of the page, with the group itself.
-fn of_group(selection: &Selection, title: &str) -> Filters {
+/// About the events of the group that the filters keep.
+fn asking<'a>(state: &'a WebState, on: &AppVisit, selection: &Selection, title: &str) -> Asking<'a> {
     let others = selection.filters.clone().without(&Dimension::Error, Keep::Is);
-    others.with(Dimension::Error, Keep::Is, Some(title.into()))
+    Asking::new(state, on.environment.id, others.with(Dimension::Error, Keep::Is, Some(title.into())))
 }
 
-fn asked<'a>(on: &AppVisit, selection: &'a Selection, filters: &'a Filters) -> Asked<'a> {
-    Asked { environment: on.environment.id, selection, filters, metrics: &METRICS }
-}
-
-async fn ask(state: &WebState, on: &AppVisit, (selection, title): (&Selection, &str)) -> Result<ErrorGroup, PageError> {
+async fn ask(
+    state: &WebState,
+    on: &AppVisit,
+    (selection, title): (&Selection, &str),
+) -> Result<Option<ErrorGroup>, StoreError> {
     let (period, filters) = (selection.range.whole, selection.filters.clone().without(&Dimension::Error, Keep::Is));
     let ask = Ask::ErrorGroup(ErrorGroupAsk { group: title.to_owned(), period, filters, newest: NEWEST });
     match state.reports.report(Query { environment: on.environment.id, ask }).await?.as_ref() {
-        Report::ErrorGroup(Some(group)) => Ok(group.as_ref().clone()),
-        Report::ErrorGroup(None) => Err(PageError::NotFound),
-        _ => Err(StoreError::Unexpected("a report of another shape than asked for".to_owned()).into()),
+        Report::ErrorGroup(group) => Ok(group.as_deref().cloned()),
+        _ => Err(StoreError::Unexpected("a report of another shape than asked for".to_owned())),
     }
 }
 
-fn top(
-    title: &'static str,
-    (values, all, events): (&[(Option<String>, i64)], u64, i64),
-    href: impl Fn(Option<&str>) -> String,
-) -> Top {
-    let most = values.first().map_or(1, |(_, count)| *count).max(1);
-    let row = |(value, count): &(Option<String>, i64)| TopRow {
-        href: href(value.as_deref()),
-        label: format::value(value.as_deref()),
-        count: grouped(*count),
-        share: format::share(*count, events),
-        width: format!("{:.1}%", *count as f64 / most as f64 * 100.0),
-    };
-    let rest = all.saturating_sub(values.len() as u64);
-    Top {
-        title,
-        rows: values.iter().map(row).collect(),
-        rest: (rest > 0).then(|| format!("and {}", count(rest.try_into().unwrap_or(i64::MAX), "other", "others"))),
-    }
+fn breakdown(values: &[(Option<String>, i64)], events: i64, all: u64) -> Breakdown {
+    let row =
+        |(value, count): &(Option<String>, i64)| BreakdownRow { value: value.clone(), metrics: vec![Some(*count)] };
+    Breakdown { rows: values.iter().map(row).collect(), together: vec![Some(events)], values: all }
 }

@@ -6,6 +6,9 @@ use axum::extract::{RawQuery, State};
 use crate::model::{Ask, ErrorRow, ErrorsAsk, Metric, Query, Report};
 use crate::store::StoreError;
 
+use super::super::asking::Asking;
+use super::super::board::{Board, Drawing};
+use super::super::cards::{Card, cards};
 use super::super::chart;
 use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
@@ -16,7 +19,6 @@ use super::super::selection::Selection;
 use super::super::state::WebState;
 use super::super::table::{Cell, Form, Table};
 use super::super::toolbar::Toolbar;
-use super::super::trend::{Asked, Trend};
 use super::super::waiting;
 
 /// What is shown of a range, in its order on the page.
@@ -35,7 +37,8 @@ struct Errors {
     frame: Frame,
     environment: String,
     toolbar: Toolbar,
-    trend: Trend,
+    cards: Vec<Card>,
+    drawing: Drawing,
     search: String,
     /// Hidden fields of the search.
     kept: Vec<(String, String)>,
@@ -69,10 +72,13 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         return waiting::show(State(state), on).await;
     };
     let path = state.site.link(&format!("{}/errors", on.path()));
-    let environment = on.environment.id;
-    let asked = Asked { environment, selection: &selection, filters: &selection.filters, metrics: &METRICS };
-    let (trend, mut errors) =
-        tokio::try_join!(asked.trend(&state, &path), ask(&state, &on, (&selection, &search), SHOWN + 1))?;
+    let asking = Asking::new(&state, on.environment.id, selection.filters.clone());
+    let stretches = [Some(selection.range.whole), selection.compared.as_ref().map(|earlier| earlier.whole)];
+    let (board, totals, mut errors) = tokio::try_join!(
+        Board::ask(&asking, &selection, METRICS.to_vec()),
+        asking.series(&METRICS, stretches.into_iter().flatten().collect()),
+        ask(&state, &on, (&selection, &search), SHOWN + 1),
+    )?;
     let cut = errors.len() > SHOWN as usize;
     errors.truncate(SHOWN as usize);
     let calendar = Calendar::new(on.app.zone.clone(), state.clock.now());
@@ -86,7 +92,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         frame: Frame::app(&state, &on, "/errors"),
         environment: on.environment.slug.to_string(),
         toolbar: Toolbar::new(&selection, &path),
-        trend,
+        cards: cards(&selection, &METRICS, &totals, &path),
+        drawing: board.drawing(&selection, &calendar),
         kept,
         all: format!("{path}{}", selection.with("q", "")),
         rows: errors.iter().map(row).collect(),
@@ -120,8 +127,16 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
 async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<(Selection, String)>, PageError> {
     let fields = Fields::parse(query.as_bytes());
     let search: String = fields.get("q").trim().chars().take(SEARCH).collect();
-    let selection = Selection::read(state, on, query).await?;
+    let selection = Selection::read(state, on, query).await?.map(|selection| choosing(selection, &METRICS));
     Ok(selection.map(|selection| (selection.keeping("q", &search), search)))
+}
+
+/// With the first of a page's metrics on the chart, where none of them was chosen.
+pub(super) fn choosing(mut selection: Selection, metrics: &[Metric]) -> Selection {
+    if !metrics.contains(&selection.metric) {
+        selection.metric = metrics.first().copied().unwrap_or(selection.metric);
+    }
+    selection
 }
 
 async fn ask(
@@ -129,12 +144,12 @@ async fn ask(
     on: &AppVisit,
     (selection, search): (&Selection, &str),
     limit: u32,
-) -> Result<Vec<ErrorRow>, PageError> {
+) -> Result<Vec<ErrorRow>, StoreError> {
     let (period, filters) = (selection.range.whole, selection.filters.clone());
     let ask = Ask::Errors(ErrorsAsk { period, filters, search: search.to_owned(), limit });
     match state.reports.report(Query { environment: on.environment.id, ask }).await?.as_ref() {
         Report::Errors(rows) => Ok(rows.clone()),
-        _ => Err(StoreError::Unexpected("a report of another shape than asked for".to_owned()).into()),
+        _ => Err(StoreError::Unexpected("a report of another shape than asked for".to_owned())),
     }
 }
 

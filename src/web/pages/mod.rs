@@ -18,6 +18,7 @@ pub mod version;
 pub mod versions;
 
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -84,6 +85,20 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
+        .merge(figures("/overview", overview::figures))
+}
+
+/// A page about an environment: the default one, and one that the path names.
+fn by_environment<H: Handler<T, WebState>, T: 'static>(page: &str, handler: H) -> Routes<WebState> {
+    ["", "/{env}"].into_iter().fold(Routes::default(), |routes, environment| {
+        routes.get(&format!("/apps/{{app}}{environment}{page}"), Access::Member, handler.clone())
+    })
+}
+
+/// What such a page shows, as CSV and as JSON.
+fn figures<H: Handler<T, WebState>, T: 'static>(page: &str, handler: H) -> Routes<WebState> {
+    let [csv, json] = ["csv", "json"].map(|form| by_environment(&format!("{page}.{form}"), handler.clone()));
+    csv.merge(json)
 }
 
 /// Until the first member exists, every page but the home page leads there, where the way in is told.
