@@ -1,6 +1,7 @@
 //! The storage contract, held over every backend.
 
 mod errors;
+mod filtered;
 mod identify;
 mod nodes;
 mod recount;
@@ -118,7 +119,7 @@ impl Bench {
             sealed_secret: vec![1, 2, 3],
         };
         let key = self.store.create_key(&key, NOW).unwrap().id;
-        Scope { app: Arc::new(app.clone()), environment, key: Some(key) }
+        Scope { app: Arc::new(app.clone()), environment, key: Some(key), country: None }
     }
 
     fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {

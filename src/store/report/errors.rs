@@ -11,6 +11,7 @@ use super::super::sql::{Cell, Sql};
 use super::super::{Result, StoreError, intern};
 use super::breakdown::text;
 use super::events::{EVENTS, event_row};
+use super::values::Shown;
 use crate::model::{
     Dimension, EnvironmentId, ErrorGroup, ErrorGroupAsk, ErrorRow, ErrorsAsk, EventRow, Fact, Keep, Millis, TimeRange,
 };
@@ -113,7 +114,7 @@ impl Tallies {
     }
 
     fn done(self) -> Result<HashMap<i64, Tally>> {
-        if self.full { Err(StoreError::Interrupted) } else { Ok(self.groups) }
+        if self.full { Err(StoreError::TooMuch) } else { Ok(self.groups) }
     }
 }
 
@@ -205,6 +206,6 @@ impl Known {
         }
         let mut sorted: Vec<_> = counts.into_iter().collect();
         sorted.sort_unstable_by_key(|(value, events)| (Reverse(*events), *value));
-        sorted.into_iter().map(|(value, events)| Ok((text(db, value)?, events))).collect()
+        sorted.into_iter().map(|(value, events)| Ok((text(db, Shown::Number(value))?, events))).collect()
     }
 }

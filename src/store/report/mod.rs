@@ -4,9 +4,13 @@ mod breakdown;
 mod errors;
 mod events;
 mod health;
+mod scanned;
 mod series;
+mod spans;
+mod tally;
 mod trends;
 mod users;
+mod values;
 
 use super::sql::{Cell, Sql};
 use super::{Result, versions};

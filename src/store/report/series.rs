@@ -3,7 +3,7 @@
 use super::super::Result;
 use super::super::scan::numbers;
 use super::super::sql::{Cell, Row, Sql};
-use super::{bucket, users};
+use super::{bucket, scanned, users};
 use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Period};
 use crate::rollup::{Bucket, Measures, length_quantile};
 
@@ -30,7 +30,7 @@ pub(super) fn counts(
     }
     match summarised(filters, metrics) {
         Some((code, values)) => of_values(db, environment, periods, (code, values)),
-        None => Err(super::super::StoreError::Unexpected("not answered yet".to_owned())),
+        None => scanned::counts(db, environment, (metrics, periods), filters),
     }
 }
 
@@ -62,7 +62,7 @@ fn everything(
                 counts.crashed_users = users::crashed_users(db, environment, period)?;
             }
             if wants(&[Metric::Devices]) {
-                counts.devices = users::devices(db, environment, period)?;
+                counts.devices = Some(users::devices(db, environment, period)?);
             }
             if let Some(lengths) = &lengths {
                 let classes = lengths.classes(period);
@@ -96,8 +96,13 @@ fn of_values(
     Ok(all)
 }
 
+/// Whether [`counts`] come from the summaries.
+pub(super) fn is_summarised(filters: &Filters, metrics: &[Metric]) -> bool {
+    filters.is_empty() || summarised(filters, metrics).is_some()
+}
+
 /// The one condition that the summaries of its dimension can tell all metrics of, with the number of those summaries.
-pub(super) fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
+fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
     let mut conditions = filters.iter();
     let (Some(only), None) = (conditions.next(), conditions.next()) else { return None };
     let code = only.dimension.code().filter(|_| only.keep == Keep::Is)?;
