@@ -29,10 +29,8 @@ pub struct Rate {
 pub struct Summary {
     /// In words.
     pub words: String,
-    /// `badge`, with its colour.
+    /// `up` for better, `down` for worse, `muted` for neither.
     pub class: &'static str,
-    /// `better`, `worse` or neither, short.
-    pub label: &'static str,
 }
 
 /// The health of all versions in some environments together.
@@ -86,16 +84,16 @@ pub fn summary(release: &Release<'_>) -> Summary {
     let found = [Verdict::Worse, Verdict::Better, Verdict::Unclear, Verdict::TooFew, Verdict::First];
     let found = found.into_iter().find_map(|verdict| with(verdict).map(|aspect| (verdict, aspect)));
     let (verdict, aspect) = found.unwrap_or((Verdict::First, Aspect::Crashes));
-    let (label, class) = match verdict {
-        Verdict::Worse => ("worse", "badge bad"),
-        Verdict::Better => ("better", "badge good"),
-        Verdict::Unclear | Verdict::TooFew | Verdict::First => ("", "badge"),
+    let class = match verdict {
+        Verdict::Worse => "down",
+        Verdict::Better => "up",
+        Verdict::Unclear | Verdict::TooFew | Verdict::First => "muted",
     };
     let words = match (verdict, release.before) {
         (Verdict::Unclear, Some(before)) => format!("no clear difference from {}", before.version),
         _ => release.words(aspect),
     };
-    Summary { words, class, label }
+    Summary { words, class }
 }
 
 /// The versions with the most sessions, over time: the one that was first seen last is the lowest. `href` leads to a
@@ -174,15 +172,15 @@ mod tests {
 
     #[test]
     fn what_is_worse_is_said_before_what_is_better() {
-        for (now, label, words) in [
-            (version("2", 90, 150), "worse", "worse than 1: 9.0% of sessions crash, 1.0% before"),
-            (version("2", 12, 150), "better", "better than 1: 75% of new users come back the next day, 40% before"),
-            (version("2", 12, 80), "", "no clear difference from 1"),
+        for (now, class, words) in [
+            (version("2", 90, 150), "down", "worse than 1: 9.0% of sessions crash, 1.0% before"),
+            (version("2", 12, 150), "up", "better than 1: 75% of new users come back the next day, 40% before"),
+            (version("2", 12, 80), "muted", "no clear difference from 1"),
         ] {
             let pair = [version("1", 10, 80), now];
             let told = releases(&pair).iter().map(summary).collect::<Vec<_>>();
-            assert_eq!((told[1].label, told[1].words.as_str()), (label, words));
-            assert_eq!((told[0].label, told[0].words.as_str()), ("", "no version before it"));
+            assert_eq!((told[1].class, told[1].words.as_str()), (class, words));
+            assert_eq!((told[0].class, told[0].words.as_str()), ("muted", "no version before it"));
         }
     }
 
