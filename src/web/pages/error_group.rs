@@ -11,12 +11,12 @@ use crate::store::StoreError;
 
 use super::super::asking::Asking;
 use super::super::board::{Board, Drawing};
-use super::super::cards::{Card, cards};
+use super::super::cards::{Card, cards, choosing};
 use super::super::chart;
 use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
-use super::super::format::{Calendar, When};
+use super::super::format::{Calendar, When, counted};
 use super::super::frame::Frame;
 use super::super::occurrence::{Occurrence, occurrences};
 use super::super::selection::Selection;
@@ -24,7 +24,6 @@ use super::super::state::WebState;
 use super::super::table::{Form, Table};
 use super::super::toolbar::Toolbar;
 use super::super::tops::{Top, top};
-use super::errors::{choosing, count};
 
 /// What is shown of a range.
 const METRICS: [Metric; 2] = [Metric::Errors, Metric::Crashes];
@@ -82,8 +81,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         back: format!("{list}{}", selection.with("group", "")),
         is_new: row.is_new,
         crashes: row.crashes > 0,
-        users: count(row.users, "user", "users"),
-        sessions: count(row.sessions, "session", "sessions"),
+        users: counted(row.users, "user", "users"),
+        sessions: counted(row.sessions, "session", "sessions"),
         first: calendar.moment(row.first_at),
         last: calendar.moment(row.last_at),
         tops: vec![
@@ -91,7 +90,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
             by("Systems", Fact::System, &systems, systems.len() as u64),
         ],
         occurrences: occurrences(&newest, &calendar, &state.site.link(&format!("{}/users", on.path()))),
-        others: (others > 0).then(|| count(others, "earlier event", "earlier events")),
+        others: (others > 0).then(|| counted(others, "earlier event", "earlier events")),
         message: row.message,
         title,
     })

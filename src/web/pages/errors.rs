@@ -8,12 +8,12 @@ use crate::store::StoreError;
 
 use super::super::asking::Asking;
 use super::super::board::{Board, Drawing};
-use super::super::cards::{Card, cards};
+use super::super::cards::{Card, cards, choosing};
 use super::super::chart;
 use super::super::error::{Page, PageError, page};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
-use super::super::format::{self, Calendar, When, grouped};
+use super::super::format::{self, Calendar, When, counted, grouped};
 use super::super::frame::Frame;
 use super::super::selection::Selection;
 use super::super::state::WebState;
@@ -131,14 +131,6 @@ async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<(Se
     Ok(selection.map(|selection| (selection.keeping("q", &search), search)))
 }
 
-/// With the first of a page's metrics on the chart, where none of them was chosen.
-pub(super) fn choosing(mut selection: Selection, metrics: &[Metric]) -> Selection {
-    if !metrics.contains(&selection.metric) {
-        selection.metric = metrics.first().copied().unwrap_or(selection.metric);
-    }
-    selection
-}
-
 async fn ask(
     state: &WebState,
     on: &AppVisit,
@@ -160,20 +152,15 @@ fn row(error: &ErrorRow, href: String, most: i64, calendar: &Calendar) -> Row {
         message: (!error.group.ends_with(line)).then(|| line.to_owned()),
         title: error.group.clone(),
         is_new: error.is_new,
-        crashes: (error.crashes > 0).then(|| count(error.crashes, "crash", "crashes")),
+        crashes: (error.crashes > 0).then(|| counted(error.crashes, "crash", "crashes")),
         events: grouped(error.events),
         width: format!("{:.1}%", error.events as f64 / most.max(1) as f64 * 100.0),
-        users: count(error.users, "user", "users"),
-        sessions: count(error.sessions, "session", "sessions"),
+        users: counted(error.users, "user", "users"),
+        sessions: counted(error.sessions, "session", "sessions"),
         versions: error.versions.iter().map(|(name, n)| (format::value(name.as_deref()), grouped(*n))).collect(),
         first: calendar.glance(error.first_at),
         last: calendar.glance(error.last_at),
     }
-}
-
-/// `1 user`, `2 users`.
-pub(super) fn count(count: i64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 fn cells(error: &ErrorRow) -> Vec<Cell> {
