@@ -24,8 +24,8 @@ pub enum Ask {
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
-    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
-    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
+    /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,

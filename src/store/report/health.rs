@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::super::Result;
 use super::super::sql::{Cell, Line, Sql};
 use super::breakdown::of_summary;
 use super::series::counts;
-use super::values::Shown;
 use crate::model::{
-    Counts, Dimension, EnvironmentId, Fact, Filters, Health, HealthAsk, Metric, OTHER, Period, VersionHealth, in_order,
+    Dimension, EnvironmentId, Fact, Filters, Health, HealthAsk, Metric, OTHER, Period, VersionHealth, in_order,
 };
-use crate::rollup::Bucket;
+use crate::rollup::{Bucket, Measures};
 
 /// Most sessions that are looked at for who came back: about a second.
 const AFFORDABLE: i64 = 1_000_000;
@@ -25,14 +24,14 @@ type Returns = (i64, i64);
 pub(super) fn health(db: &dyn Sql, environment: EnvironmentId, ask: &HealthAsk) -> Result<Health> {
     let Some(code) = Dimension::Fact(Fact::Version).code() else { return Ok(Health::default()) };
     let together = counts(db, environment, (&[Metric::Sessions], &[ask.period]), &Filters::none())?;
-    let counted: BTreeMap<Shown, Counts> = of_summary(db, environment, code, &ask.period)?.into_iter().collect();
+    let counted: HashMap<i64, Measures> = of_summary(db, environment, code, &ask.period)?.into_iter().collect();
     let (returns, days) = returns(db, environment, &ask.days)?;
     let sql = "SELECT r.value, s.text, min(r.bucket) FROM rollup_days r JOIN strings s ON s.id = r.value \
                WHERE r.env_id = $1 AND r.dimension = $2 AND (r.events > 0 OR r.sessions > 0) AND s.text <> $3 \
                GROUP BY r.value, s.text";
     let rows = db.rows(sql, &[environment.0.into(), code.into(), OTHER.into()])?;
     let versions = rows.iter().map(|row| {
-        let counts = counted.get(&Shown::Number(row.int(0))).copied().unwrap_or_default();
+        let counts = counted.get(&row.int(0)).copied().unwrap_or_default();
         let (newcomers, returned) = returns.get(&row.int(0)).copied().unwrap_or_default();
         VersionHealth {
             version: row.text(1),

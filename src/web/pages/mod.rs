@@ -28,19 +28,16 @@ use super::error::PageError;
 use super::form;
 use super::state::WebState;
 
-/// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 7] = [
-    ("Overview", ""),
-    ("Errors", "/errors"),
-    ("Versions", "/versions"),
-    ("Users", "/users"),
-    ("Devices", "/devices"),
-    ("Keys", "/keys"),
-    ("Set aside", "/set-aside"),
+/// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
+pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
+    ("Activity", &[("Overview", "")]),
+    ("People", &[("Users", "/users"), ("Devices", "/devices")]),
+    ("Quality", &[("Errors", "/errors"), ("Versions", "/versions")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 4] = ["", "/errors", "/users", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/errors", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
