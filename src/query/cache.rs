@@ -9,7 +9,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{
+    Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, Millis, PropSummary, Query, Report,
+};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -214,6 +216,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
             Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
             Ask::Health(ask) => 32 + 32 * ask.days.len(),
+            Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -226,6 +229,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Props(props) => props.iter().map(summary).sum(),
             Report::Since(_) => 16,
             Report::Errors(rows) => rows.iter().map(error).sum(),
             Report::ErrorGroup(None) => 16,
@@ -237,6 +241,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
         };
         (128 + asked + answered) as u64
     }
+}
+
+/// What a property's summary takes in memory, roughly.
+fn summary(prop: &PropSummary) -> usize {
+    size_of::<PropSummary>() + prop.name.len() + prop.values.iter().map(|value| 48 + value.value.len()).sum::<usize>()
 }
 
 /// What conditions take in memory, roughly.

@@ -120,6 +120,7 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Errors(ask) => ask.period.range.to > now,
         Ask::ErrorGroup(ask) => ask.period.range.to > now,
         Ask::Health(ask) => ask.period.range.to > now,
+        Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,
     };

@@ -4,6 +4,8 @@ mod breakdown;
 mod errors;
 mod events;
 mod health;
+mod numbers;
+mod props;
 mod scanned;
 mod series;
 mod spans;
@@ -36,6 +38,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let counts = versions::users(db, environment, version, period)?;
             Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
+        Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
             let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \
