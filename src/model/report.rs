@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{Cohort, Cursor, EventId, Funnel, Millis, Reason, UserHash};
+use super::{Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Millis, Reason, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,12 @@ pub enum Report {
     Funnel(Funnel),
     /// An instant.
     Since(Option<Millis>),
+    /// Groups of errors, most events first; ties in a fixed order.
+    Errors(Vec<ErrorRow>),
+    /// A group of errors; none where the environment has none of that title.
+    ErrorGroup(Option<Box<ErrorGroup>>),
+    /// How versions do.
+    Health(Health),
     /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
     /// call them, and the beginning of the bucket.
     Arrivals(Vec<(String, Millis)>),

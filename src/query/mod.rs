@@ -8,7 +8,9 @@ mod funnel;
 mod policy;
 mod preset;
 mod range;
+mod returns;
 pub mod step;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub use funnel::{FunnelProblem, FunnelShape, WINDOW, window};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+pub use returns::return_days;
+pub use verdict::{Aspect, Proportion, Release, Verdict, releases};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
@@ -119,6 +123,9 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Retention(ask) => ask.cohorts.iter().any(|cohort| cohort.range.to > now),
         Ask::Funnel(ask) => ask.period.range.to.plus(ask.window) > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Errors(ask) => ask.period.range.to > now,
+        Ask::ErrorGroup(ask) => ask.period.range.to > now,
+        Ask::Health(ask) => ask.period.range.to > now,
         Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,

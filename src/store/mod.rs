@@ -228,9 +228,7 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of a user; `None` where the environment has none of that pseudonym.
     fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>>;
 
-    /// What a user did, newest first. Looking is limited in time: a page may be short and go on. Not found is an event
-    /// whose clock was off by more than a day and not by years, and one off by more than ten minutes in an hour in which
-    /// another clock of the same user was right.
+    /// What a user did, newest first, whatever their clocks. Looking is limited in time: a page may be short and go on.
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
 
     /// All apps, by name.

@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod errors;
 mod filtered;
 mod identify;
 mod journeys;

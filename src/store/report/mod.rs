@@ -1,8 +1,10 @@
 //! Questions as SQL, written once for every backend.
 
 mod breakdown;
+mod errors;
 mod events;
 mod funnel;
+mod health;
 mod numbers;
 mod props;
 mod retention;
@@ -52,6 +54,9 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Errors(ask) => errors::errors(db, environment, ask).map(Report::Errors),
+        Ask::ErrorGroup(ask) => errors::group(db, environment, ask).map(Report::ErrorGroup),
+        Ask::Health(ask) => health::health(db, environment, ask).map(Report::Health),
         Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
         Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }

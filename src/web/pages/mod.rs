@@ -4,6 +4,8 @@ pub mod apps;
 pub mod breakdown;
 pub mod changes;
 pub mod devices;
+pub mod error_group;
+pub mod errors;
 pub mod event;
 pub mod events;
 pub mod funnel;
@@ -36,12 +38,13 @@ use super::state::WebState;
 pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown"), ("Funnels", "/funnels")]),
     ("People", &[("Users", "/users"), ("Devices", "/devices"), ("Retention", "/retention")]),
-    ("Quality", &[("Versions", "/versions")]),
+    ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
     ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/funnels", "/users", "/devices", "/retention"];
+pub const BY_ENVIRONMENT: &[&str] =
+    &["", "/events", "/breakdown", "/funnels", "/users", "/devices", "/retention", "/errors"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -61,14 +64,28 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
+        .get("/apps/{app}/versions.csv", Access::Member, versions::file)
+        .get("/apps/{app}/versions.json", Access::Member, versions::file)
         .get("/apps/{app}/version", Access::Member, version::show)
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
         .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/users", Access::Member, users::show)
         .get("/apps/{app}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/{env}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/{env}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/{env}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/{env}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
