@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{EventId, Millis, Reason, UserHash};
+use super::{EventId, Millis, Reason, SessionsTold, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Report {
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// What sessions come to.
+    Sessions(SessionsTold),
     /// An instant.
     Since(Option<Millis>),
 }
@@ -18,7 +20,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Since(_) => Vec::new(),
+            Self::Breakdown(_) | Self::Sessions(_) | Self::Since(_) => Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
-use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report};
+use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report, SessionsTold};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -127,6 +127,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
             Ask::Since => 32,
         };
         let answered = match kept.answer.as_ref() {
@@ -135,6 +136,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Sessions(_) => size_of::<SessionsTold>(),
             Report::Since(_) => 16,
         };
         (128 + asked + answered) as u64

@@ -101,6 +101,7 @@ fn touches(ask: &Ask, now: Millis) -> bool {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::Sessions(ask) => ask.period.range.to > now,
         Ask::Since => true,
     }
 }

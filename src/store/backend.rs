@@ -9,6 +9,7 @@ use super::{
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{directory, identify, members, report, roster, versions};
 
 /// One kind of database.
@@ -88,6 +89,14 @@ impl<B: Backend> Store for B {
 
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline> {
         self.study(|db| roster::timeline(db, page))
+    }
+
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList> {
+        self.study(|db| roster::sessions(db, page))
+    }
+
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>> {
+        self.study(|db| roster::session(db, page))
     }
 
     fn apps(&self) -> Result<Vec<App>> {

@@ -25,6 +25,7 @@ use crate::model::{
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -206,6 +207,13 @@ pub trait Store: Send + Sync + 'static {
     /// whose clock was off by more than a day and not by years, and one off by more than ten minutes in an hour in which
     /// another clock of the same user was right.
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
+
+    /// Sessions, by page.
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList>;
+
+    /// One session with a stretch of its events; `None` where the environment has none of that name. Looking is limited
+    /// in time: a page may be short and go on.
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;

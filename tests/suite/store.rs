@@ -4,6 +4,7 @@ mod identify;
 mod nodes;
 mod recount;
 mod roster;
+mod sessions;
 mod versions;
 
 use std::sync::Arc;

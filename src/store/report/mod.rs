@@ -6,11 +6,12 @@ mod series;
 mod users;
 
 use super::sql::{Cell, Sql};
-use super::{Result, versions};
+use super::{Result, roster, versions};
 use crate::model::{Ask, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use series::{counts, length_classes, numbers};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -28,6 +29,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let counts = versions::users(db, environment, version, period)?;
             Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
         }
+        Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
             let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \

@@ -18,7 +18,7 @@ pub(super) fn series(
 }
 
 /// What each period comes to, as far as the metrics need it.
-pub(super) fn counts(
+pub(in crate::store) fn counts(
     db: &dyn Sql,
     environment: EnvironmentId,
     (metrics, periods): (&[Metric], &[Period]),
@@ -95,6 +95,15 @@ fn of_values(
     Ok(all)
 }
 
+/// How many of the sessions that began in a period are of each class of lengths, shortest first.
+pub(in crate::store) fn length_classes(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    period: &Period,
+) -> Result<Vec<(i64, i64)>> {
+    Ok(Sums::read(db, environment, &[*period], (LENGTHS, None))?.classes(period))
+}
+
 /// The one condition that the summaries of its dimension can tell all metrics of, with the number of those summaries.
 pub(super) fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
     let mut conditions = filters.iter();
@@ -121,7 +130,7 @@ pub(super) fn adds_up(metric: Metric, dimension: &Dimension) -> bool {
 }
 
 /// The interned numbers of a condition's values; those that are not known are left out.
-pub(super) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Vec<i64>> {
+pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Vec<i64>> {
     let kind = match &filter.dimension {
         Dimension::Event => super::super::intern::EVENT,
         Dimension::Error => super::super::intern::ERROR,

@@ -180,7 +180,7 @@ async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Res
 fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
     match report {
         Report::Breakdown(list) => Ok(list.clone()),
-        Report::Series(_) | Report::Since(_) => Err(mismatch()),
+        Report::Series(_) | Report::Sessions(_) | Report::Since(_) => Err(mismatch()),
     }
 }
 
