@@ -21,6 +21,7 @@ mod selection;
 mod snippet;
 mod standing;
 mod state;
+mod stream;
 mod waiting;
 
 use std::any::Any;
