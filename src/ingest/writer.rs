@@ -172,6 +172,7 @@ fn refusal(error: &StoreError) -> Refusal {
         StoreError::Exists(_)
         | StoreError::NotFound(_)
         | StoreError::TokenSpent
+        | StoreError::TooMuch
         | StoreError::Schema(_)
         | StoreError::Unexpected(_) => Refusal::Internal,
     }

@@ -1,6 +1,6 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, LocalTime, Metric, Millis, SessionsAsk, TimeRange};
+use super::{Cursor, Dimension, EnvironmentId, Filters, LiveAsk, LocalTime, Metric, Millis, SessionsAsk, TimeRange};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub enum Ask {
     /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
     /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// What happens now. Answered by [`Report::Live`](super::Report::Live).
+    Live(LiveAsk),
     /// What sessions come to. Answered by [`Report::Sessions`](super::Report::Sessions).
     Sessions(SessionsAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).

@@ -1,6 +1,6 @@
 //! Answers of the store.
 
-use super::{EventId, Millis, Reason, SessionsTold, UserHash};
+use super::{Cursor, EventId, Live, Millis, Reason, SessionsTold, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Report {
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// What happens now.
+    Live(Live),
     /// What sessions come to.
     Sessions(SessionsTold),
     /// An instant.
@@ -20,7 +22,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Sessions(_) | Self::Since(_) => Vec::new(),
+            Self::Breakdown(_) | Self::Live(_) | Self::Sessions(_) | Self::Since(_) => Vec::new(),
         }
     }
 }
@@ -47,6 +49,15 @@ pub struct BreakdownRow {
 
 /// The text under which values beyond a cardinality cap are counted.
 pub const OTHER: &str = "(other)";
+
+/// Answer to an [`EventsPage`](super::EventsPage).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventList {
+    /// Newest first.
+    pub rows: Vec<EventRow>,
+    /// Where the list goes on, if it does. A page may be short, or empty, where looking took long.
+    pub next: Option<Cursor>,
+}
 
 /// One stored event, as pages and exports show it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
-use crate::model::{Ask, BreakdownRow, EventRow, EventsPage, Filters, Millis, Query, Report, SessionsTold};
+use crate::model::{
+    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Live, Millis, Query, Report, SessionsTold,
+};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -27,20 +29,24 @@ pub struct Stats {
 /// Reports and pages of events, each with an age limit; one load at a time for each question.
 pub(super) struct Cache {
     reports: quick_cache::sync::Cache<Query, Kept<Report>, Weigh>,
-    events: quick_cache::sync::Cache<EventsPage, Kept<Vec<EventRow>>, Weigh>,
+    events: quick_cache::sync::Cache<EventsPage, Kept<EventList>, Weigh>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-/// An answer and the instant from which it is too old.
+/// What a load gives: an answer, and for how many milliseconds it may be kept.
+type Loaded<T> = (Arc<T>, i64);
+
+/// An answer, when it was asked for, and the instant from which it is too old.
 struct Kept<T> {
     answer: Arc<T>,
+    asked: Millis,
     expires: Millis,
 }
 
 impl<T> Clone for Kept<T> {
     fn clone(&self) -> Self {
-        Self { answer: self.answer.clone(), expires: self.expires }
+        Self { answer: self.answer.clone(), ..*self }
     }
 }
 
@@ -65,20 +71,18 @@ impl Cache {
         &self,
         query: Query,
         now: Millis,
-        life: i64,
-        load: impl Future<Output = Result<Arc<Report>, StoreError>>,
+        load: impl Future<Output = Result<Loaded<Report>, StoreError>>,
     ) -> Result<Arc<Report>, StoreError> {
-        self.find(&self.reports, query, now, life, load).await
+        self.find(&self.reports, query, now, load).await
     }
 
     pub(super) async fn events(
         &self,
         page: EventsPage,
         now: Millis,
-        life: i64,
-        load: impl Future<Output = Result<Arc<Vec<EventRow>>, StoreError>>,
-    ) -> Result<Arc<Vec<EventRow>>, StoreError> {
-        self.find(&self.events, page, now, life, load).await
+        load: impl Future<Output = Result<Loaded<EventList>, StoreError>>,
+    ) -> Result<Arc<EventList>, StoreError> {
+        self.find(&self.events, page, now, load).await
     }
 
     async fn find<K, T>(
@@ -86,8 +90,7 @@ impl Cache {
         kept: &quick_cache::sync::Cache<K, Kept<T>, Weigh>,
         key: K,
         now: Millis,
-        life: i64,
-        load: impl Future<Output = Result<Arc<T>, StoreError>>,
+        load: impl Future<Output = Result<Loaded<T>, StoreError>>,
     ) -> Result<Arc<T>, StoreError>
     where
         K: Clone + Eq + std::hash::Hash,
@@ -95,7 +98,7 @@ impl Cache {
     {
         let fresh = |_: &K, kept: &mut Kept<T>| {
             // An answer from after now was given before the clock was set back.
-            if (1..=life).contains(&kept.expires.since(now)) {
+            if kept.asked <= now && now < kept.expires {
                 EntryAction::Retain(kept.answer.clone())
             } else {
                 EntryAction::ReplaceWithGuard
@@ -111,10 +114,10 @@ impl Cache {
         };
         self.misses.fetch_add(1, Ordering::Relaxed);
         // On an error the guard is dropped, and the next in line loads for itself.
-        let answer = load.await?;
+        let (answer, life) = load.await?;
         if let Some(guard) = guard {
             // Refused only if the entry was removed meanwhile, and then there is nothing to keep.
-            _ = guard.insert(Kept { answer: answer.clone(), expires: now.plus(life) });
+            _ = guard.insert(Kept { answer: answer.clone(), asked: now, expires: now.plus(life) });
         }
         Ok(answer)
     }
@@ -127,6 +130,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Live(ask) => 32 + weight(&ask.filters),
             Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
             Ask::Since => 32,
         };
@@ -136,6 +140,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Live(live) => live_weight(live),
             Report::Sessions(_) => size_of::<SessionsTold>(),
             Report::Since(_) => 16,
         };
@@ -143,13 +148,18 @@ impl Weighter<Query, Kept<Report>> for Weigh {
     }
 }
 
+fn live_weight(live: &Live) -> usize {
+    let rows = live.tops.iter().flat_map(|top| &top.rows);
+    8 * live.minutes.len() + rows.map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum::<usize>()
+}
+
 /// What conditions take in memory, roughly.
 fn weight(filters: &Filters) -> usize {
     filters.iter().flat_map(|filter| &filter.values).map(|value| 48 + value.as_ref().map_or(0, |text| text.len())).sum()
 }
 
-impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
-    fn weight(&self, page: &EventsPage, kept: &Kept<Vec<EventRow>>) -> u64 {
+impl Weighter<EventsPage, Kept<EventList>> for Weigh {
+    fn weight(&self, page: &EventsPage, kept: &Kept<EventList>) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let row = |row: &EventRow| {
             size_of::<EventRow>()
@@ -159,7 +169,7 @@ impl Weighter<EventsPage, Kept<Vec<EventRow>>> for Weigh {
                 + text(&row.system)
                 + text(&row.props)
         };
-        (128 + weight(&page.filters) + kept.answer.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.rows.iter().map(row).sum::<usize>()) as u64
     }
 }
 
@@ -177,9 +187,9 @@ mod tests {
         let load = async {
             let n = loads.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
-            Ok(Arc::new(Report::Since(Some(Millis(n as i64)))))
+            Ok((Arc::new(Report::Since(Some(Millis(n as i64)))), life))
         };
-        cache.report(since(), Millis(now), life, load).await
+        cache.report(since(), Millis(now), load).await
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -218,7 +228,7 @@ mod tests {
     fn failures_are_not_kept() {
         run(async {
             let (cache, loads) = (Cache::new(), AtomicUsize::new(0));
-            let failed = cache.report(since(), Millis(0), 1_000, async { Err(StoreError::Interrupted) }).await;
+            let failed = cache.report(since(), Millis(0), async { Err(StoreError::Interrupted) }).await;
             assert!(matches!(failed, Err(StoreError::Interrupted)));
             assert!(ask(&cache, 0, 1_000, &loads).await.is_ok());
             assert_eq!(cache.stats(), Stats { hits: 0, misses: 2 });

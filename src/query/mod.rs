@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
-use crate::model::{Ask, EventRow, EventsPage, Millis, Query, Report};
+use crate::clock::{Clock, Stopwatch};
+use crate::model::{Ask, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
 use cache::Cache;
@@ -26,6 +26,11 @@ const LOADS: usize = 4;
 /// How long an answer that new events can change is kept, in milliseconds: half of the second within which an event is
 /// promised to be seen.
 const LIVE: i64 = 500;
+/// An answer about now is kept so many times as long as it took to find, so that however much happens, those who watch it
+/// keep the database busy for a twentieth of the time at the most.
+const LIVE_TIMES: u32 = 20;
+/// The longest for which such an answer is kept, in milliseconds.
+const LIVE_MOST: i64 = 30_000;
 /// How long an answer about times that are over is kept, in milliseconds: only late events change it.
 const PAST: i64 = 60_000;
 
@@ -45,24 +50,38 @@ impl Reports {
     }
 
     /// Answers a question, from the cache where an answer is fresh: not older than half a second if the question
-    /// reaches up to now, not older than a minute otherwise. Those who ask the same meanwhile share one load; errors are not
+    /// reaches up to now, not older than a minute otherwise; what happens now is not older than twenty times as long as it
+    /// took to find, where that is longer. Those who ask the same meanwhile share one load; errors are not
     /// kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
-        let life = if touches(&query.ask, self.clock.now()) { LIVE } else { PAST };
+        let touched = touches(&query.ask, self.clock.now());
         let load = {
             let query = query.clone();
-            move |store: &dyn Store| store.report(&query).map(Arc::new)
+            move |store: &dyn Store| {
+                let watch = Stopwatch::start();
+                let answer = store.report(&query)?;
+                let life = match (&query.ask, touched) {
+                    (Ask::Live(_), _) => live_life(watch),
+                    (_, true) => LIVE,
+                    (_, false) => PAST,
+                };
+                Ok((Arc::new(answer), life))
+            }
         };
-        self.cache.report(query, self.clock.now(), life, self.load(load)).await
+        self.cache.report(query, self.clock.now(), self.load(load)).await
     }
 
-    /// A page of raw events, not older than half a second.
-    pub async fn events(&self, page: EventsPage) -> Result<Arc<Vec<EventRow>>, StoreError> {
+    /// A page of raw events, not older than half a second; where it took long to find, than twenty times as long.
+    pub async fn events(&self, page: EventsPage) -> Result<Arc<EventList>, StoreError> {
         let load = {
             let page = page.clone();
-            move |store: &dyn Store| store.events(&page).map(Arc::new)
+            move |store: &dyn Store| {
+                let watch = Stopwatch::start();
+                let answer = store.events(&page)?;
+                Ok((Arc::new(answer), live_life(watch)))
+            }
         };
-        self.cache.events(page, self.clock.now(), LIVE, self.load(load)).await
+        self.cache.events(page, self.clock.now(), self.load(load)).await
     }
 
     /// Asks the store for what is not kept in the cache; no more do so at once than there may be loads.
@@ -95,6 +114,12 @@ impl Reports {
     }
 }
 
+/// How long an answer about now is kept.
+fn live_life(watch: Stopwatch) -> i64 {
+    let millis = i64::try_from((watch.elapsed() * LIVE_TIMES).as_millis()).unwrap_or(LIVE_MOST);
+    millis.clamp(LIVE, LIVE_MOST)
+}
+
 /// Whether events that come now can change the answer.
 fn touches(ask: &Ask, now: Millis) -> bool {
     match ask {
@@ -102,6 +127,6 @@ fn touches(ask: &Ask, now: Millis) -> bool {
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) => period.range.to > now,
         Ask::Sessions(ask) => ask.period.range.to > now,
-        Ask::Since => true,
+        Ask::Live(_) | Ask::Since => true,
     }
 }

@@ -3,7 +3,7 @@
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{
-    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventRow, EventsPage, IngestKey, IngestKeyId, KeyLookup,
+    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
@@ -67,7 +67,7 @@ impl<B: Backend> Store for B {
         self.study(|db| report::answer(db, query))
     }
 
-    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>> {
+    fn events(&self, page: &EventsPage) -> Result<EventList> {
         self.study(|db| report::events(db, page))
     }
 

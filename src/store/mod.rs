@@ -13,13 +13,14 @@ mod people;
 pub mod postgres;
 mod report;
 mod roster;
+mod scan;
 mod slow;
 mod sql;
 pub mod sqlite;
 mod versions;
 
 use crate::model::{
-    App, AppId, AuditRow, EnvironmentId, Event, EventRow, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
+    App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
     VersionPolicy, VersionRule, Versions, VersionsPage,
@@ -150,6 +151,9 @@ pub enum StoreError {
     /// A report took longer than it may.
     #[error("the query took too long")]
     Interrupted,
+    /// A report would take more memory than it may: it has to be asked for a shorter range or of fewer events.
+    #[error("there is too much to count")]
+    TooMuch,
     /// The name or id is taken; which, in words.
     #[error("{0} already exists")]
     Exists(&'static str),
@@ -188,8 +192,9 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
 
-    /// Raw events, newest first.
-    fn events(&self, page: &EventsPage) -> Result<Vec<EventRow>>;
+    /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
+    /// time: a page may be short, or empty, and go on.
+    fn events(&self, page: &EventsPage) -> Result<EventList>;
 
     /// Events kept aside for an app, newest first, and how many there are.
     fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;

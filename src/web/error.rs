@@ -177,6 +177,14 @@ fn store_failure(error: &StoreError) -> Shown {
                 text: "The box is busy. Try again in a moment, or ask for a shorter range.",
             }
         }
+        StoreError::TooMuch => {
+            tracing::warn!(%error, "page failed");
+            Shown {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                title: "That is too much to count",
+                text: "Ask for a shorter range, or filter for fewer events.",
+            }
+        }
         StoreError::Corrupt(_) => {
             tracing::error!(%error, "page failed");
             Shown {

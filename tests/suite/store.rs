@@ -237,7 +237,7 @@ fn duplicate_event_counts_once(backend: Backend) {
     }
     let page =
         EventsPage { environment: scope.environment, filters: Filters::none(), since: None, after: None, limit: 10 };
-    assert_eq!(bench.store.events(&page).unwrap().len(), 1);
+    assert_eq!(bench.store.events(&page).unwrap().rows.len(), 1);
 }
 
 fn environments_are_apart(backend: Backend) {
@@ -378,7 +378,7 @@ fn clocks_far_ahead_do_not_hide_the_newest_events(backend: Backend) {
     }
     let page =
         EventsPage { environment: scope.environment, filters: Filters::none(), since: None, after: None, limit: 3 };
-    let names: Vec<_> = bench.store.events(&page).unwrap().into_iter().map(|row| row.name).collect();
+    let names: Vec<_> = bench.store.events(&page).unwrap().rows.into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["c", "b", "ahead"]);
 }
 

@@ -53,7 +53,7 @@ fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Peri
 }
 
 /// The text of an interned value, none for zero.
-fn text(db: &dyn Sql, id: i64) -> Result<Option<String>> {
+pub(super) fn text(db: &dyn Sql, id: i64) -> Result<Option<String>> {
     if id == 0 {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 
 mod breakdown;
 mod events;
+mod live;
 mod series;
 mod users;
 
@@ -11,7 +12,7 @@ use crate::model::{Ask, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
-pub(super) use series::{counts, length_classes, numbers};
+pub(super) use series::{counts, length_classes};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -29,6 +30,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let counts = versions::users(db, environment, version, period)?;
             Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
         }
+        Ask::Live(ask) => live::live(db, environment, ask).map(Report::Live),
         Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.

@@ -1,6 +1,7 @@
 //! Metrics over periods: from the summaries where those can tell, else from the raw events.
 
 use super::super::Result;
+use super::super::scan::numbers;
 use super::super::sql::{Cell, Row, Sql};
 use super::{bucket, users};
 use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Period};
@@ -127,27 +128,6 @@ pub(super) fn adds_up(metric: Metric, dimension: &Dimension) -> bool {
         | Metric::Devices
         | Metric::CrashFreeUsers => false,
     }
-}
-
-/// The interned numbers of a condition's values; those that are not known are left out.
-pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Vec<i64>> {
-    let kind = match &filter.dimension {
-        Dimension::Event => super::super::intern::EVENT,
-        Dimension::Error => super::super::intern::ERROR,
-        Dimension::Fact(fact) => fact.name(),
-        Dimension::Total | Dimension::Prop(_) => return Ok(Vec::new()),
-    };
-    let mut found = Vec::new();
-    for value in &filter.values {
-        let Some(text) = value else {
-            found.push(0);
-            continue;
-        };
-        let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
-                   WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
-        found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());
-    }
-    Ok(found)
 }
 
 /// What adds up.

@@ -11,7 +11,8 @@ use crate::model::{
 };
 use crate::rollup::{length_class, length_of, length_quantile};
 use crate::store::Result;
-use crate::store::report::{counts, length_classes, numbers};
+use crate::store::report::{counts, length_classes};
+use crate::store::scan::numbers;
 use crate::store::sql::{Cell, Sql};
 
 /// A page of sessions, the last begun first.

@@ -6,8 +6,8 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 
 use crate::model::{
-    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Filters, Metric, Millis,
-    Period, Query, Report,
+    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventList, EventRow, EventsPage, Fact, Filters, Metric,
+    Millis, Period, Query, Report,
 };
 use crate::query::{Interval, Preset, Range, compare};
 use crate::store::StoreError;
@@ -106,7 +106,7 @@ struct Answers {
     /// For each of [`METRICS`], the whole range and the stretch before.
     totals: Vec<Vec<i64>>,
     tops: Vec<(&'static str, Breakdown)>,
-    events: Arc<Vec<EventRow>>,
+    events: Arc<EventList>,
 }
 
 /// The top lists, in their order on the page.
@@ -142,7 +142,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         cards: cards(&selection, &answers, &path),
         drawing: drawing(&selection, &answers, &calendar),
         tops: answers.tops.iter().map(|(title, list)| top(title, list)).collect(),
-        events: answers.events.iter().map(line).collect(),
+        events: answers.events.rows.iter().map(line).collect(),
         frame,
     })
 }
@@ -180,7 +180,7 @@ async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Res
 fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
     match report {
         Report::Breakdown(list) => Ok(list.clone()),
-        Report::Series(_) | Report::Sessions(_) | Report::Since(_) => Err(mismatch()),
+        Report::Series(_) | Report::Live(_) | Report::Sessions(_) | Report::Since(_) => Err(mismatch()),
     }
 }
 

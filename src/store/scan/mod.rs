@@ -1,0 +1,153 @@
+//! A look at the raw events of a range, for whatever the summaries cannot tell.
+
+mod props;
+mod sieve;
+
+use std::ops::ControlFlow;
+
+use super::Result;
+use super::sql::{Cell, Line, Sql};
+use crate::model::{EnvironmentId, Millis, TimeRange};
+
+pub(in crate::store) use props::{Key, Value, members};
+pub(in crate::store) use sieve::{Sieve, fact_sets, numbers};
+
+/// How far a claimed time may be from ours where an event is looked for by it, as the index `events_skewed` has it:
+/// those that are further off are found through that.
+const SLACK: i64 = 10 * Millis::MINUTE;
+
+/// What is read of every event: its interned numbers, zero where there is none.
+const COLUMNS: &str = "claimed_at + skew, name_id, facts_id, user_id, session_id, error_id, fatal";
+/// How many those are.
+const WIDTH: usize = 7;
+
+/// One event, by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Glance {
+    /// When it happened.
+    pub(in crate::store) at: Millis,
+    /// Its name's row in `strings`.
+    pub(in crate::store) name: i64,
+    /// Its row in `facts`.
+    pub(in crate::store) facts: i64,
+    /// Its user's row, 0 for none.
+    pub(in crate::store) user: i64,
+    /// Its session's row, 0 for none.
+    pub(in crate::store) session: i64,
+    /// The row in `strings` of the group of errors that it belongs to, 0 for none.
+    pub(in crate::store) error: i64,
+    /// Whether it is a crash.
+    pub(in crate::store) fatal: bool,
+}
+
+/// What is read of every event beside its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Beside {
+    /// Nothing: the fastest.
+    Nothing,
+    /// Its properties.
+    Props,
+    /// Claimed time and id, which name its row.
+    Place,
+}
+
+/// Which events are looked at.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Scope<'a> {
+    pub(in crate::store) environment: EnvironmentId,
+    pub(in crate::store) range: TimeRange,
+    pub(in crate::store) sieve: &'a Sieve,
+}
+
+/// One event that passes by.
+pub(in crate::store) struct Passing<'l> {
+    pub(in crate::store) glance: Glance,
+    line: &'l dyn Line,
+    props: Option<usize>,
+}
+
+impl Passing<'_> {
+    /// Its properties as JSON text, where they were asked for and it has any.
+    pub(in crate::store) fn props(&self) -> Option<&str> {
+        self.line.text(self.props?)
+    }
+
+    /// Claimed time and id, where [`Beside::Place`] was asked for.
+    pub(in crate::store) fn place(&self) -> (i64, [u8; 16]) {
+        (self.line.int(WIDTH), self.line.bytes(WIDTH + 1).try_into().unwrap_or_default())
+    }
+}
+
+/// Shows every event of an environment that occurred in a range and passes the sieve exactly once, in no order, until told
+/// to stop.
+pub(in crate::store) fn scan(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    range: TimeRange,
+    sieve: &Sieve,
+    visit: &mut dyn FnMut(&Glance) -> ControlFlow<()>,
+) -> Result<()> {
+    let scope = Scope { environment, range, sieve };
+    scan_beside(db, scope, Beside::Nothing, &mut |event| visit(&event.glance))
+}
+
+/// [`scan`], with more of each event.
+pub(in crate::store) fn scan_beside(
+    db: &dyn Sql,
+    scope: Scope<'_>,
+    beside: Beside,
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let Scope { environment, range, sieve } = scope;
+    if range.from >= range.to || sieve.keeps_nothing() {
+        return Ok(());
+    }
+    let place = if beside == Beside::Place { ", claimed_at, event_id" } else { "" };
+    let wants_props = beside == Beside::Props || sieve.wants_props();
+    let props = wants_props.then_some(if place.is_empty() { WIDTH } else { WIDTH + 2 });
+    let ends = [environment.0, range.from.plus(-SLACK).0, range.to.plus(SLACK).0, range.from.0, range.to.0];
+    let mut params: Vec<Cell> = ends.map(Cell::Int).to_vec();
+    let conditions = sieve.conditions(&mut params);
+    let sql = statement(&[COLUMNS, place, if wants_props { ", props" } else { "" }].concat(), &conditions);
+    db.stream(&sql, &params, &mut |line| {
+        let glance = glance(line);
+        if !sieve.keeps(&glance) {
+            return ControlFlow::Continue(());
+        }
+        let passing = Passing { glance, line, props };
+        if !sieve.keeps_props(passing.props()) {
+            return ControlFlow::Continue(());
+        }
+        visit(&passing)
+    })
+}
+
+/// Events near their claimed times, by those; the others through their own index. What holds for one half never holds for
+/// the other.
+fn statement(columns: &str, conditions: &str) -> String {
+    [
+        "SELECT ",
+        columns,
+        " FROM events WHERE env_id = $1 AND claimed_at >= $2 AND claimed_at < $3 \
+         AND claimed_at + skew >= $4 AND claimed_at + skew < $5 AND skew >= -600000 AND skew <= 600000",
+        conditions,
+        " UNION ALL SELECT ",
+        columns,
+        " FROM events WHERE env_id = $1 AND claimed_at + skew >= $4 AND claimed_at + skew < $5 \
+         AND (skew < -600000 OR skew > 600000)",
+        conditions,
+    ]
+    .concat()
+}
+
+fn glance(line: &dyn Line) -> Glance {
+    Glance {
+        at: Millis(line.int(0)),
+        name: line.int(1),
+        facts: line.int(2),
+        user: line.int(3),
+        session: line.int(4),
+        error: line.int(5),
+        fatal: line.int(6) != 0,
+    }
+}

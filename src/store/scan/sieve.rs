@@ -1,0 +1,195 @@
+//! Filters in the form in which they are held against one event after the other: sets of interned numbers.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use super::super::Result;
+use super::super::intern::{ERROR, EVENT};
+use super::super::sql::{Cell, Sql};
+use super::{Glance, Key, Value};
+use crate::model::{Dimension, EnvironmentId, Fact, Filter, Filters, Keep};
+
+/// So many sets of facts at the most are named to the database; where more match, they are looked up here.
+const NAMED_SETS: usize = 32;
+
+/// Filters, ready to be held against events.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Sieve {
+    names: Vec<Numbers>,
+    errors: Vec<Numbers>,
+    /// The sets of facts that match all conditions on facts, where there are any.
+    facts: Option<HashSet<i64>>,
+    props: Vec<Wanted>,
+}
+
+/// A condition on an interned number.
+#[derive(Debug)]
+struct Numbers {
+    keep: Keep,
+    /// Sorted; 0 is that of events that do not say.
+    values: Vec<i64>,
+}
+
+/// A condition on a property.
+#[derive(Debug)]
+struct Wanted {
+    key: Key,
+    keep: Keep,
+    /// Sorted; `None` is that of events that do not have it.
+    values: Vec<Option<Arc<str>>>,
+}
+
+impl Sieve {
+    /// Reads what it takes to hold these filters against events of an environment. Values that nobody has sent match
+    /// nothing.
+    pub(in crate::store) fn of(db: &dyn Sql, environment: EnvironmentId, filters: &Filters) -> Result<Self> {
+        let mut sieve = Self::default();
+        let mut facts = Vec::new();
+        for filter in filters.iter() {
+            match &filter.dimension {
+                Dimension::Event => sieve.names.push(Numbers::of(db, environment, filter)?),
+                Dimension::Error => sieve.errors.push(Numbers::of(db, environment, filter)?),
+                Dimension::Fact(fact) => facts.push((*fact, Numbers::of(db, environment, filter)?)),
+                Dimension::Prop(name) => {
+                    let (key, keep) = (Key::of(name), filter.keep);
+                    sieve.props.push(Wanted { key, keep, values: filter.values.clone() });
+                }
+                Dimension::Total => {}
+            }
+        }
+        if !facts.is_empty() {
+            let columns: Vec<_> = facts.iter().map(|(fact, _)| *fact).collect();
+            let mut sets = HashSet::new();
+            fact_sets(db, environment, &columns, &mut |set, values| {
+                if facts.iter().zip(values).all(|((_, numbers), value)| numbers.keep(*value)) {
+                    sets.insert(set);
+                }
+            })?;
+            sieve.facts = Some(sets);
+        }
+        Ok(sieve)
+    }
+
+    /// Whether no event can pass.
+    pub(in crate::store) fn keeps_nothing(&self) -> bool {
+        let hopeless = |numbers: &Numbers| numbers.keep == Keep::Is && numbers.values.is_empty();
+        self.names.iter().any(hopeless)
+            || self.errors.iter().any(hopeless)
+            || self.facts.as_ref().is_some_and(HashSet::is_empty)
+    }
+
+    /// Whether a set of facts passes the conditions on facts.
+    pub(in crate::store) fn keeps_facts(&self, set: i64) -> bool {
+        self.facts.as_ref().is_none_or(|sets| sets.contains(&set))
+    }
+
+    pub(super) fn keeps(&self, event: &Glance) -> bool {
+        self.names.iter().all(|numbers| numbers.keep(event.name))
+            && self.errors.iter().all(|numbers| numbers.keep(event.error))
+            && self.keeps_facts(event.facts)
+    }
+
+    pub(super) fn wants_props(&self) -> bool {
+        !self.props.is_empty()
+    }
+
+    pub(super) fn keeps_props(&self, props: Option<&str>) -> bool {
+        self.props.iter().all(|wanted| wanted.keep(props))
+    }
+
+    /// What the database can tell by itself, as conditions for a WHERE that has others already; their parameters are added.
+    pub(super) fn conditions(&self, params: &mut Vec<Cell>) -> String {
+        let mut sql = String::new();
+        for numbers in self.names.iter().filter(|numbers| numbers.keep == Keep::Is) {
+            one_of(&mut sql, "name_id", numbers.values.iter(), params);
+        }
+        for numbers in self.errors.iter().filter(|numbers| !numbers.keep(0)) {
+            // Said by itself, it leads to the index of errors.
+            sql.push_str(" AND error_id IS NOT NULL");
+            if numbers.keep == Keep::Is {
+                one_of(&mut sql, "error_id", numbers.values.iter(), params);
+            }
+        }
+        if let Some(sets) = self.facts.as_ref().filter(|sets| sets.len() <= NAMED_SETS) {
+            one_of(&mut sql, "facts_id", sets.iter(), params);
+        }
+        sql
+    }
+}
+
+impl Numbers {
+    fn of(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Self> {
+        let mut values = numbers(db, environment, filter)?;
+        values.sort_unstable();
+        Ok(Self { keep: filter.keep, values })
+    }
+
+    fn keep(&self, value: i64) -> bool {
+        self.values.binary_search(&value).is_ok() == (self.keep == Keep::Is)
+    }
+}
+
+impl Wanted {
+    fn keep(&self, props: Option<&str>) -> bool {
+        let found = self.key.find(props);
+        let named = match found.as_ref().map(Value::text) {
+            None => self.values.first().is_some_and(Option::is_none),
+            Some(None) => false,
+            Some(Some(text)) => self.values.binary_search_by(|value| value.as_deref().cmp(&Some(text))).is_ok(),
+        };
+        named == (self.keep == Keep::Is)
+    }
+}
+
+fn one_of<'n>(sql: &mut String, column: &str, values: impl Iterator<Item = &'n i64>, params: &mut Vec<Cell>) {
+    for (at, value) in values.enumerate() {
+        params.push(Cell::Int(*value));
+        let before = if at == 0 { [" AND ", column, " IN ("].concat() } else { ", ".to_owned() };
+        write!(sql, "{before}${}", params.len()).expect("a string takes all that is written");
+    }
+    sql.push(')');
+}
+
+/// The interned numbers of a condition's values, 0 for not reported; those that are not known are left out.
+pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Vec<i64>> {
+    let kind = match &filter.dimension {
+        Dimension::Event => EVENT,
+        Dimension::Error => ERROR,
+        Dimension::Fact(fact) => fact.name(),
+        Dimension::Total | Dimension::Prop(_) => return Ok(Vec::new()),
+    };
+    let mut found = Vec::new();
+    for value in &filter.values {
+        let Some(text) = value else {
+            found.push(0);
+            continue;
+        };
+        let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
+                   WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
+        found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());
+    }
+    Ok(found)
+}
+
+/// Shows every set of facts that the environment's app has, by its number, with the interned values of these facts.
+pub(in crate::store) fn fact_sets(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    facts: &[Fact],
+    visit: &mut dyn FnMut(i64, &[i64]),
+) -> Result<()> {
+    let columns: String = facts.iter().map(|fact| [", f.", fact.name()].concat()).collect();
+    let sql =
+        ["SELECT f.id", &columns, " FROM environments e JOIN facts f ON f.app_id = e.app_id WHERE e.id = $1"].concat();
+    let mut values = vec![0; facts.len()];
+    db.stream(&sql, &[environment.0.into()], &mut |line| {
+        for (at, value) in values.iter_mut().enumerate() {
+            *value = line.int(at + 1);
+        }
+        visit(line.int(0), &values);
+        ControlFlow::Continue(())
+    })
+}
