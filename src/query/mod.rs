@@ -2,9 +2,11 @@
 
 mod cache;
 mod compare;
+pub mod filters;
 mod policy;
 mod preset;
 mod range;
+pub mod step;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::store::{Store, StoreError};
 
 use cache::Cache;
 pub use cache::Stats;
-pub use compare::{Change, Direction, compare};
+pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};

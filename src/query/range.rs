@@ -11,6 +11,9 @@ pub const MAX_PERIODS: usize = 400;
 /// Longest custom range in days: five years.
 pub const MAX_DAYS: i32 = 5 * 366;
 
+/// Longest range from the first event on, in days: thirty years, which is less than [`MAX_PERIODS`] months.
+const ALL_DAYS: i32 = 30 * 365;
+
 /// What an address asks for, as it stands there. Empty texts count as absent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
@@ -22,6 +25,8 @@ pub struct Wanted<'a> {
     pub to: Option<&'a str>,
     /// Name of an interval; one that gives more than [`MAX_PERIODS`] is ignored.
     pub interval: Option<&'a str>,
+    /// When the first event happened, where [`Preset::All`] begins; today where there was none.
+    pub since: Option<Millis>,
 }
 
 /// Why an address does not describe a range, in words for its reader.
@@ -58,9 +63,6 @@ pub struct Range {
     pub periods: Vec<Period>,
     /// All periods together.
     pub whole: Period,
-    /// As long a stretch right before. Where the range is unfinished, it stops at the same hour of its own last day
-    /// (that hour included), so that like is compared with like.
-    pub previous: Period,
     /// Which period contains now, if one does; always the last.
     pub unfinished: Option<usize>,
     /// Periods of the range that have not begun: the rest of an unfinished day that is counted by the hour.
@@ -68,21 +70,20 @@ pub struct Range {
 }
 
 impl Range {
-    /// The range of a preset; [`Preset::Custom`] without dates is that of 7 days.
+    /// The range of a preset; [`Preset::Custom`] without dates is that of 7 days, and [`Preset::All`] that of today.
     pub fn of(preset: Preset, zone: &Zone, now: Millis) -> Self {
-        Self::cut(preset, None, zone, now)
+        Self::cut(preset, Wanted::default(), zone, now)
     }
 
     /// Reads what an address asks for. `fallback` is used where it asks for nothing.
     pub fn parse(wanted: Wanted<'_>, fallback: Preset, zone: &Zone, now: Millis) -> Result<Self, RangeProblem> {
-        let interval = given(wanted.interval).and_then(Interval::parse);
         let (from, to) = (given(wanted.from), given(wanted.to));
         if from.is_none() && to.is_none() {
             let preset = match given(wanted.preset) {
                 Some(name) => Preset::parse(name).ok_or(RangeProblem::Unknown)?,
                 None => fallback,
             };
-            return Ok(Self::cut(preset, interval, zone, now));
+            return Ok(Self::cut(preset, wanted, zone, now));
         }
         let today = zone.local(now).day;
         let first = day_of(from.ok_or(RangeProblem::NoStart)?)?;
@@ -96,35 +97,33 @@ impl Range {
         if last.min(today) - first >= MAX_DAYS {
             return Err(RangeProblem::TooLong);
         }
+        let interval = given(wanted.interval).and_then(Interval::parse);
         Ok(Self::of_days(Preset::Custom, interval, Days { first, last: last.min(today) }, zone, now))
     }
 
-    fn cut(preset: Preset, interval: Option<Interval>, zone: &Zone, now: Millis) -> Self {
+    fn cut(preset: Preset, wanted: Wanted<'_>, zone: &Zone, now: Millis) -> Self {
         let today = zone.local(now).day;
         let first = match preset {
             Preset::Hours24 => return Self::of_24_hours(zone, now),
-            Preset::Today => today,
-            Preset::Days7 | Preset::Custom => today - 6,
-            Preset::Days28 => today - 27,
-            Preset::Days90 => today - 89,
-            Preset::Year => {
-                days_since_1970(date_of(today).first_of_month().saturating_sub(jiff::Span::new().months(11)))
-            }
+            Preset::All => match wanted.since {
+                Some(since) => zone.local(since).day.clamp(today - ALL_DAYS, today),
+                None => today,
+            },
+            _ => preset.first_day(today),
         };
+        let interval = given(wanted.interval).and_then(Interval::parse);
         Self::of_days(preset, interval, Days { first, last: today }, zone, now)
     }
 
     fn of_24_hours(zone: &Zone, now: Millis) -> Self {
         let today = zone.local(now).day;
         let mut hours: Vec<Period> =
-            (today - 4..=today).flat_map(|day| hours_of(zone, day)).filter(|hour| hour.range.from <= now).collect();
+            (today - 2..=today).flat_map(|day| hours_of(zone, day)).filter(|hour| hour.range.from <= now).collect();
         let periods = hours.split_off(hours.len().saturating_sub(24));
-        let before = &hours[hours.len().saturating_sub(24)..];
         let whole = join(&periods);
-        let previous = if before.is_empty() { whole } else { join(before) };
         let unfinished = periods.iter().position(|period| period.range.contains(now));
         let (preset, interval) = (Preset::Hours24, Interval::Hour);
-        Self { preset, interval, periods, whole, previous, unfinished, ahead: Vec::new() }
+        Self { preset, interval, periods, whole, unfinished, ahead: Vec::new() }
     }
 
     fn of_days(preset: Preset, wanted: Option<Interval>, days: Days, zone: &Zone, now: Millis) -> Self {
@@ -137,8 +136,7 @@ impl Range {
         }
         let unfinished = periods.iter().position(|period| period.range.contains(now));
         let whole = join(&periods);
-        let previous = days.before(preset, zone, unfinished.map(|_| now));
-        Self { preset, interval, periods, whole, previous, unfinished, ahead }
+        Self { preset, interval, periods, whole, unfinished, ahead }
     }
 }
 
@@ -190,25 +188,6 @@ impl Days {
         let lasts = firsts.iter().skip(1).map(|next| next - 1).chain([self.last]);
         firsts.iter().zip(lasts).map(|(first, last)| days_period(zone, *first, last)).collect()
     }
-
-    /// The stretch right before; up to the hour of day of `until` where the range is not over.
-    fn before(self, preset: Preset, zone: &Zone, until: Option<Millis>) -> Period {
-        let year_ago = |day: i32| days_since_1970(date_of(day).saturating_sub(jiff::Span::new().years(1)));
-        let (first, last) = match preset {
-            Preset::Year => (year_ago(self.first), year_ago(self.last)),
-            _ => (self.first - self.count(), self.first - 1),
-        };
-        let mut period = days_period(zone, first, last);
-        if let Some(now) = until {
-            let hours = hours_of(zone, last);
-            let hour = usize::from(zone.local(now).hour).min(hours.len().saturating_sub(1));
-            if let Some(hour) = hours.get(hour) {
-                period.range.to = hour.range.to;
-                period.next = hour.next;
-            }
-        }
-        period
-    }
 }
 
 fn given(text: Option<&str>) -> Option<&str> {
@@ -224,7 +203,7 @@ fn day_of(text: &str) -> Result<i32, RangeProblem> {
 }
 
 /// The hours of a local day: 23 to 25 of them, the last one shorter where the day is no whole number of hours long.
-fn hours_of(zone: &Zone, day: i32) -> Vec<Period> {
+pub(super) fn hours_of(zone: &Zone, day: i32) -> Vec<Period> {
     let (start, end) = (zone.midnight(day), zone.midnight(day + 1));
     let hour_at = |hour: u8| start.plus(i64::from(hour) * Millis::HOUR);
     (0..=24)
@@ -237,7 +216,7 @@ fn hours_of(zone: &Zone, day: i32) -> Vec<Period> {
         .collect()
 }
 
-fn days_period(zone: &Zone, first: i32, last: i32) -> Period {
+pub(super) fn days_period(zone: &Zone, first: i32, last: i32) -> Period {
     let range = TimeRange { from: zone.midnight(first), to: zone.midnight(last + 1) };
     Period { range, first: midnight_of(first), next: midnight_of(last + 1) }
 }
@@ -247,7 +226,7 @@ fn midnight_of(day: i32) -> LocalTime {
 }
 
 /// One period over several that follow each other; of none, the empty one at 1970.
-fn join(periods: &[Period]) -> Period {
+pub(super) fn join(periods: &[Period]) -> Period {
     match periods {
         [first, .., last] => {
             let range = TimeRange { from: first.range.from, to: last.range.to };
@@ -279,35 +258,56 @@ mod tests {
     #[test]
     fn presets_end_in_the_period_that_contains_now() {
         let now = at("2026-11-18T13:20:00Z"); // 14:20 in Zurich
-        for (preset, periods, ahead, from, to, before, until) in [
-            (Preset::Today, 15, 9, "17T23", "18T14", "16T23", "17T14"),
-            (Preset::Hours24, 24, 0, "17T14", "18T14", "16T14", "17T14"),
-            (Preset::Days7, 7, 0, "11T23", "18T23", "04T23", "11T14"),
+        for (preset, periods, ahead, from, to) in [
+            (Preset::Today, 15, 9, "17T23", "18T14"),
+            (Preset::Hours24, 24, 0, "17T14", "18T14"),
+            (Preset::Days7, 7, 0, "11T23", "18T23"),
         ] {
             let range = Range::of(preset, &zone("Europe/Zurich"), now);
             assert_eq!((range.periods.len(), range.ahead.len()), (periods, ahead), "{preset:?}");
             assert_eq!(range.unfinished, Some(periods - 1), "{preset:?}");
-            let ends =
-                [range.whole.range.from, range.whole.range.to, range.previous.range.from, range.previous.range.to];
-            assert_eq!(ends.map(utc), [from, to, before, until].map(|t| format!("2026-11-{t}:00:00Z")), "{preset:?}");
+            let ends = [range.whole.range.from, range.whole.range.to];
+            assert_eq!(ends.map(utc), [from, to].map(|t| format!("2026-11-{t}:00:00Z")), "{preset:?}");
         }
     }
 
     #[test]
     fn long_presets_count_days_and_calendar_months() {
-        let now = at("2026-03-31T10:00:00Z");
-        for (preset, periods, from, interval) in [
-            (Preset::Days28, 28, "2026-03-04", Interval::Day),
-            (Preset::Days90, 90, "2026-01-01", Interval::Day),
-            (Preset::Year, 12, "2025-04-01", Interval::Month),
+        for (now, preset, periods, from, interval) in [
+            ("2026-03-31T10", Preset::Days28, 28, "2026-03-04", Interval::Day),
+            ("2026-03-31T10", Preset::Days90, 90, "2026-01-01", Interval::Day),
+            ("2026-03-31T10", Preset::Month, 31, "2026-03-01", Interval::Day),
+            ("2026-03-01T10", Preset::Month, 11, "2026-03-01", Interval::Hour),
+            ("2026-03-31T10", Preset::Year, 12, "2025-04-01", Interval::Month),
         ] {
-            let range = Range::of(preset, &Zone::utc(), now);
-            assert_eq!((range.periods.len(), range.interval), (periods, interval), "{preset:?}");
-            assert_eq!(date_of(range.whole.first.day).to_string(), from, "{preset:?}");
+            let range = Range::of(preset, &Zone::utc(), at(&format!("{now}:00:00Z")));
+            assert_eq!((range.periods.len(), range.interval), (periods, interval), "{now} {preset:?}");
+            assert_eq!(date_of(range.whole.first.day).to_string(), from, "{now} {preset:?}");
         }
-        let year = Range::of(Preset::Year, &Zone::utc(), now);
-        assert_eq!(utc(year.previous.range.from), "2024-04-01T00:00:00Z");
-        assert_eq!(utc(year.previous.range.to), "2025-03-31T11:00:00Z");
+    }
+
+    #[test]
+    fn all_begins_with_the_first_event_and_chooses_what_fits() {
+        let now = at("2026-11-18T13:20:00Z");
+        for (since, by, first, interval) in [
+            (None, None, "2026-11-18", Interval::Hour),
+            (Some("2026-11-18T01:00:00Z"), None, "2026-11-18", Interval::Hour),
+            (Some("2026-10-25T23:30:00Z"), None, "2026-10-26", Interval::Day), // Zurich is ahead
+            (Some("2025-10-25T12:00:00Z"), None, "2025-10-25", Interval::Week),
+            (Some("2016-11-19T12:00:00Z"), None, "2016-11-19", Interval::Month),
+            (Some("2016-11-19T12:00:00Z"), Some("day"), "2016-11-19", Interval::Month), // too many days
+            (Some("2025-12-19T12:00:00Z"), Some("day"), "2025-12-19", Interval::Day),
+            (Some("1970-01-01T00:00:00Z"), None, "1996-11-25", Interval::Month), // thirty years at the most
+            (Some("2030-01-01T00:00:00Z"), None, "2026-11-18", Interval::Hour),  // the clock was set back
+        ] {
+            let since = since.map(at);
+            let wanted = Wanted { preset: Some("all"), interval: by, since, ..Wanted::default() };
+            let range = Range::parse(wanted, Preset::Days7, &zone("Europe/Zurich"), now).unwrap();
+            assert_eq!(date_of(range.whole.first.day).to_string(), first, "{since:?}");
+            assert_eq!(range.interval, interval, "{since:?}");
+            assert!((1..=MAX_PERIODS).contains(&range.periods.len()), "{since:?}");
+            assert!(range.unfinished.is_some(), "{since:?}");
+        }
     }
 
     #[test]
@@ -341,18 +341,21 @@ mod tests {
         for name in ["Europe/Zurich", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York"] {
             let zone = zone(name);
             for interval in ["day", "week", "month"] {
-                let wanted =
-                    Wanted { from: Some("2026-01-07"), to: Some("2026-11-03"), interval: Some(interval), preset: None };
+                let wanted = Wanted {
+                    from: Some("2026-01-07"),
+                    to: Some("2026-11-03"),
+                    interval: Some(interval),
+                    ..Wanted::default()
+                };
                 let range = Range::parse(wanted, Preset::Days7, &zone, now).unwrap();
                 assert_eq!(range.interval.name(), interval);
                 for pair in range.periods.windows(2) {
                     assert_eq!(pair[0].range.to, pair[1].range.from, "{name} {interval}");
                 }
-                for period in range.periods.iter().chain([&range.whole, &range.previous]) {
+                for period in range.periods.iter().chain([&range.whole]) {
                     assert_eq!(zone.local(period.range.from), period.first, "{name} {interval}");
                     assert_eq!(zone.local(period.range.to), period.next, "{name} {interval}");
                 }
-                assert_eq!(range.previous.range.to, range.whole.range.from, "{name} {interval}");
                 assert_eq!(range.unfinished, None);
             }
         }
@@ -405,7 +408,7 @@ mod tests {
             (None, Some("2026-11-19"), Some("2026-11-20"), RangeProblem::Future),
             (None, Some("2021-01-01"), None, RangeProblem::TooLong),
         ] {
-            let wanted = Wanted { preset, from, to, interval: None };
+            let wanted = Wanted { preset, from, to, ..Wanted::default() };
             assert_eq!(Range::parse(wanted, Preset::Days7, &Zone::utc(), now), Err(problem), "{from:?} {to:?}");
         }
     }
@@ -416,15 +419,12 @@ mod tests {
         let wanted = Wanted { from: Some("2026-11-10"), to: Some("2026-12-24"), ..Wanted::default() };
         let range = Range::parse(wanted, Preset::Days7, &Zone::utc(), now).unwrap();
         assert_eq!((range.periods.len(), range.unfinished), (9, Some(8)));
-        assert_eq!(utc(range.previous.range.to), "2026-11-09T14:00:00Z");
     }
 
     #[test]
-    fn the_24_hours_before_a_short_day_are_still_24() {
+    fn the_24_hours_around_a_short_night_are_still_24() {
         let range = Range::of(Preset::Hours24, &zone("Europe/Zurich"), at("2026-03-29T10:30:00Z"));
         assert_eq!(range.periods.len(), 24);
         assert_eq!(range.whole.range.len(), 24 * Millis::HOUR);
-        assert_eq!(range.previous.range.to, range.whole.range.from);
-        assert_eq!(range.previous.range.len(), 24 * Millis::HOUR);
     }
 }

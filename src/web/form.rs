@@ -23,6 +23,11 @@ impl Fields {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The first value of that name, empty where there is none.
     pub fn get(&self, name: &str) -> &str {
         self.find(name).unwrap_or_default()

@@ -51,6 +51,11 @@ pub fn share(part: i64, whole: i64) -> String {
     }
 }
 
+/// The value of a dimension; of events that do not say, that they do not.
+pub fn value(value: Option<&str>) -> String {
+    value.unwrap_or("not reported").to_owned()
+}
+
 /// A change as words and as a class for its colour.
 pub struct ChangeText {
     /// `up`, `down`, `same` or `new`.

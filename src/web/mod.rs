@@ -22,6 +22,8 @@ mod snippet;
 mod standing;
 mod state;
 mod stream;
+mod table;
+mod toolbar;
 mod waiting;
 
 use std::any::Any;

@@ -9,7 +9,7 @@ use crate::model::{
     Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventList, EventRow, EventsPage, Fact, Filters, Metric,
     Millis, Period, Query, Report,
 };
-use crate::query::{Interval, Preset, Range, compare};
+use crate::query::{Range, compare};
 use crate::store::StoreError;
 
 use super::super::chart::{self, Chart};
@@ -17,11 +17,14 @@ use super::super::error::{Page, PageError, page};
 use super::super::event::EventLine;
 use super::super::extract::AppVisit;
 use super::super::format::{self, Calendar, ChangeText, grouped};
-use super::super::frame::{Frame, Tab};
-use super::super::selection::{METRICS, Selection};
+use super::super::frame::Frame;
+use super::super::selection::Selection;
 use super::super::state::WebState;
+use super::super::toolbar::Toolbar;
 use super::super::waiting;
 
+/// The metrics that can be chosen, in their order on the page.
+const METRICS: [Metric; 3] = [Metric::Events, Metric::Users, Metric::Sessions];
 /// Rows of a top list.
 const TOP: u32 = 8;
 /// Newest events shown.
@@ -33,24 +36,11 @@ struct Overview {
     frame: Frame,
     environment: String,
     zone: String,
-    days: String,
-    presets: Vec<Tab>,
-    custom: CustomRange,
-    problem: Option<String>,
+    toolbar: Toolbar,
     cards: Vec<Card>,
     drawing: Drawing,
     tops: Vec<Top>,
     events: Vec<EventLine>,
-}
-
-/// The form of a custom range.
-struct CustomRange {
-    current: bool,
-    from: String,
-    to: String,
-    today: String,
-    metric: &'static str,
-    intervals: Vec<(&'static str, bool)>,
 }
 
 /// A metric with its total.
@@ -119,14 +109,11 @@ const TOPS: [(&str, Dimension); 3] = [
 /// `GET /apps/{app}` and `GET /apps/{app}/{env}`
 pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
     let environment = on.environment.id;
-    let Report::Since(Some(since)) = *state.reports.report(Query { environment, ask: Ask::Since }).await? else {
+    let Some(selection) = Selection::read(&state, &on, &query.unwrap_or_default()).await? else {
         return waiting::show(State(state), on).await;
     };
     let now = state.clock.now();
-    // Whoever has just begun sees hours rather than one lonely day.
-    let fallback = if now.since(since) < Millis::DAY { Preset::Hours24 } else { Preset::Days7 };
-    let selection = Selection::parse(&query.unwrap_or_default(), fallback, &on.app.zone, now);
-    let answers = ask(&state, environment, &selection.range).await?;
+    let answers = ask(&state, environment, &selection).await?;
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let path = state.site.link(&on.path());
     let users = format!("{path}/users");
@@ -135,10 +122,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     page(&Overview {
         environment: on.environment.slug.to_string(),
         zone: on.app.zone.name().to_owned(),
-        days: format::days(&selection.range.whole),
-        presets: presets(&selection, &path),
-        custom: custom(&selection, crate::model::date_of(on.app.zone.local(now).day).to_string()),
-        problem: selection.problem.map(|problem| problem.to_string()),
+        toolbar: Toolbar::new(&selection, &path),
         cards: cards(&selection, &answers, &path),
         drawing: drawing(&selection, &answers, &calendar),
         tops: answers.tops.iter().map(|(title, list)| top(title, list)).collect(),
@@ -147,7 +131,9 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     })
 }
 
-async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Result<Answers, PageError> {
+async fn ask(state: &WebState, environment: EnvironmentId, selection: &Selection) -> Result<Answers, PageError> {
+    let range = &selection.range;
+    let stretches = [Some(range.whole), selection.compared.as_ref().map(|earlier| earlier.whole)];
     let ask = |ask: Ask| state.reports.report(Query { environment, ask });
     let list = |dimension| {
         ask(Ask::Breakdown(BreakdownAsk {
@@ -161,7 +147,7 @@ async fn ask(state: &WebState, environment: EnvironmentId, range: &Range) -> Res
     let newest = EventsPage { environment, filters: Filters::none(), since: None, after: None, limit: NEWEST };
     let (series, totals, first, second, third, events) = tokio::try_join!(
         ask(Ask::Series(METRICS.to_vec(), range.periods.clone(), Filters::none())),
-        ask(Ask::Series(METRICS.to_vec(), vec![range.whole, range.previous], Filters::none())),
+        ask(Ask::Series(METRICS.to_vec(), stretches.into_iter().flatten().collect(), Filters::none())),
         list(TOPS[0].1.clone()),
         list(TOPS[1].1.clone()),
         list(TOPS[2].1.clone()),
@@ -186,27 +172,6 @@ fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
 
 fn mismatch() -> StoreError {
     StoreError::Unexpected("a report of another shape than asked for".to_owned())
-}
-
-fn presets(selection: &Selection, path: &str) -> Vec<Tab> {
-    let tab = |preset: Preset| Tab {
-        label: preset.label().to_owned(),
-        href: format!("{path}{}", selection.with_preset(preset)),
-        current: preset == selection.range.preset,
-    };
-    Preset::NAMED.into_iter().map(tab).collect()
-}
-
-fn custom(selection: &Selection, today: String) -> CustomRange {
-    let (from, to) = selection.days();
-    CustomRange {
-        current: selection.range.preset == Preset::Custom,
-        from,
-        to,
-        today,
-        metric: selection.metric.name(),
-        intervals: Interval::ALL.iter().map(|i| (i.name(), *i == selection.range.interval)).collect(),
-    }
 }
 
 fn cards(selection: &Selection, answers: &Answers, path: &str) -> Vec<Card> {
@@ -253,7 +218,7 @@ fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Dra
         interval: range.interval.name(),
         empty: points.iter().all(|point| point.value == 0),
         has_unfinished: range.unfinished.is_some(),
-        cut_comparison: range.preset != Preset::Hours24,
+        cut_comparison: selection.compared.is_some() && range.preset != crate::query::Preset::Hours24,
         spoken,
         rows: range.periods.iter().enumerate().rev().map(row).collect(),
         chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),
