@@ -1,6 +1,7 @@
 //! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics.
 
 mod assets;
+mod bars;
 mod chart;
 mod cookie;
 mod credentials;
@@ -18,6 +19,7 @@ mod metrics;
 mod pages;
 mod person;
 mod selection;
+mod session;
 mod snippet;
 mod standing;
 mod state;

@@ -9,6 +9,8 @@ pub mod new_app;
 pub mod overview;
 pub mod person;
 pub mod rules;
+pub mod session;
+pub mod sessions;
 pub mod set_aside;
 pub mod setup;
 pub mod users;
@@ -26,17 +28,18 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 6] = [
+pub const APP_TABS: [(&str, &str); 7] = [
     ("Overview", ""),
     ("Versions", "/versions"),
     ("Users", "/users"),
+    ("Sessions", "/sessions"),
     ("Devices", "/devices"),
     ("Keys", "/keys"),
     ("Set aside", "/set-aside"),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 3] = ["", "/users", "/devices"];
+pub const BY_ENVIRONMENT: [&str; 4] = ["", "/users", "/sessions", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -64,6 +67,18 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/users", Access::Member, users::show)
         .get("/apps/{app}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/sessions", Access::Member, sessions::show)
+        .get("/apps/{app}/sessions.csv", Access::Member, sessions::file)
+        .get("/apps/{app}/sessions.json", Access::Member, sessions::file)
+        .get("/apps/{app}/session", Access::Member, session::show)
+        .get("/apps/{app}/session.csv", Access::Member, session::file)
+        .get("/apps/{app}/session.json", Access::Member, session::file)
+        .get("/apps/{app}/{env}/sessions", Access::Member, sessions::show)
+        .get("/apps/{app}/{env}/sessions.csv", Access::Member, sessions::file)
+        .get("/apps/{app}/{env}/sessions.json", Access::Member, sessions::file)
+        .get("/apps/{app}/{env}/session", Access::Member, session::show)
+        .get("/apps/{app}/{env}/session.csv", Access::Member, session::file)
+        .get("/apps/{app}/{env}/session.json", Access::Member, session::file)
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
