@@ -38,6 +38,8 @@ impl LiveAsk {
 /// Answer to a [`LiveAsk`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Live {
+    /// Whether so much happens that counting it was given up; then nothing else is told.
+    pub cut: bool,
     /// Events of each minute, the first one first.
     pub minutes: [i64; LIVE_MINUTES],
     /// Of the last [`LIVE_RECENT`] minutes.

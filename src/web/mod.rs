@@ -7,6 +7,7 @@ mod cookie;
 mod credentials;
 mod error;
 mod event;
+mod export;
 mod extract;
 mod form;
 mod format;

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::auth::token;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Stopwatch};
 use crate::store::StoreError;
 
 use super::state::WebState;
@@ -30,8 +30,11 @@ const RETRY: &str = "30";
 
 /// How often it is looked whether the server is about to stop.
 const STEP: Duration = Duration::from_millis(100);
-/// How often it is looked whether there is something new.
+/// How often it is looked whether there is something new; more seldom where looking takes long, so that it takes a
+/// twentieth of the time at the most, but never more seldom than every half minute.
 const LOOK: Duration = Duration::from_millis(500);
+const LOOK_TIMES: u32 = 20;
+const LOOK_SELDOM: Duration = Duration::from_secs(30);
 /// How long a reader hears nothing at the most.
 const QUIET: Duration = Duration::from_secs(15);
 /// How often it is looked whether the login still lasts.
@@ -116,6 +119,11 @@ where
     (headers, Body::from_stream(body)).into_response()
 }
 
+/// A mark as streams and pages write it.
+pub fn mark_text(mark: u64) -> String {
+    format!("{mark:016x}")
+}
+
 fn full() -> Response {
     let told = "Too many pages are kept current at once; this one goes on by asking every few seconds.\n";
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (RETRY_AFTER, RETRY)];
@@ -155,7 +163,8 @@ where
             let words = match self.mark().await {
                 Some(mark) if self.heard != Some(mark) => {
                     self.heard = Some(mark);
-                    Some(format!("id: {mark:016x}\nevent: news\ndata: {mark:016x}\n\n"))
+                    let mark = mark_text(mark);
+                    Some(format!("id: {mark}\nevent: news\ndata: {mark}\n\n"))
                 }
                 _ if self.quiet.passed() => Some(":\n\n".to_owned()),
                 _ => None,
@@ -173,8 +182,9 @@ where
         if !self.next.passed() {
             return None;
         }
+        let watch = Stopwatch::start();
         let mark = (self.look)().await;
-        self.next = Deadline::after(LOOK);
+        self.next = Deadline::after((watch.elapsed() * LOOK_TIMES).clamp(LOOK, LOOK_SELDOM));
         mark.inspect_err(|error| tracing::debug!(%error, "a live page hears nothing new")).ok()
     }
 

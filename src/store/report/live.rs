@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -9,22 +10,32 @@ use super::super::Result;
 use super::super::scan::{Glance, Sieve, fact_sets, scan};
 use super::super::sql::Sql;
 use super::breakdown::text;
+use crate::clock::Deadline;
 use crate::model::{
     Dimension, EnvironmentId, Fact, LIVE_MINUTES, LIVE_RECENT, LIVE_TOPS, Live, LiveAsk, LiveCounts, LiveTop, Millis,
     TimeRange,
 };
+
+/// Counting is given up after so long. What was counted by then says nothing: events pass in no order.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After so many events it is looked how long it has taken.
+const LOOK: i64 = 4_096;
 
 /// Events by an interned number.
 type Tally = HashMap<i64, i64>;
 
 pub(super) fn live(db: &dyn Sql, environment: EnvironmentId, ask: &LiveAsk) -> Result<Live> {
     let sieve = Sieve::of(db, environment, &ask.filters)?;
-    let mut found = Found::default();
+    let (mut found, deadline, mut cut) = (Found::default(), Deadline::after(PATIENCE), false);
     let range = TimeRange { from: ask.begin(), to: ask.until };
     scan(db, environment, range, &sieve, &mut |event| {
         found.see(event, range.from);
-        ControlFlow::Continue(())
+        cut = found.whole.events % LOOK == 0 && deadline.passed();
+        if cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if cut {
+        return Ok(Live { cut, ..Live::default() });
+    }
     let facts: Vec<Fact> =
         LIVE_TOPS.iter().filter_map(|one| if let Dimension::Fact(fact) = one { Some(*fact) } else { None }).collect();
     let mut by_fact: Vec<Tally> = vec![Tally::new(); facts.len()];
@@ -47,7 +58,7 @@ pub(super) fn live(db: &dyn Sql, environment: EnvironmentId, ask: &LiveAsk) -> R
     }
     let recent = LiveCounts { users: found.recent_users.len() as i64, ..found.recent };
     let whole = LiveCounts { users: found.users.len() as i64, ..found.whole };
-    Ok(Live { minutes: found.minutes, recent, whole, tops })
+    Ok(Live { cut, minutes: found.minutes, recent, whole, tops })
 }
 
 /// What the events that have passed come to.

@@ -3,7 +3,9 @@
 pub mod apps;
 pub mod changes;
 pub mod devices;
+pub mod explorer;
 pub mod keys;
+pub mod live;
 pub mod login;
 pub mod new_app;
 pub mod overview;
@@ -28,8 +30,10 @@ use super::form;
 use super::state::WebState;
 
 /// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 7] = [
+pub const APP_TABS: [(&str, &str); 9] = [
     ("Overview", ""),
+    ("Live", "/live"),
+    ("Explorer", "/explorer"),
     ("Versions", "/versions"),
     ("Users", "/users"),
     ("Sessions", "/sessions"),
@@ -39,7 +43,7 @@ pub const APP_TABS: [(&str, &str); 7] = [
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 4] = ["", "/users", "/sessions", "/devices"];
+pub const BY_ENVIRONMENT: [&str; 6] = ["", "/live", "/explorer", "/users", "/sessions", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -67,6 +71,22 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/users", Access::Member, users::show)
         .get("/apps/{app}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/explorer", Access::Member, explorer::show)
+        .get("/apps/{app}/explorer.csv", Access::Member, explorer::file)
+        .get("/apps/{app}/explorer.json", Access::Member, explorer::file)
+        .get("/apps/{app}/explorer.ndjson", Access::Member, explorer::file)
+        .get("/apps/{app}/{env}/explorer", Access::Member, explorer::show)
+        .get("/apps/{app}/{env}/explorer.csv", Access::Member, explorer::file)
+        .get("/apps/{app}/{env}/explorer.json", Access::Member, explorer::file)
+        .get("/apps/{app}/{env}/explorer.ndjson", Access::Member, explorer::file)
+        .get("/apps/{app}/live", Access::Member, live::show)
+        .get("/apps/{app}/live.csv", Access::Member, live::file)
+        .get("/apps/{app}/live.json", Access::Member, live::file)
+        .get("/apps/{app}/live/stream", Access::Member, live::news)
+        .get("/apps/{app}/{env}/live", Access::Member, live::show)
+        .get("/apps/{app}/{env}/live.csv", Access::Member, live::file)
+        .get("/apps/{app}/{env}/live.json", Access::Member, live::file)
+        .get("/apps/{app}/{env}/live/stream", Access::Member, live::news)
         .get("/apps/{app}/sessions", Access::Member, sessions::show)
         .get("/apps/{app}/sessions.csv", Access::Member, sessions::file)
         .get("/apps/{app}/sessions.json", Access::Member, sessions::file)
