@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::Uri;
 use serde_json::value::RawValue;
 
-use crate::model::{Cursor, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Keep};
+use crate::model::{Cursor, Dimension, EnvironmentId, EventRow, EventsPage, Fact, Filters, Keep};
 
 use super::super::error::{Page, PageError, page};
 use super::super::event::EventLine;
@@ -79,8 +79,11 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, uri: Uri, RawQuer
     let shape = Shape::of(uri.path()).ok_or(PageError::NotFound)?;
     let query = query.unwrap_or_default();
     let after = Fields::parse(query.as_bytes()).find("after").and_then(Cursor::number);
-    let selection = Selection::read(&state, &on, &query).await?.ok_or(PageError::NotFound)?;
-    let wanted = wanted(on.environment.id, &selection, after);
+    let environment = on.environment.id;
+    let wanted = match Selection::read(&state, &on, &query).await? {
+        Some(selection) => wanted(environment, &selection, after),
+        None => EventsPage { environment, filters: Filters::none(), since: None, after, limit: EVENTS },
+    };
     export::answer(state.reports, wanted, shape, &format!("{}-events", on.app.slug)).await
 }
 

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::Uri;
 
-use crate::model::{Cursor, EventRow, Millis, SessionDetail, SessionName, SessionPage};
+use crate::model::{Cursor, EventRow, Millis, SessionDetail, SessionName, SessionPage, Zone};
 
 use super::super::error::{Page, PageError, page};
 use super::super::event::{EventLine, short};
@@ -44,9 +44,10 @@ struct Shown {
     next: Option<String>,
 }
 
-/// An event, and how long nothing happened before it, where that was long.
+/// An event, and how long nothing happened before it, where that was long, and its day, where that is another.
 struct Item {
     gap: Option<String>,
+    day: Option<String>,
     event: EventLine,
 }
 
@@ -73,7 +74,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         sessions: link("/sessions"),
         crashed: session.crashed,
         user: session.user.map(|user| (short(user), format!("{users}/{user}"))),
-        items: items(&events, &calendar, &users),
+        items: items(&events, (&on.app.zone, &calendar), &users),
         csv: address(&format!("{here}.csv"), &[("id", &id)]),
         json: address(&format!("{here}.json"), &[("id", &id)]),
         next: next.map(|next| address(&here, &[("id", &id), ("after", &next.to_string())])),
@@ -117,15 +118,21 @@ async fn find(
 }
 
 /// Events with the gaps before them.
-fn items(events: &[EventRow], calendar: &Calendar, users: &str) -> Vec<Item> {
+fn items(events: &[EventRow], (zone, calendar): (&Zone, &Calendar), users: &str) -> Vec<Item> {
     let mut last: Option<Millis> = None;
     let item = |event: &EventRow| {
         let pause = last.map(|last| event.occurred_at.since(last)).filter(|pause| *pause >= GAP);
+        let day = zone.local(event.occurred_at).day;
+        let is_another = last.is_some_and(|last| zone.local(last).day != day);
         last = Some(event.occurred_at);
         let line = EventLine::new(event, calendar.time(event.occurred_at), calendar, users);
         // The session tells what would be the same in every line.
         let event = EventLine { version: None, system: None, user: None, ..line };
-        Item { gap: pause.map(|pause| format!("{} of nothing", spelt(pause))), event }
+        Item {
+            gap: pause.map(|pause| format!("{} of nothing", spelt(pause))),
+            day: is_another.then(|| calendar.day_title(day)),
+            event,
+        }
     };
     events.iter().map(item).collect()
 }

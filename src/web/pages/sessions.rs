@@ -6,7 +6,7 @@ use axum::http::Uri;
 
 use crate::model::{
     Ask, Cursor, Dimension, EnvironmentId, LENGTH_STEPS, Metric, Millis, Query, Report, SessionFilters, SessionRow,
-    SessionsAsk, SessionsPage, SessionsTold,
+    SessionsAsk, SessionsPage, SessionsTold, Wish,
 };
 use crate::query::compare;
 use crate::store::StoreError;
@@ -255,6 +255,10 @@ fn cards(now: &SessionsTold, before: Option<&SessionsTold>) -> Vec<Card> {
         let own = metric.value(&now.counts);
         let earlier = before.map(|before| metric.value(&before.counts));
         let change = earlier.flatten().zip(own).map(|(before, now)| format::change(compare(now, before)));
+        let change = change.map(|change| match metric.wish() {
+            Wish::Either => ChangeText { class: "same", ..change },
+            Wish::More | Wish::Less => change,
+        });
         Card {
             label: match metric {
                 Metric::SessionLength => "Median length",
@@ -296,10 +300,9 @@ fn column(at: usize) -> String {
 
 /// The same, short enough to stand under a bar: where the column begins.
 fn tick(at: usize) -> String {
-    match at.checked_sub(1) {
-        None => "0".to_owned(),
-        Some(at) => format::duration(LENGTH_STEPS[at])
-            .replace("under a minute", &format!("{} s", LENGTH_STEPS[at] / Millis::SECOND)),
+    match at.checked_sub(1).map(|at| LENGTH_STEPS[at]) {
+        None => "0 s+".to_owned(),
+        Some(from) => format!("{}+", length(from)),
     }
 }
 
@@ -371,7 +374,10 @@ mod tests {
             ]
         );
         let ticks: Vec<String> = (0..=LENGTH_STEPS.len()).map(tick).collect();
-        assert_eq!(ticks, ["0", "10 s", "30 s", "1 min", "3 min", "10 min", "30 min", "1 h", "3 h", "12 h"]);
+        assert_eq!(
+            ticks,
+            ["0 s+", "10 s+", "30 s+", "1 min+", "3 min+", "10 min+", "30 min+", "1 h+", "3 h+", "12 h+"]
+        );
     }
 
     #[test]
