@@ -1,5 +1,7 @@
 //! The first minute of a new user, in a real browser.
 
+mod live;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};

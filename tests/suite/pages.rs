@@ -1,5 +1,6 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod events;
 mod people;
 mod still;
 mod year;

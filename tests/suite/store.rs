@@ -1,6 +1,7 @@
 //! The storage contract, held over every backend.
 
 mod identify;
+mod live;
 mod nodes;
 mod recount;
 mod roster;
