@@ -124,5 +124,5 @@ fn scope(store: &dyn Store) -> Scope {
     };
     let key = store.create_key(&key, Millis(START)).expect("the key is made").id;
     assert_eq!(key, IngestKeyId(1));
-    Scope { app: Arc::new(app), environment, key: Some(key) }
+    Scope { app: Arc::new(app), environment, key: Some(key), country: None }
 }

@@ -19,7 +19,7 @@ use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
-use crate::ingest::{Intake, QueueSize, Roster, Writer};
+use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::logging;
 use crate::model::{Limits, Millis, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
@@ -142,6 +142,7 @@ impl Parts {
         let size = QueueSize { requests: config.queue_requests, bytes: config.queue_bytes };
         let (intake, writer) =
             Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
+        let intake = intake.with_places(places(config)?);
         let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
         let logins = Logins::new(store.clone(), clock.clone());
         let tokens = open::session_tokens(config)?;
@@ -211,6 +212,12 @@ impl Parts {
             service_id: config.teardown_service_id.clone(),
         }
     }
+}
+
+/// The database of addresses, where one is configured: one that cannot be read must not pass for none.
+fn places(config: &Config) -> anyhow::Result<Places> {
+    let Some(file) = &config.country_database else { return Ok(Places::default()) };
+    Places::read(file).with_context(|| format!("the country database {} cannot be read", file.display()))
 }
 
 /// Two handlers cannot share a path: the prefix must lie beside everything else.

@@ -3,10 +3,12 @@
 mod devices;
 mod failure;
 mod normalize;
+mod places;
 mod privacy;
 mod roster;
 mod writer;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -15,12 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
-    App, EnvironmentId, EventId, Identified, IngestKeyId, Limits, Millis, Outcome, RawEvent, RawIdentify, Reason,
-    Receipt, Refusal, SessionTimes,
+    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, Limits, Millis, Outcome, RawEvent, RawIdentify,
+    Reason, Receipt, Refusal, SessionTimes,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
 
+pub use places::Places;
 pub use privacy::user_hash;
 pub use roster::Roster;
 pub use writer::Writer;
@@ -37,6 +40,8 @@ pub struct Scope {
     pub environment: EnvironmentId,
     /// The key, where the protocol wants one.
     pub key: Option<IngestKeyId>,
+    /// Where the request began, as far as that is known: [`Intake::country`].
+    pub country: Option<Country>,
 }
 
 /// One event as an adapter read it.
@@ -127,6 +132,7 @@ pub struct Intake {
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
     limits: Arc<Limits>,
+    places: Places,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -166,7 +172,18 @@ impl Intake {
         let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
         let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
-        Ok((Self { queue, bytes, room, draining, counters, limits }, writer))
+        Ok((Self { queue, bytes, room, draining, counters, limits, places: Places::default() }, writer))
+    }
+
+    /// The same with a database of addresses.
+    #[must_use]
+    pub fn with_places(self, places: Places) -> Self {
+        Self { places, ..self }
+    }
+
+    /// The country of a client's address, to be put into the request's [`Scope`] in place of the address.
+    pub fn country(&self, address: IpAddr) -> Option<Country> {
+        self.places.country(address)
     }
 
     /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on

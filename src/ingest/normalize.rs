@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
-use crate::model::{Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
+use crate::model::{Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
 use crate::store::{Draft, Entry};
 
 /// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
@@ -29,7 +29,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let mut size = WEIGHT;
     let offset = sent_at.map_or(0, |sent| received_at.since(sent));
     let offset = if offset.abs() <= TOLERANCE { 0 } else { offset };
-    let mut shared = Shared::default();
+    let mut shared = Shared { country: scope.country, ..Shared::default() };
     let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
     for claim in &claims {
         let entry = match claim {
@@ -53,7 +53,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
         entries.push(entry);
     }
     size += shared.bytes;
-    let Scope { app, environment, key } = scope;
+    let Scope { app, environment, key, .. } = scope;
     let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out };
     (draft, size)
 }
@@ -64,6 +64,8 @@ struct Shared<'a> {
     name: Option<Arc<str>>,
     category: Option<Arc<str>>,
     facts: Option<(&'a RawFacts<'a>, Arc<Facts>)>,
+    /// Where the request began.
+    country: Option<Country>,
     /// Length of all that was not found here.
     bytes: usize,
 }
@@ -124,7 +126,7 @@ fn event<'a>(
     let facts = match &shared.facts {
         Some((last, facts)) if **last == raw.facts => facts.clone(),
         _ => {
-            let made = Arc::new(facts(&raw.facts));
+            let made = Arc::new(facts(&raw.facts, shared.country));
             shared.bytes += Fact::ALL.iter().filter_map(|fact| made.get(*fact)).map(str::len).sum::<usize>();
             shared.facts = Some((&raw.facts, made.clone()));
             made
@@ -155,11 +157,14 @@ fn times(claimed: Option<Millis>, offset: i64, received_at: Millis) -> (Millis, 
     (claimed, if plausible { corrected.min(received_at) } else { received_at })
 }
 
-pub(super) fn facts(raw: &RawFacts<'_>) -> Facts {
+/// The facts that were claimed, with the country of the request where none was.
+pub(super) fn facts(raw: &RawFacts<'_>, country: Option<Country>) -> Facts {
     let mut facts = Facts::default();
     for fact in Fact::ALL {
         facts.0[fact as usize] = raw.get(fact).map(|text| bounded(text, fact.max_len()).into());
     }
+    let country_fact = &mut facts.0[Fact::Country as usize];
+    *country_fact = country_fact.take().or_else(|| country.map(|country| country.code().into()));
     facts
 }
 

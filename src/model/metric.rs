@@ -99,8 +99,8 @@ pub struct Counts {
     pub users: i64,
     /// Different users for whom something has crashed.
     pub crashed_users: i64,
-    /// Different installations.
-    pub devices: i64,
+    /// Different installations, where that can be told.
+    pub devices: Option<i64>,
     /// Events that tell of an error, crashes included.
     pub errors: i64,
     /// Events that tell of a crash.
@@ -129,7 +129,7 @@ impl Metric {
             Self::SessionLength => counts.median_length,
             Self::SessionLengthP95 => counts.p95_length,
             Self::EventsPerSession => ratio(counts.events, counts.sessions, 100),
-            Self::Devices => Some(counts.devices),
+            Self::Devices => counts.devices,
             Self::Errors => Some(counts.errors),
             Self::ErrorRate => ratio(counts.errors, counts.events, 10_000),
             Self::Crashes => Some(counts.crashes),

@@ -1,6 +1,7 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
 mod app;
+mod country;
 mod cursor;
 mod dimension;
 mod event;
@@ -22,6 +23,7 @@ mod version;
 mod version_check;
 
 pub use app::*;
+pub use country::*;
 pub use cursor::*;
 pub use dimension::*;
 pub use event::*;

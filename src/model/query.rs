@@ -21,8 +21,8 @@ pub enum Ask {
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
-    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
-    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
+    /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
     /// What happens now. Answered by [`Report::Live`](super::Report::Live).
     Live(LiveAsk),
@@ -30,6 +30,22 @@ pub enum Ask {
     Sessions(SessionsAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+    /// Events of single values in each period, for small charts. Answered by
+    /// [`Report::Series`](super::Report::Series), one row for each value.
+    Trends(TrendsAsk),
+    /// Versions that were first seen in a period. Answered by [`Report::Arrivals`](super::Report::Arrivals).
+    Arrivals(Period),
+}
+
+/// Which values' events are counted, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TrendsAsk {
+    /// By what; one that is summarised.
+    pub dimension: Dimension,
+    /// The values; `None` is that of events that do not say.
+    pub values: Vec<Option<std::sync::Arc<str>>>,
+    /// Oldest first, without gaps. Periods longer than a day are cut at UTC midnight, which a small chart does not show.
+    pub periods: Vec<Period>,
 }
 
 /// Which values a breakdown lists.

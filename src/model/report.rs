@@ -15,6 +15,9 @@ pub enum Report {
     Sessions(SessionsTold),
     /// An instant.
     Since(Option<Millis>),
+    /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
+    /// call them, and the beginning of the bucket.
+    Arrivals(Vec<(String, Millis)>),
 }
 
 impl Report {
@@ -22,7 +25,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Live(_) | Self::Sessions(_) | Self::Since(_) => Vec::new(),
+            Self::Breakdown(_) | Self::Live(_) | Self::Sessions(_) | Self::Since(_) | Self::Arrivals(_) => Vec::new(),
         }
     }
 }

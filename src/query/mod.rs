@@ -13,11 +13,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::model::{Ask, EventList, EventsPage, Millis, Query, Report};
+use crate::model::{Ask, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
 
-use cache::Cache;
 pub use cache::Stats;
+use cache::{Cache, Found, Moment, Reach, Renewal};
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
@@ -25,16 +25,6 @@ pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
-/// How long an answer that new events can change is kept, in milliseconds: half of the second within which an event is
-/// promised to be seen.
-const LIVE: i64 = 500;
-/// An answer about now is kept so many times as long as it took to find, so that however much happens, those who watch it
-/// keep the database busy for a twentieth of the time at the most.
-const LIVE_TIMES: u32 = 20;
-/// The longest for which such an answer is kept, in milliseconds.
-const LIVE_MOST: i64 = 30_000;
-/// How long an answer about times that are over is kept, in milliseconds: only late events change it.
-const PAST: i64 = 60_000;
 
 /// The door to reports. Clones share one cache.
 #[derive(Clone)]
@@ -51,39 +41,38 @@ impl Reports {
         Self { store, clock, cache: Arc::new(Cache::new()), loads: Arc::new(Semaphore::new(LOADS)) }
     }
 
-    /// Answers a question, from the cache where an answer is fresh: not older than half a second if the question
-    /// reaches up to now, not older than a minute otherwise; what happens now is not older than twenty times as long as it
-    /// took to find, where that is longer. Those who ask the same meanwhile share one load; errors are not
-    /// kept.
+    /// Answers a question, from the cache where an answer holds: no event has come since, or it is not older than half a
+    /// second, or it is of times that are over and not older than a minute; what happens now may be as old as twenty times what it
+    /// took to find. An answer that took long is given out for up
+    /// to a minute while a new one is loaded behind. Those who ask the same meanwhile share one load; errors are not kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
-        let touched = touches(&query.ask, self.clock.now());
-        let load = {
-            let query = query.clone();
-            move |store: &dyn Store| {
-                let watch = Stopwatch::start();
-                let answer = store.report(&query)?;
-                let life = match (&query.ask, touched) {
-                    (Ask::Live(_), _) => live_life(watch),
-                    (_, true) => LIVE,
-                    (_, false) => PAST,
-                };
-                Ok((Arc::new(answer), life))
+        let asked = self.moment(query.environment, reach(&query.ask, self.clock.now()));
+        match self.cache.report(&query, asked, self.load(loading(query.clone()))).await? {
+            Found::Fresh(answer) | Found::Stale(answer, Renewal::Underway) => Ok(answer),
+            Found::Stale(answer, Renewal::Yours) => {
+                let reports = self.clone();
+                tokio::spawn(async move {
+                    let watch = Stopwatch::start();
+                    let loaded = reports.load(loading(query.clone())).await;
+                    reports.cache.renew(query, asked, watch.elapsed(), loaded);
+                });
+                Ok(answer)
             }
-        };
-        self.cache.report(query, self.clock.now(), self.load(load)).await
+        }
     }
 
-    /// A page of raw events, not older than half a second; where it took long to find, than twenty times as long.
+    /// A page of raw events, not older than half a second, unless no event has come since.
     pub async fn events(&self, page: EventsPage) -> Result<Arc<EventList>, StoreError> {
-        let load = {
-            let page = page.clone();
-            move |store: &dyn Store| {
-                let watch = Stopwatch::start();
-                let answer = store.events(&page)?;
-                Ok((Arc::new(answer), live_life(watch)))
-            }
-        };
-        self.cache.events(page, self.clock.now(), self.load(load)).await
+        let asked = self.moment(page.environment, Reach::Newest);
+        let wanted = page.clone();
+        let load = self.load(move |store| store.events(&wanted).map(Arc::new));
+        match self.cache.events(&page, asked, load).await? {
+            Found::Fresh(answer) | Found::Stale(answer, _) => Ok(answer),
+        }
+    }
+
+    fn moment(&self, environment: EnvironmentId, reach: Reach) -> Moment {
+        Moment { now: self.clock.now(), data: self.store.commits(environment), reach }
     }
 
     /// Asks the store for what is not kept in the cache; no more do so at once than there may be loads.
@@ -116,19 +105,21 @@ impl Reports {
     }
 }
 
-/// How long an answer about now is kept.
-fn live_life(watch: Stopwatch) -> i64 {
-    let millis = i64::try_from((watch.elapsed() * LIVE_TIMES).as_millis()).unwrap_or(LIVE_MOST);
-    millis.clamp(LIVE, LIVE_MOST)
+fn loading(query: Query) -> impl FnOnce(&dyn Store) -> Result<Arc<Report>, StoreError> + Send + 'static {
+    move |store| store.report(&query).map(Arc::new)
 }
 
-/// Whether events that come now can change the answer.
-fn touches(ask: &Ask, now: Millis) -> bool {
-    match ask {
+fn reach(ask: &Ask, now: Millis) -> Reach {
+    if let Ask::Live(_) = ask {
+        return Reach::Watched;
+    }
+    let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
-        Ask::AdoptionUsers(_, period) => period.range.to > now,
+        Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Sessions(ask) => ask.period.range.to > now,
         Ask::Live(_) | Ask::Since => true,
-    }
+    };
+    if open { Reach::Now } else { Reach::Over }
 }

@@ -9,13 +9,16 @@ use super::{
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{directory, identify, members, report, roster, versions};
+use super::{directory, identify, members, recount, report, roster, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::writers`].
     const WRITERS: usize;
+    /// Statements that keep commits of others waiting at the summaries until the end of a transaction.
+    const HOLD_SUMMARIES: &'static [&'static str];
 
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
@@ -25,6 +28,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Store::commit`].
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
+    /// As [`Store::commits`].
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
     /// As [`Store::status`].
@@ -55,6 +60,10 @@ impl<B: Backend> Store for B {
         self.slow_log().watch("a commit of events", || Backend::commit(self, drafts, limits))
     }
 
+    fn commits(&self, environment: EnvironmentId) -> Option<u64> {
+        Backend::commits(self, environment)
+    }
+
     fn writers(&self) -> usize {
         B::WRITERS
     }
@@ -65,6 +74,25 @@ impl<B: Backend> Store for B {
 
     fn report(&self, query: &Query) -> Result<Report> {
         self.study(|db| report::answer(db, query))
+    }
+
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>> {
+        self.look(|db| recount::days(db, environment))
+    }
+
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.study(|db| recount::differences(db, asked))
+    }
+
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.change(|db| {
+            for statement in B::HOLD_SUMMARIES {
+                db.run(statement, &[])?;
+            }
+            let differences = recount::differences(db, asked)?;
+            recount::mend(db, &differences)?;
+            Ok(differences)
+        })
     }
 
     fn events(&self, page: &EventsPage) -> Result<EventList> {

@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod moving;
 mod people;
 pub mod postgres;
+mod recount;
 mod report;
 mod roster;
 mod scan;
@@ -27,6 +28,8 @@ use crate::model::{
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
+
+pub use recount::{Recount, SummaryDifference, SummaryTable};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -183,6 +186,9 @@ pub trait Store: Send + Sync + 'static {
     /// summaries change in the same transaction, and only for events newly stored.
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
 
+    /// A number that changes with every commit to an environment; `None` where others may commit unseen.
+    fn commits(&self, environment: EnvironmentId) -> Option<u64>;
+
     /// How many commits it does well to run at once.
     fn writers(&self) -> usize;
 
@@ -191,6 +197,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
+
+    /// First and last UTC day since 1970 of which an environment may have summaries; none where it has none.
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
+
+    /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// The same, and puts what was counted in place of what was stored, in one transaction.
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 
     /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
     /// time: a page may be short, or empty, and go on.

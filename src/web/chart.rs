@@ -3,7 +3,9 @@
 //! Across, positions are percentages, so that a chart fills any width; up and down they are pixels. Text keeps its
 //! size on every screen.
 
-use super::format::compact;
+use crate::model::{Metric, Millis, Unit, Wish};
+
+use super::format::{self, compact};
 
 /// Height of the plot in pixels.
 pub const PLOT: u32 = 220;
@@ -46,6 +48,17 @@ pub struct Series {
     pub unfinished: Option<usize>,
 }
 
+/// What stands beside a series of a metric.
+#[derive(Default)]
+pub struct Beside {
+    /// The earlier stretch, at the same places as the points and what is ahead; empty where nothing is compared.
+    pub earlier: Vec<Option<i64>>,
+    /// Points without a value, such as a share of nothing.
+    pub missing: Vec<usize>,
+    /// Something to remember, oldest first.
+    pub marks: Vec<(usize, String)>,
+}
+
 /// A drawn chart.
 pub struct Chart {
     /// Horizontal lines, lowest first.
@@ -58,6 +71,24 @@ pub struct Chart {
     pub bars: Vec<Bar>,
     /// The curve, where it is drawn as such.
     pub curve: Option<Curve>,
+    /// Bars of the earlier stretch, behind the others.
+    pub earlier_bars: Vec<Bar>,
+    /// The curve of the earlier stretch as path data; empty where there is none.
+    pub earlier_line: String,
+    /// Marks with their labels.
+    pub marks: Vec<Mark>,
+}
+
+/// A mark on a place.
+pub struct Mark {
+    /// Percent from the left.
+    pub x: String,
+    /// Baseline of the label, in pixels from the top.
+    pub y: u32,
+    /// Which end of the label is at the mark: `start`, `middle` or `end`.
+    pub anchor: &'static str,
+    /// What is remembered.
+    pub label: String,
 }
 
 /// A horizontal line with its value.
@@ -114,12 +145,39 @@ pub struct Curve {
 
 /// Draws a series of counts.
 pub fn draw(series: &Series) -> Chart {
-    drawn(series, compact)
+    drawn(series, &Beside::default(), Scale { unit: Unit::Count, floor: 0, label: compact })
 }
 
 /// Draws a series of shares, each in thousandths.
 pub fn draw_shares(series: &Series) -> Chart {
-    drawn(series, percent_of)
+    drawn(series, &Beside::default(), Scale { unit: Unit::Count, floor: 0, label: percent_of })
+}
+
+/// Draws a series of a metric, in its unit, with what stands beside it.
+pub fn draw_metric(metric: Metric, series: &Series, beside: &Beside) -> Chart {
+    let known = series.points.iter().enumerate().filter(|(at, _)| !beside.missing.contains(at));
+    let lowest = known.map(|(_, point)| point.value).chain(beside.earlier.iter().copied().flatten()).min();
+    // Shares that should be all are near to it: what matters is how near.
+    let floor = match (metric.unit(), metric.wish(), lowest) {
+        (Unit::Share, Wish::More, Some(9_900..)) => 9_900,
+        (Unit::Share, Wish::More, Some(9_000..)) => 9_000,
+        _ => 0,
+    };
+    let label = match metric.unit() {
+        Unit::Count => compact,
+        Unit::Duration => format::length,
+        Unit::Hundredths => format::hundredths,
+        Unit::Share => format::percent,
+    };
+    drawn(series, beside, Scale { unit: metric.unit(), floor, label })
+}
+
+/// How values become heights and texts.
+struct Scale {
+    unit: Unit,
+    /// The value on the ground.
+    floor: i64,
+    label: fn(i64) -> String,
 }
 
 /// Thousandths as percent: `4%`, `0.5%`.
@@ -130,16 +188,21 @@ fn percent_of(thousandths: i64) -> String {
     }
 }
 
-fn drawn(series: &Series, label: fn(i64) -> String) -> Chart {
+fn drawn(series: &Series, beside: &Beside, scale: Scale) -> Chart {
     let slots = (series.points.len() + series.ahead.len()).max(1);
-    let top = series.points.iter().map(|point| point.value).max().unwrap_or(0);
-    let scale = nice_scale(top);
-    let ceiling = scale.last().copied().unwrap_or(1).max(1);
-    let lines = scale.iter().map(|value| {
-        let y = ROOM + PLOT - pixels(*value, ceiling, PLOT);
-        Line { y, label: label(*value) }
-    });
-    let as_bars = slots <= BARS;
+    let values: Vec<Option<i64>> =
+        (0..series.points.len()).map(|at| (!beside.missing.contains(&at)).then(|| series.points[at].value)).collect();
+    let top = values.iter().chain(&beside.earlier).copied().flatten().max().unwrap_or(0);
+    let steps = match scale.unit {
+        Unit::Duration => time_scale(top),
+        Unit::Share if scale.floor > 0 => (0..=5).map(|at| scale.floor + at * (10_000 - scale.floor) / 5).collect(),
+        Unit::Share => nice_scale(top).into_iter().filter(|step| *step <= 10_000 || top > 10_000).collect(),
+        Unit::Count | Unit::Hundredths => nice_scale(top),
+    };
+    let plot = Plot { slots, floor: scale.floor, ceiling: steps.last().copied().unwrap_or(1).max(scale.floor + 1) };
+    let line = |value: &i64| Line { y: ROOM + plot.y(*value), label: (scale.label)(*value) };
+    // Bars stand for their whole height, so they need a ground that is nothing.
+    let as_bars = slots <= BARS && scale.floor == 0;
     let width = 100.0 / slots as f64;
     let place = |(at, point): (usize, &Point)| Place {
         x: percent(at as f64 * width),
@@ -147,11 +210,14 @@ fn drawn(series: &Series, label: fn(i64) -> String) -> Chart {
         title: point.title.clone(),
     };
     Chart {
-        lines: lines.collect(),
+        lines: steps.iter().map(line).collect(),
         ticks: ticks(series, slots),
         places: series.points.iter().enumerate().filter(|_| slots <= HOVERED).map(place).collect(),
-        bars: if as_bars { bars(series, slots, ceiling) } else { Vec::new() },
-        curve: (!as_bars).then(|| curve(series, slots, ceiling)),
+        bars: if as_bars { plot.bars(&values, series.unfinished) } else { Vec::new() },
+        curve: (!as_bars).then(|| plot.curve(&values, series.unfinished)),
+        earlier_bars: if as_bars { plot.earlier_bars(&beside.earlier) } else { Vec::new() },
+        earlier_line: if as_bars { String::new() } else { plot.path(&beside.earlier, 0) },
+        marks: marks(&beside.marks, slots),
     }
 }
 
@@ -189,45 +255,137 @@ fn nice_scale(top: i64) -> Vec<i64> {
     }
 }
 
-fn bars(series: &Series, slots: usize, ceiling: i64) -> Vec<Bar> {
-    let slot = 100.0 / slots as f64;
-    let filled = if slots <= 8 { 0.52 } else { 0.72 };
-    let bar = |(at, point): (usize, &Point)| {
-        let height = pixels(point.value, ceiling, PLOT);
-        let height = if point.value > 0 { height.max(2) } else { 0 };
+/// Values for the lines of a chart of times: 0 and up to five steps that clocks know, in milliseconds.
+fn time_scale(top: i64) -> Vec<i64> {
+    const SECONDS: [i64; 19] =
+        [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800];
+    let top = top.max(Millis::SECOND);
+    let steps = |step: i64| top / step + i64::from(top % step != 0);
+    let step = SECONDS.into_iter().map(|seconds| seconds * Millis::SECOND).find(|step| steps(*step) <= 5);
+    match step {
+        Some(step) => (0..=steps(step)).map(|at| at * step).collect(),
+        None => nice_scale(top / Millis::DAY + 1).into_iter().map(|days| days * Millis::DAY).collect(),
+    }
+}
+
+/// The plot's own measures.
+struct Plot {
+    slots: usize,
+    floor: i64,
+    ceiling: i64,
+}
+
+impl Plot {
+    fn height(&self, value: i64) -> u32 {
+        pixels(value.saturating_sub(self.floor), self.ceiling - self.floor, PLOT)
+    }
+
+    /// Pixels from the top.
+    fn y(&self, value: i64) -> u32 {
+        PLOT - self.height(value)
+    }
+
+    fn bar(&self, (at, value): (usize, Option<i64>), filled: f64, class: &'static str) -> Bar {
+        let slot = 100.0 / self.slots as f64;
+        let height = match value {
+            Some(value) if value > 0 => self.height(value).max(2),
+            _ => 0,
+        };
         Bar {
             x: percent((at as f64 + (1.0 - filled) / 2.0) * slot),
             width: percent(slot * filled),
             y: PLOT - height,
             height: if height > 0 { height + 8 } else { 0 },
-            class: if series.unfinished == Some(at) { "bar unfinished" } else { "bar" },
+            class,
         }
-    };
-    series.points.iter().enumerate().map(bar).collect()
+    }
+
+    fn bars(&self, values: &[Option<i64>], unfinished: Option<usize>) -> Vec<Bar> {
+        let filled = if self.slots <= 8 { 0.52 } else { 0.72 };
+        let class = |at| if unfinished == Some(at) { "bar unfinished" } else { "bar" };
+        values.iter().enumerate().map(|(at, value)| self.bar((at, *value), filled, class(at))).collect()
+    }
+
+    /// Wider than the others, so that they are seen behind them.
+    fn earlier_bars(&self, values: &[Option<i64>]) -> Vec<Bar> {
+        let filled = if self.slots <= 8 { 0.72 } else { 0.96 };
+        let all = values.iter().enumerate().map(|(at, value)| self.bar((at, *value), filled, "bar earlier"));
+        all.filter(|bar| bar.height > 0).collect()
+    }
+
+    fn curve(&self, values: &[Option<i64>], unfinished: Option<usize>) -> Curve {
+        let complete = match unfinished {
+            Some(open) if open > 0 => open.min(values.len()),
+            _ => values.len(),
+        };
+        Curve {
+            area: self.runs(values, 0).iter().map(|run| self.area(run)).collect(),
+            line: self.path(&values[..complete], 0),
+            tail: if complete < values.len() && values[complete].is_some() {
+                self.path(&values[complete - 1..], complete - 1)
+            } else {
+                String::new()
+            },
+        }
+    }
+
+    /// A path through the values from a place on, broken where there is none; one that stands alone is a dot.
+    fn path(&self, values: &[Option<i64>], from: usize) -> String {
+        let line = |run: &Vec<(String, u32)>| {
+            let spots: Vec<_> = run.iter().map(|(x, y)| format!("{x} {y}")).collect();
+            let dot = if spots.len() == 1 { format!("L{}", spots[0]) } else { String::new() };
+            format!("M{}{dot}", spots.join("L"))
+        };
+        self.runs(values, from).iter().map(line).collect()
+    }
+
+    fn area(&self, run: &[(String, u32)]) -> String {
+        let (Some((left, _)), Some((right, _))) = (run.first(), run.last()) else { return String::new() };
+        let spots: Vec<_> = run.iter().map(|(x, y)| format!("{x} {y}")).collect();
+        format!("M{}L{right} {PLOT}L{left} {PLOT}Z", spots.join("L"))
+    }
+
+    /// The values that follow each other without a gap, as spots.
+    fn runs(&self, values: &[Option<i64>], from: usize) -> Vec<Vec<(String, u32)>> {
+        let mut runs: Vec<Vec<_>> = vec![Vec::new()];
+        for (at, value) in values.iter().enumerate() {
+            match (value, runs.last_mut()) {
+                (Some(value), Some(run)) => {
+                    let x = ((from + at) as f64 + 0.5) * ACROSS / self.slots as f64;
+                    run.push((plain(x), self.y(*value)));
+                }
+                _ => runs.push(Vec::new()),
+            }
+        }
+        runs.retain(|run| !run.is_empty());
+        runs
+    }
 }
 
-fn curve(series: &Series, slots: usize, ceiling: i64) -> Curve {
-    let at = |index: usize| (index as f64 + 0.5) * ACROSS / slots as f64;
-    let spots: Vec<String> = series
-        .points
-        .iter()
-        .enumerate()
-        .map(|(index, point)| format!("{} {}", plain(at(index)), PLOT - pixels(point.value, ceiling, PLOT)))
-        .collect();
-    let complete = match series.unfinished {
-        Some(open) if open > 0 => open.min(spots.len()),
-        _ => spots.len(),
-    };
-    let path = |spots: &[String]| if spots.is_empty() { String::new() } else { format!("M{}", spots.join("L")) };
-    let right = plain(at(spots.len().saturating_sub(1)));
-    Curve {
-        area: match path(&spots) {
-            line if line.is_empty() => line,
-            line => format!("{line}L{right} {PLOT}L{} {PLOT}Z", plain(at(0))),
-        },
-        line: path(&spots[..complete]),
-        tail: if complete < spots.len() { path(&spots[complete - 1..]) } else { String::new() },
+/// Marks of one place are told together; a label that would run into its neighbour stands a line lower.
+fn marks(wanted: &[(usize, String)], slots: usize) -> Vec<Mark> {
+    const LINES: u32 = 3;
+    const APART: f64 = 17.0;
+    let mut together: Vec<(usize, String)> = Vec::new();
+    for (at, label) in wanted {
+        match together.last_mut() {
+            Some((there, labels)) if there == at => *labels = format!("{labels}, {label}"),
+            _ => together.push((*at, label.clone())),
+        }
     }
+    let mut ends = [f64::MIN; LINES as usize];
+    let mark = |(at, label): (usize, String)| {
+        let x = (at as f64 + 0.5) * 100.0 / slots as f64;
+        let line = ends.iter().position(|end| x - end >= APART).unwrap_or(0);
+        ends[line] = x;
+        let anchor = match x {
+            x if x < 8.0 => "start",
+            x if x > 92.0 => "end",
+            _ => "middle",
+        };
+        Mark { x: percent(x), y: 10 + 14 * line as u32, anchor, label }
+    };
+    together.into_iter().map(mark).collect()
 }
 
 fn ticks(series: &Series, slots: usize) -> Vec<Tick> {
@@ -333,6 +491,54 @@ mod tests {
         };
         assert_eq!(labels(&[1_000, 370]), ["0%", "20%", "40%", "60%", "80%", "100%"]);
         assert_eq!(labels(&[12, 3]), ["0%", "0.5%", "1%", "1.5%"]);
+    }
+
+    #[test]
+    fn times_are_counted_in_steps_that_clocks_know() {
+        for (top, step, last) in [
+            (0, 1_000, 1_000),
+            (4_200, 1_000, 5_000),
+            (130_000, 30_000, 150_000),
+            (3 * Millis::HOUR, Millis::HOUR, 3 * Millis::HOUR),
+            (30 * Millis::DAY, 10 * Millis::DAY, 40 * Millis::DAY),
+        ] {
+            let scale = time_scale(top);
+            assert!(scale.len() <= 6, "{top}: {scale:?}");
+            assert_eq!((scale[1], scale.last().copied()), (step, Some(last)), "{top}");
+        }
+    }
+
+    #[test]
+    fn shares_near_all_are_seen_from_near() {
+        for (values, floor, bars) in [([9_950, 9_990], "99%", 0), ([9_100, 9_990], "90%", 0), ([5_000, 9_990], "0%", 2)]
+        {
+            let chart = draw_metric(Metric::CrashFreeSessions, &series(&values, 0, None), &Beside::default());
+            assert_eq!((chart.lines[0].label.as_str(), chart.bars.len()), (floor, bars), "{values:?}");
+            assert_eq!(chart.lines.last().map(|line| line.label.as_str()), Some("100%"), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_before_stands_behind_and_what_is_missing_is_a_gap() {
+        let beside =
+            Beside { earlier: vec![Some(100), None, Some(0), Some(50)], missing: vec![1], ..Beside::default() };
+        let chart = draw_metric(Metric::Events, &series(&[50, 99, 25], 1, None), &beside);
+        assert_eq!(chart.bars.iter().map(|bar| 220 - bar.y).collect::<Vec<_>>(), [110, 0, 55]);
+        assert_eq!(chart.earlier_bars.iter().map(|bar| 220 - bar.y).collect::<Vec<_>>(), [220, 110]);
+        let values: Vec<i64> = vec![1; 50];
+        let beside = Beside { earlier: vec![Some(1); 50], missing: vec![1, 3], ..Beside::default() };
+        let chart = draw_metric(Metric::Events, &series(&values, 0, Some(49)), &beside);
+        assert!(chart.curve.unwrap().line.starts_with("M10 0L10 0M50 0L50 0M90 0L110 0"));
+        assert!(chart.earlier_line.starts_with("M10 0L30 0") && chart.earlier_bars.is_empty());
+    }
+
+    #[test]
+    fn marks_keep_out_of_each_other_s_way() {
+        let wanted = [(0, "1.0"), (0, "1.1"), (1, "1.2"), (9, "2.0")].map(|(at, label)| (at, label.to_owned()));
+        let beside = Beside { marks: wanted.to_vec(), ..Beside::default() };
+        let chart = draw_metric(Metric::Events, &series(&[1; 10], 0, None), &beside);
+        let seen: Vec<_> = chart.marks.iter().map(|m| (m.x.as_str(), m.y, m.anchor, m.label.as_str())).collect();
+        assert_eq!(seen, [("5%", 10, "start", "1.0, 1.1"), ("15%", 24, "middle", "1.2"), ("95%", 10, "end", "2.0")]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics.
 
+mod asking;
 mod assets;
 mod bars;
+mod board;
+mod cards;
 mod chart;
 mod cookie;
 mod credentials;
@@ -27,6 +30,7 @@ mod state;
 mod stream;
 mod table;
 mod toolbar;
+mod tops;
 mod waiting;
 
 use std::any::Any;

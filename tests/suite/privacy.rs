@@ -17,6 +17,8 @@ on_both_backends! {
 const ADDRESSES: [&str; 3] = ["203.0.113.77", "198.51.100.23", "2001:db8:cafe::7e57"];
 const USER: &str = "client_canary0000000000000000000000000000000000000000000000000000user";
 const SESSION: &str = "sess_canary00000000000000000000sess";
+/// Documentation's own networks: 203.0.113.0/24 is in CH, 2001:db8::/32 in NZ.
+const COUNTRIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/places/country.mmdb");
 const PROPERTY: &str = "a property that must be found";
 
 fn no_address_identifier_or_secret_is_kept(backend: Backend) {
@@ -26,8 +28,11 @@ fn no_address_identifier_or_secret_is_kept(backend: Backend) {
         Some(cluster) => Server::with().database(cluster.database()),
         None => Server::with(),
     };
-    let mut server =
-        launch.setting("TALLYBOX_LOG_LEVEL", "trace").setting("TALLYBOX_TRUSTED_PROXIES", "127.0.0.1/32").start();
+    let mut server = launch
+        .setting("TALLYBOX_LOG_LEVEL", "trace")
+        .setting("TALLYBOX_TRUSTED_PROXIES", "127.0.0.1/32")
+        .setting("TALLYBOX_COUNTRY_DATABASE", COUNTRIES)
+        .start();
     let app = server.app("Discreet");
     let mut event = kit::event("canary");
     event["user_id"] = USER.into();
@@ -53,6 +58,9 @@ fn no_address_identifier_or_secret_is_kept(backend: Backend) {
     }
     pages += &server.get("/metrics").text();
     assert!(pages.contains("canary"), "the pages show no event, so they show nothing");
+
+    let countries = server.database().sql("SELECT text FROM strings WHERE kind = 'country'");
+    assert_eq!(countries.trim(), "NZ", "the country of the last address, and nothing else of it");
 
     let (token, login) = (app.token.as_str(), cookie.split_once('=').unwrap().1);
     let secrets = [app.secret.as_str(), token, login, PASSWORD, "wrong canary"];

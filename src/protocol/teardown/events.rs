@@ -255,7 +255,8 @@ async fn accept(
     let receipt = if claims.is_empty() && sign_out.is_none() {
         Receipt::default()
     } else {
-        let (scope, received_at) = (admitted.scope(environment), call.origin.received_at);
+        let received_at = call.origin.received_at;
+        let scope = admitted.scope(environment, intake.country(call.origin.address));
         let request = Request { scope, received_at, sent_at: None, nonce: None, claims, sign_out };
         intake.accept(request).await.map_err(|refusal| call.refused(refusal))?
     };

@@ -30,7 +30,8 @@ pub async fn take(call: &Call, body: Body, resolved: &mut Resolved) -> Result<(R
     let mut claims = body.claims(install_id);
     claims.session = headers.session_hint();
     (claims.sdk_name, claims.sdk_version) = headers.sdk();
-    let (scope, times) = (admitted.scope(environment), gate.teardown.times);
+    let scope = admitted.scope(environment, gate.intake.country(call.origin.address));
+    let times = gate.teardown.times;
     let identified = gate.intake.identify(scope, call.origin.received_at, times, &claims).await;
     let identified = identified.map_err(|refusal| call.refused(refusal))?;
     gate.teardown.roster.forget(environment.id, [install_id, &identified.device.to_string()]);

@@ -11,7 +11,7 @@ use super::headers::Headers;
 use crate::auth::token;
 use crate::http::limit::RetryAfterSeconds;
 use crate::ingest::Scope;
-use crate::model::{App, Environment, IngestKeyId, KeyLookup, Refusal, Slug};
+use crate::model::{App, Country, Environment, IngestKeyId, KeyLookup, Refusal, Slug};
 
 /// How the app is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl Admitted {
     }
 
     /// What the pipeline is told.
-    pub fn scope(&self, environment: &Environment) -> Scope {
-        Scope { app: self.app.clone(), environment: environment.id, key: self.key }
+    pub fn scope(&self, environment: &Environment, country: Option<Country>) -> Scope {
+        Scope { app: self.app.clone(), environment: environment.id, key: self.key, country }
     }
 }
 

@@ -19,7 +19,7 @@ use super::{Adapter, Gate, Ground};
 use crate::http::body::{self, BodyError};
 use crate::http::limit::RetryAfterSeconds;
 use crate::http::{Access, Routes};
-use crate::ingest::Request;
+use crate::ingest::{Request, Scope};
 use crate::model::{Origin, Receipt, Refusal};
 
 /// This adapter.
@@ -124,6 +124,7 @@ impl Call {
         }
         let strict = scope.app.strict;
         let received_at = self.origin.received_at;
+        let scope = Scope { country: self.gate.intake.country(self.origin.address), ..scope };
         let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims, sign_out: None };
         let receipt = self.gate.intake.accept(request).await.inspect_err(|refusal| {
             if *refusal == Refusal::Unauthorized {

@@ -125,7 +125,7 @@ impl<'a> Claims<'a> {
         };
         let key = ring.active(now).find(|key| signed.verify(&key.secret, &claimed));
         let key = key.filter(|_| self.signature.is_some())?;
-        Some(Scope { app: ring.app.clone(), environment: key.environment, key: Some(key.id) })
+        Some(Scope { app: ring.app.clone(), environment: key.environment, key: Some(key.id), country: None })
     }
 
     /// A token names its app, wherever one is sent. Without one the path does, but only in the form with a nonce:

@@ -1,37 +1,50 @@
 //! Metrics of each value of a dimension: from the summaries where those can tell, else from the raw events.
 
+use super::super::Result;
 use super::super::sql::{Cell, Row, Sql};
-use super::super::{Result, StoreError};
+use super::scanned;
 use super::series::{additive, adds_up, counts, measures};
-use crate::model::{Breakdown, BreakdownAsk, BreakdownRow, Counts, EnvironmentId, Period};
+use super::values::Shown;
+use crate::model::{Breakdown, BreakdownAsk, BreakdownRow, Counts, Dimension, EnvironmentId, Period};
 use crate::rollup::{Bucket, Measures};
 
 /// The values with the most of the first metric, and the metrics of all values together.
 pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &BreakdownAsk) -> Result<Breakdown> {
-    let together = counts(db, environment, (&ask.metrics, &[ask.period]), &ask.filters)?;
     let summary = ask
         .dimension
         .code()
         .filter(|_| ask.filters.is_empty() && ask.metrics.iter().all(|metric| adds_up(*metric, &ask.dimension)));
-    let mut values = match summary {
-        Some(code) => of_summary(db, environment, code, &ask.period)?,
-        None => return Err(StoreError::Unexpected("not answered yet".to_owned())),
+    let (whole, mut values) = match summary {
+        Some(code) => {
+            let whole = counts(db, environment, (&ask.metrics, &[ask.period]), &ask.filters)?;
+            let mut values = of_summary(db, environment, code, &ask.period)?;
+            if matches!(ask.dimension, Dimension::Fact(_)) {
+                // What does not say has no row of its own.
+                let total = of_summary(db, environment, 0, &ask.period)?.into_iter().map(|(_, total)| total);
+                let silent = values.iter().fold(total.last().unwrap_or_default(), |left, (_, own)| left.without(*own));
+                // Sightings of users are counted in the total alone.
+                values.push((0, Measures { users: 0, day_users: 0, new_users: 0, ..silent }));
+            }
+            let values = values.into_iter().map(|(value, own)| (Shown::Number(value), additive(own))).collect();
+            (whole.into_iter().next().unwrap_or_default(), values)
+        }
+        None => scanned::breakdown(db, environment, ask)?,
     };
     values.retain(|(_, counts)| *counts != Counts::default());
     let most = |counts: &Counts| ask.metrics.first().and_then(|metric| metric.value(counts));
-    values.sort_by_key(|(value, counts)| (std::cmp::Reverse(most(counts)), *value));
+    values.sort_by(|(a, ours), (b, theirs)| most(theirs).cmp(&most(ours)).then_with(|| a.cmp(b)));
     let all = values.len();
     values.truncate(ask.limit as usize);
     let of = |counts: &Counts| ask.metrics.iter().map(|metric| metric.value(counts)).collect();
     let rows = values
-        .iter()
-        .map(|(value, counts)| Ok(BreakdownRow { value: text(db, *value)?, metrics: of(counts) }))
+        .into_iter()
+        .map(|(value, counts)| Ok(BreakdownRow { value: text(db, value)?, metrics: of(&counts) }))
         .collect::<Result<_>>()?;
-    Ok(Breakdown { rows, together: together.first().map(of).unwrap_or_default(), values: all as u64 })
+    Ok(Breakdown { rows, together: of(&whole), values: all as u64 })
 }
 
 /// Whole UTC days come from the day table, the hours around them from the hour table.
-fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Period) -> Result<Vec<(i64, Counts)>> {
+fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Period) -> Result<Vec<(i64, Measures)>> {
     let from = Bucket::at_or_after(period.range.from);
     let to = Bucket::at_or_after(period.range.to);
     let first_day = Bucket(from.0 + Bucket::PER_DAY - 1).day();
@@ -48,14 +61,18 @@ fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Peri
          WHERE env_id = $1 AND dimension = $2 AND bucket >= $4 AND bucket < $6) AS parts GROUP BY value"
     );
     let params = [environment.0, code, day_from.0, day_to.0, from.0, to.0].map(Cell::Int);
-    let read = |row: &Row| (row.int(0), additive(measures(row, 1)));
+    let read = |row: &Row| (row.int(0), measures(row, 1));
     Ok(db.rows(&sql, &params)?.iter().map(read).collect())
 }
 
-/// The text of an interned value, none for zero.
-pub(super) fn text(db: &dyn Sql, id: i64) -> Result<Option<String>> {
-    if id == 0 {
-        return Ok(None);
+/// The text of a value, none for not reported.
+pub(super) fn text(db: &dyn Sql, value: Shown) -> Result<Option<String>> {
+    match value {
+        Shown::Text(text) => Ok(text),
+        Shown::Number(0) => Ok(None),
+        Shown::Number(id) => {
+            let found = db.row("SELECT text FROM strings WHERE id = $1", &[id.into()])?;
+            Ok(found.and_then(|row| row.some_text(0)))
+        }
     }
-    Ok(db.row("SELECT text FROM strings WHERE id = $1", &[id.into()])?.and_then(|row| row.some_text(0)))
 }

@@ -10,6 +10,7 @@ use super::super::Result;
 use super::super::scan::{Glance, Sieve, fact_sets, scan};
 use super::super::sql::Sql;
 use super::breakdown::text;
+use super::values::Shown;
 use crate::clock::Deadline;
 use crate::model::{
     Dimension, EnvironmentId, Fact, LIVE_MINUTES, LIVE_RECENT, LIVE_TOPS, Live, LiveAsk, LiveCounts, LiveTop, Millis,
@@ -101,6 +102,9 @@ fn most(db: &dyn Sql, tally: Tally, limit: u32) -> Result<LiveTop> {
     let mut values: Vec<(i64, i64)> = tally.into_iter().collect();
     values.sort_unstable_by_key(|(value, events)| (Reverse(*events), *value));
     values.truncate(limit as usize);
-    let rows = values.into_iter().map(|(value, events)| Ok((text(db, value)?, events))).collect::<Result<_>>()?;
+    let rows = values
+        .into_iter()
+        .map(|(value, events)| Ok((text(db, Shown::Number(value))?, events)))
+        .collect::<Result<_>>()?;
     Ok(LiveTop { rows })
 }

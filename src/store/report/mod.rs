@@ -3,8 +3,13 @@
 mod breakdown;
 mod events;
 mod live;
+mod scanned;
 mod series;
+mod spans;
+mod tally;
+mod trends;
 mod users;
+mod values;
 
 use super::sql::{Cell, Sql};
 use super::{Result, roster, versions};
@@ -12,7 +17,7 @@ use crate::model::{Ask, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
-pub(super) use series::{counts, length_classes};
+pub(super) use series::{counts, length_classes, measures};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -28,7 +33,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::AdoptionUsers(version, period) => {
             let counts = versions::users(db, environment, version, period)?;
-            Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
+            Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
         Ask::Live(ask) => live::live(db, environment, ask).map(Report::Live),
         Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
@@ -39,6 +44,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
+        Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }
 }
 

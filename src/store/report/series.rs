@@ -3,7 +3,7 @@
 use super::super::Result;
 use super::super::scan::numbers;
 use super::super::sql::{Cell, Row, Sql};
-use super::{bucket, users};
+use super::{bucket, scanned, users};
 use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Period};
 use crate::rollup::{Bucket, Measures, length_quantile};
 
@@ -30,7 +30,7 @@ pub(in crate::store) fn counts(
     }
     match summarised(filters, metrics) {
         Some((code, values)) => of_values(db, environment, periods, (code, values)),
-        None => Err(super::super::StoreError::Unexpected("not answered yet".to_owned())),
+        None => scanned::counts(db, environment, (metrics, periods), filters),
     }
 }
 
@@ -62,7 +62,7 @@ fn everything(
                 counts.crashed_users = users::crashed_users(db, environment, period)?;
             }
             if wants(&[Metric::Devices]) {
-                counts.devices = users::devices(db, environment, period)?;
+                counts.devices = Some(users::devices(db, environment, period)?);
             }
             if let Some(lengths) = &lengths {
                 let classes = lengths.classes(period);
@@ -82,10 +82,18 @@ fn of_values(
     (code, filter): (i64, &Filter),
 ) -> Result<Vec<Counts>> {
     let mut all = vec![Counts::default(); periods.len()];
+    let facts = matches!(filter.dimension, Dimension::Fact(_));
     for value in numbers(db, environment, filter)? {
-        let sums = Sums::read(db, environment, periods, (code, Some(value)))?;
+        let sums = Sums::read(db, environment, periods, (code, Some(value).filter(|value| *value != 0 || !facts)))?;
+        let total = match value {
+            0 if facts => Some(Sums::read(db, environment, periods, (0, Some(0)))?),
+            _ => None,
+        };
         for (counts, period) in all.iter_mut().zip(periods) {
-            let own = additive(sums.of(period));
+            let own = additive(match &total {
+                Some(total) => total.of(period).without(sums.of(period)),
+                None => sums.of(period),
+            });
             counts.events += own.events;
             counts.sessions += own.sessions;
             counts.errors += own.errors;
@@ -105,8 +113,13 @@ pub(in crate::store) fn length_classes(
     Ok(Sums::read(db, environment, &[*period], (LENGTHS, None))?.classes(period))
 }
 
+/// Whether [`counts`] come from the summaries.
+pub(super) fn is_summarised(filters: &Filters, metrics: &[Metric]) -> bool {
+    filters.is_empty() || summarised(filters, metrics).is_some()
+}
+
 /// The one condition that the summaries of its dimension can tell all metrics of, with the number of those summaries.
-pub(super) fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
+fn summarised<'f>(filters: &'f Filters, metrics: &[Metric]) -> Option<(i64, &'f Filter)> {
     let mut conditions = filters.iter();
     let (Some(only), None) = (conditions.next(), conditions.next()) else { return None };
     let code = only.dimension.code().filter(|_| only.keep == Keep::Is)?;
@@ -195,6 +208,6 @@ impl Sums {
 }
 
 /// The measures of a row, from a column on.
-pub(super) fn measures(row: &Row, column: usize) -> Measures {
+pub(in crate::store) fn measures(row: &Row, column: usize) -> Measures {
     Measures::of(std::array::from_fn(|at| row.int(column + at)))
 }

@@ -20,6 +20,7 @@ pub mod version;
 pub mod versions;
 
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -29,21 +30,16 @@ use super::error::PageError;
 use super::form;
 use super::state::WebState;
 
-/// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 9] = [
-    ("Overview", ""),
-    ("Live", "/live"),
-    ("Explorer", "/explorer"),
-    ("Versions", "/versions"),
-    ("Users", "/users"),
-    ("Sessions", "/sessions"),
-    ("Devices", "/devices"),
-    ("Keys", "/keys"),
-    ("Set aside", "/set-aside"),
+/// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
+pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
+    ("Activity", &[("Overview", ""), ("Live", "/live"), ("Explorer", "/explorer")]),
+    ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices")]),
+    ("Quality", &[("Versions", "/versions")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 6] = ["", "/live", "/explorer", "/users", "/sessions", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/live", "/explorer", "/users", "/sessions", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -102,6 +98,20 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
+        .merge(figures("/overview", overview::figures))
+}
+
+/// A page about an environment: the default one, and one that the path names.
+fn by_environment<H: Handler<T, WebState>, T: 'static>(page: &str, handler: H) -> Routes<WebState> {
+    ["", "/{env}"].into_iter().fold(Routes::default(), |routes, environment| {
+        routes.get(&format!("/apps/{{app}}{environment}{page}"), Access::Member, handler.clone())
+    })
+}
+
+/// What such a page shows, as CSV and as JSON.
+fn figures<H: Handler<T, WebState>, T: 'static>(page: &str, handler: H) -> Routes<WebState> {
+    let [csv, json] = ["csv", "json"].map(|form| by_environment(&format!("{page}.{form}"), handler.clone()));
+    csv.merge(json)
 }
 
 /// Until the first member exists, every page but the home page leads there, where the way in is told.

@@ -5,258 +5,162 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{RawQuery, State};
 
-use crate::model::{
-    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventList, EventRow, EventsPage, Fact, Filters, Metric,
-    Millis, Period, Query, Report,
-};
-use crate::query::{Range, compare};
-use crate::store::StoreError;
+use crate::model::{Breakdown, Dimension, EventList, EventRow, Fact, Metric, Period};
 
-use super::super::chart::{self, Chart};
+use super::super::asking::Asking;
+use super::super::board::{Board, Drawing};
+use super::super::cards::{Card, cards, with_chosen};
+use super::super::chart;
 use super::super::error::{Page, PageError, page};
 use super::super::event::EventLine;
 use super::super::extract::AppVisit;
-use super::super::format::{self, Calendar, ChangeText, grouped};
-use super::super::frame::Frame;
+use super::super::form::Fields;
+use super::super::format::Calendar;
+use super::super::frame::{Frame, Tab};
 use super::super::selection::Selection;
 use super::super::state::WebState;
+use super::super::table::{Form, Table};
 use super::super::toolbar::Toolbar;
+use super::super::tops::{Top, top};
 use super::super::waiting;
 
-/// The metrics that can be chosen, in their order on the page.
-const METRICS: [Metric; 3] = [Metric::Events, Metric::Users, Metric::Sessions];
+/// The metrics with a card, in their order; that of devices only where there are any.
+const CARDS: [Metric; 9] = [
+    Metric::Events,
+    Metric::Users,
+    Metric::NewUsers,
+    Metric::Sessions,
+    Metric::SessionLength,
+    Metric::EventsPerSession,
+    Metric::ErrorRate,
+    Metric::CrashFreeSessions,
+    Metric::Devices,
+];
+/// Those in the table under the chart.
+const COLUMNS: [Metric; 3] = [Metric::Events, Metric::Users, Metric::Sessions];
 /// Rows of a top list.
 const TOP: u32 = 8;
 /// Newest events shown.
 const NEWEST: u32 = 12;
+
+/// The top lists that are always there, in their order on the page.
+const TOPS: [(&str, Dimension); 3] = [
+    ("Events", Dimension::Event),
+    ("Versions", Dimension::Fact(Fact::Version)),
+    ("Systems", Dimension::Fact(Fact::System)),
+];
+/// What the last list is of, where the address does not say.
+const FURTHER: Dimension = Dimension::Fact(Fact::Locale);
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
 struct Overview {
     frame: Frame,
     environment: String,
-    zone: String,
     toolbar: Toolbar,
     cards: Vec<Card>,
     drawing: Drawing,
     tops: Vec<Top>,
+    /// What the last list can be of instead.
+    further: Vec<Tab>,
+    /// Where all values of a dimension are listed, up to its name.
+    breakdown: String,
     events: Vec<EventLine>,
 }
 
-/// A metric with its total.
-struct Card {
-    label: &'static str,
-    href: String,
-    current: bool,
-    total: String,
-    change: ChangeText,
-    before: String,
-}
-
-/// The chart of the chosen metric, and the table beneath it.
-struct Drawing {
-    label: &'static str,
-    interval: &'static str,
-    chart: Chart,
-    empty: bool,
-    has_unfinished: bool,
-    /// Whether the stretch before is cut at the hour that it is now.
-    cut_comparison: bool,
-    spoken: String,
-    rows: Vec<TableRow>,
-}
-
-struct TableRow {
-    name: String,
-    unfinished: bool,
-    counts: Vec<String>,
-}
-
-/// The values of a dimension with the most events.
-struct Top {
-    title: &'static str,
-    rows: Vec<TopRow>,
-    /// Events of the values that are not listed.
-    rest: Option<(String, String)>,
-}
-
-struct TopRow {
-    label: String,
-    known: bool,
-    count: String,
-    share: String,
-    /// Percent of the first row's.
-    width: String,
-}
-
-/// What the store says of a range.
+/// What the store says of a selection.
 struct Answers {
-    /// For each of [`METRICS`], one count for each period.
-    series: Vec<Vec<i64>>,
-    /// For each of [`METRICS`], the whole range and the stretch before.
-    totals: Vec<Vec<i64>>,
-    tops: Vec<(&'static str, Breakdown)>,
+    board: Board,
+    metrics: Vec<Metric>,
+    /// For each metric, the whole range and the stretch that it is compared with.
+    totals: Vec<Vec<Option<i64>>>,
+    tops: [Breakdown; 4],
     events: Arc<EventList>,
 }
 
-/// The top lists, in their order on the page.
-const TOPS: [(&str, Dimension); 3] = [
-    ("Events", Dimension::Event),
-    ("Versions", Dimension::Fact(Fact::Version)),
-    ("Systems", Dimension::Fact(Fact::System)),
-];
-
 /// `GET /apps/{app}` and `GET /apps/{app}/{env}`
 pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
-    let environment = on.environment.id;
-    let Some(selection) = Selection::read(&state, &on, &query.unwrap_or_default()).await? else {
+    let query = query.unwrap_or_default();
+    let Some(selection) = Selection::read(&state, &on, &query).await? else {
         return waiting::show(State(state), on).await;
     };
-    let now = state.clock.now();
-    let answers = ask(&state, environment, &selection).await?;
-    let calendar = Calendar::new(on.app.zone.clone(), now);
+    let (selection, further) = further(selection, &query);
+    let asking = Asking::new(&state, on.environment.id, selection.filters.clone());
+    let answers = ask(&asking, &selection, &further).await?;
+    let calendar = Calendar::new(on.app.zone.clone(), selection.ground.now);
     let path = state.site.link(&on.path());
     let users = format!("{path}/users");
     let line = |event: &EventRow| EventLine::new(event, calendar.moment(event.occurred_at), &calendar, &users);
-    let frame = Frame::app(&state, &on, "");
+    let label = further.label();
+    let lists = TOPS.iter().map(|(title, dimension)| (*title, dimension)).chain([(label.as_str(), &further)]);
+    let tops = lists.zip(&answers.tops).map(|((title, of), list)| top(title, of, list, (&selection, &path)));
+    let figures = format!("{path}/overview");
+    let mut toolbar = Toolbar::new(&selection, &path).with_figures_at(&selection, &figures);
+    toolbar.suggestions = answers.tops.iter().flat_map(|list| &list.rows).filter_map(|row| row.value.clone()).collect();
     page(&Overview {
         environment: on.environment.slug.to_string(),
-        zone: on.app.zone.name().to_owned(),
-        toolbar: Toolbar::new(&selection, &path),
-        cards: cards(&selection, &answers, &path),
-        drawing: drawing(&selection, &answers, &calendar),
-        tops: answers.tops.iter().map(|(title, list)| top(title, list)).collect(),
+        toolbar,
+        cards: cards(&selection, &answers.metrics, &answers.totals, &path),
+        drawing: answers.board.drawing(&selection, &calendar),
+        tops: tops.collect(),
+        further: choices(&selection, &further, &path),
+        breakdown: format!("{path}/breakdown{}&dimension=", selection.with("break", "")),
         events: answers.events.rows.iter().map(line).collect(),
-        frame,
+        frame: Frame::app(&state, &on, ""),
     })
 }
 
-async fn ask(state: &WebState, environment: EnvironmentId, selection: &Selection) -> Result<Answers, PageError> {
-    let range = &selection.range;
-    let stretches = [Some(range.whole), selection.compared.as_ref().map(|earlier| earlier.whole)];
-    let ask = |ask: Ask| state.reports.report(Query { environment, ask });
-    let list = |dimension| {
-        ask(Ask::Breakdown(BreakdownAsk {
-            dimension,
-            metrics: vec![Metric::Events],
-            period: range.whole,
-            filters: Filters::none(),
-            limit: TOP,
-        }))
+/// `GET /apps/{app}/overview.csv` and its siblings: the metrics of each period.
+pub async fn figures(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
+    let Some(selection) = Selection::read(&state, &on, &query.unwrap_or_default()).await? else {
+        return Table::new(["period", "start"]).answer(form, "overview");
     };
-    let newest = EventsPage { environment, filters: Filters::none(), since: None, after: None, limit: NEWEST };
-    let (series, totals, first, second, third, events) = tokio::try_join!(
-        ask(Ask::Series(METRICS.to_vec(), range.periods.clone(), Filters::none())),
-        ask(Ask::Series(METRICS.to_vec(), stretches.into_iter().flatten().collect(), Filters::none())),
-        list(TOPS[0].1.clone()),
-        list(TOPS[1].1.clone()),
-        list(TOPS[2].1.clone()),
-        state.reports.events(newest),
+    let asking = Asking::new(&state, on.environment.id, selection.filters.clone());
+    let board = Board::ask(&asking, &selection, with_chosen(&CARDS, selection.metric)).await?;
+    board.table(&selection).answer(form, "overview")
+}
+
+/// The dimension of the last list, which the page's links keep.
+fn further(selection: Selection, query: &str) -> (Selection, Dimension) {
+    let fields = Fields::parse(query.as_bytes());
+    let wanted = Dimension::parse(fields.get("break")).filter(|dimension| *dimension != Dimension::Total);
+    match wanted {
+        Some(dimension) => (selection.keeping("break", &dimension.to_string()), dimension),
+        None => (selection, FURTHER),
+    }
+}
+
+fn choices(selection: &Selection, further: &Dimension, path: &str) -> Vec<Tab> {
+    let choice = |dimension: &Dimension| Tab {
+        label: dimension.label(),
+        href: format!("{path}{}", selection.with("break", &dimension.to_string())),
+        current: dimension == further,
+    };
+    let listed = |dimension: &Dimension| TOPS.iter().any(|(_, top)| top == dimension);
+    Dimension::OFFERED.iter().filter(|dimension| !listed(dimension)).map(choice).collect()
+}
+
+async fn ask(asking: &Asking<'_>, selection: &Selection, further: &Dimension) -> Result<Answers, PageError> {
+    let whole = selection.range.whole;
+    let stretches: Vec<Period> =
+        [Some(whole), selection.compared.as_ref().map(|earlier| earlier.whole)].into_iter().flatten().collect();
+    let mut metrics = with_chosen(&CARDS, selection.metric);
+    let list = |dimension: &Dimension| asking.breakdown(dimension.clone(), &[Metric::Events], whole, TOP);
+    let columns = with_chosen(&COLUMNS, selection.metric);
+    let (board, mut totals, first, second, third, last, events) = tokio::try_join!(
+        Board::ask(asking, selection, columns),
+        asking.series(&metrics, stretches),
+        list(&TOPS[0].1),
+        list(&TOPS[1].1),
+        list(&TOPS[2].1),
+        list(further),
+        asking.newest(None, NEWEST),
     )?;
-    let tops = TOPS.iter().zip([first, second, third]);
-    let tops = tops.map(|((title, _), report)| Ok((*title, breakdown(&report)?)));
-    Ok(Answers {
-        series: series.counts(),
-        totals: totals.counts(),
-        tops: tops.collect::<Result<_, StoreError>>()?,
-        events,
-    })
-}
-
-fn breakdown(report: &Report) -> Result<Breakdown, StoreError> {
-    match report {
-        Report::Breakdown(list) => Ok(list.clone()),
-        Report::Series(_) | Report::Live(_) | Report::Sessions(_) | Report::Since(_) => Err(mismatch()),
+    let unused = metrics.iter().position(|metric| *metric == Metric::Devices);
+    let unused = unused.filter(|at| totals.get(*at).is_some_and(|row| row.iter().all(|count| count.unwrap_or(0) == 0)));
+    if let Some(at) = unused.filter(|_| selection.metric != Metric::Devices) {
+        metrics.remove(at);
+        totals.remove(at);
     }
-}
-
-fn mismatch() -> StoreError {
-    StoreError::Unexpected("a report of another shape than asked for".to_owned())
-}
-
-fn cards(selection: &Selection, answers: &Answers, path: &str) -> Vec<Card> {
-    let total =
-        |metric: usize, period: usize| answers.totals.get(metric).and_then(|row| row.get(period)).copied().unwrap_or(0);
-    let card = |(at, metric): (usize, Metric)| Card {
-        label: metric.label(),
-        href: format!("{path}{}", selection.with_metric(metric)),
-        current: metric == selection.metric,
-        total: grouped(total(at, 0)),
-        change: format::change(compare(total(at, 0), total(at, 1))),
-        before: grouped(total(at, 1)),
-    };
-    METRICS.into_iter().enumerate().map(card).collect()
-}
-
-fn drawing(selection: &Selection, answers: &Answers, calendar: &Calendar) -> Drawing {
-    let Selection { range, metric, .. } = selection;
-    let chosen = METRICS.iter().position(|m| m == metric).unwrap_or(0);
-    let count = |metric: usize, at: usize| answers.series.get(metric).and_then(|row| row.get(at)).copied().unwrap_or(0);
-    let noun = metric.label().to_lowercase();
-    let so_far = |at| if range.unfinished == Some(at) { " so far" } else { "" };
-    let point = |(at, period): (usize, &Period)| chart::Point {
-        value: count(chosen, at),
-        tick: calendar.tick(range, period),
-        title: format!(
-            "{}: {} {noun}{}",
-            calendar.period(range.interval, period),
-            grouped(count(chosen, at)),
-            so_far(at)
-        ),
-    };
-    let points: Vec<_> = range.periods.iter().enumerate().map(point).collect();
-    let row = |(at, period): (usize, &Period)| TableRow {
-        name: calendar.period(range.interval, period),
-        unfinished: range.unfinished == Some(at),
-        counts: (0..METRICS.len()).map(|metric| grouped(count(metric, at))).collect(),
-    };
-    let ahead = range.ahead.iter().map(|period| calendar.tick(range, period));
-    let highest = points.iter().max_by_key(|point| point.value);
-    let spoken = highest.map_or(String::new(), |point| format!("Highest: {}.", point.title));
-    Drawing {
-        label: metric.label(),
-        interval: range.interval.name(),
-        empty: points.iter().all(|point| point.value == 0),
-        has_unfinished: range.unfinished.is_some(),
-        cut_comparison: selection.compared.is_some() && range.preset != crate::query::Preset::Hours24,
-        spoken,
-        rows: range.periods.iter().enumerate().rev().map(row).collect(),
-        chart: chart::draw(&chart::Series { points, ahead: ahead.collect(), unfinished: range.unfinished }),
-    }
-}
-
-fn top(title: &'static str, list: &Breakdown) -> Top {
-    let events = |metrics: &[Option<i64>]| metrics.first().copied().flatten().unwrap_or(0);
-    let (total, most) = (events(&list.together), list.rows.iter().map(|row| events(&row.metrics)).max().unwrap_or(0));
-    let row = |row: &crate::model::BreakdownRow| TopRow {
-        label: row.value.clone().unwrap_or_else(|| "not reported".to_owned()),
-        known: row.value.is_some(),
-        count: grouped(events(&row.metrics)),
-        share: format::share(events(&row.metrics), total),
-        width: format!("{:.1}%", events(&row.metrics) as f64 / most.max(1) as f64 * 100.0),
-    };
-    let rest = total - list.rows.iter().map(|row| events(&row.metrics)).sum::<i64>();
-    Top {
-        title,
-        rows: list.rows.iter().map(row).collect(),
-        rest: (rest > 0).then(|| (grouped(rest), format::share(rest, total))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::BreakdownRow;
-
-    #[test]
-    fn top_lists_account_for_every_event() {
-        let rows = vec![
-            BreakdownRow { value: Some("linux".to_owned()), metrics: vec![Some(60)] },
-            BreakdownRow { value: None, metrics: vec![Some(30)] },
-        ];
-        let top = top("Systems", &Breakdown { rows, together: vec![Some(100)], values: 3 });
-        let seen: Vec<_> = top.rows.iter().map(|r| (r.label.as_str(), r.share.as_str(), r.width.as_str())).collect();
-        assert_eq!(seen, [("linux", "60%", "100.0%"), ("not reported", "30%", "50.0%")]);
-        assert_eq!(top.rest, Some(("10".to_owned(), "10%".to_owned())));
-    }
+    Ok(Answers { board, metrics, totals, tops: [first, second, third, last], events })
 }

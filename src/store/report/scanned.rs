@@ -1,0 +1,97 @@
+//! Metrics from the raw events, in one pass over them for all periods, values and metrics.
+
+use super::super::Result;
+use super::super::scan::{Scope, Sieve, scan, scan_beside};
+use super::super::sql::Sql;
+use super::series;
+use super::spans::Spans;
+use super::tally::{SessionsBy, Tally, is_of_sessions, sessions_begun};
+use super::values::{Shown, Values};
+use crate::model::{BreakdownAsk, Counts, Dimension, EnvironmentId, Filters, Metric, Period};
+
+/// The cell in which a breakdown counts everything; its values come after it.
+const WHOLE: u32 = 0;
+
+/// What each period comes to, as far as the metrics need it.
+pub(super) fn counts(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    (metrics, periods): (&[Metric], &[Period]),
+    filters: &Filters,
+) -> Result<Vec<Counts>> {
+    let sieve = Sieve::of(db, environment, filters)?;
+    let spans = Spans::of(periods);
+    let mut tally = Tally::new(metrics, sessions_by(filters, &Dimension::Total));
+    for range in spans.ranges() {
+        if tally.wants_events() {
+            scan(db, environment, range, &sieve, &mut |event| {
+                spans.at(event.at).iter().try_for_each(|cell| tally.event(*cell, event))
+            })?;
+        }
+        if tally.wants_sessions() {
+            sessions_begun(db, environment, range, &mut |begun| {
+                if sieve.keeps_facts(begun.facts) {
+                    spans.at(begun.at).iter().for_each(|cell| tally.session(*cell, begun.session));
+                }
+            })?;
+        }
+    }
+    let mut counts = tally.finish(db, environment, spans.whole(), |cell| periods[cell as usize].range)?;
+    counts.resize(periods.len(), Counts::default());
+    Ok(counts)
+}
+
+/// What all values of a dimension come to together, and what each does.
+pub(super) fn breakdown(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    ask: &BreakdownAsk,
+) -> Result<(Counts, Vec<(Shown, Counts)>)> {
+    let range = ask.period.range;
+    let sieve = Sieve::of(db, environment, &ask.filters)?;
+    let mut values = Values::of(db, environment, &ask.dimension)?;
+    let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
+    let counts_whole = is_counted_along(ask);
+    if tally.wants_events() {
+        scan_beside(db, Scope { environment, range, sieve: &sieve }, values.beside(), &mut |event| {
+            if counts_whole {
+                tally.event(WHOLE, &event.glance)?;
+            }
+            tally.event(WHOLE + 1 + values.of_event(event), &event.glance)
+        })?;
+    }
+    if tally.wants_sessions() {
+        sessions_begun(db, environment, range, &mut |begun| {
+            if sieve.keeps_facts(begun.facts) {
+                if counts_whole {
+                    tally.session(WHOLE, begun.session);
+                }
+                tally.session(WHOLE + 1 + values.of_facts(begun.facts), begun.session);
+            }
+        })?;
+    }
+    let mut counts = tally.finish(db, environment, range, |_| range)?.into_iter();
+    let mut whole = counts.next().unwrap_or_default();
+    if !counts_whole {
+        let counts = series::counts(db, environment, (&ask.metrics, &[ask.period]), &ask.filters)?;
+        whole = counts.into_iter().next().unwrap_or_default();
+    }
+    Ok((whole, values.into_shown().into_iter().zip(counts).collect()))
+}
+
+/// Whether everything together is counted in the pass over the events: it is not where the summaries can tell it, or
+/// where its sessions are others than those of the values.
+fn is_counted_along(ask: &BreakdownAsk) -> bool {
+    let same_sessions = sessions_by(&ask.filters, &ask.dimension) == sessions_by(&ask.filters, &Dimension::Total);
+    let tells_sessions = ask.metrics.iter().any(|metric| is_of_sessions(*metric));
+    !series::is_summarised(&ask.filters, &ask.metrics) && (same_sessions || !tells_sessions)
+}
+
+/// A session has facts of its own, but not one event, error or property.
+fn sessions_by(filters: &Filters, dimension: &Dimension) -> SessionsBy {
+    let mut dimensions = filters.iter().map(|filter| &filter.dimension).chain([dimension]);
+    match dimensions.all(|dimension| matches!(dimension, Dimension::Fact(_) | Dimension::Total)) {
+        true => SessionsBy::Facts,
+        false => SessionsBy::Events,
+    }
+}

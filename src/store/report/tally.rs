@@ -1,0 +1,265 @@
+//! What raw events come to, counted one by one in cells: one for each period, or for each value of a dimension.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use hashbrown::HashMap;
+
+use super::super::scan::Glance;
+use super::super::sql::{Cell as Param, Line, Sql};
+use super::super::{Result, StoreError};
+use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
+use crate::rollup::{length_class, length_quantile};
+
+/// Different users and sessions of all cells together at the most: some 35 MB, as hash tables grow by doubling.
+const MOST: usize = 1_800_000;
+
+/// Sessions that are read together.
+const CHUNK: usize = 500;
+
+/// Where the sessions of a question come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionsBy {
+    /// They are those begun, by the facts that they were begun under.
+    Facts,
+    /// They are those that have an event that counts.
+    Events,
+}
+
+/// Cells that are being counted.
+pub(super) struct Tally {
+    metrics: Vec<Metric>,
+    by: SessionsBy,
+    cells: Vec<Cell>,
+    /// Who was seen in a cell, and whether something has crashed for them there.
+    users: HashMap<Pair, bool>,
+    sessions: HashMap<Pair, ()>,
+    is_crowded: bool,
+}
+
+#[derive(Clone, Default)]
+struct Cell {
+    counts: Counts,
+    /// How many sessions there are of each class of lengths.
+    lengths: BTreeMap<i64, i64>,
+}
+
+/// A row of users or sessions, and a cell: in parts that leave no gaps in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Pair {
+    high: u32,
+    low: u32,
+    cell: u32,
+}
+
+/// One session, as far as it is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Session {
+    length: i64,
+    crashed: bool,
+}
+
+/// One session that was begun.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) at: Millis,
+    /// Its row in `facts`.
+    pub(super) facts: i64,
+    pub(super) session: Session,
+}
+
+impl Tally {
+    pub(super) fn new(metrics: &[Metric], by: SessionsBy) -> Self {
+        let (users, sessions) = (HashMap::new(), HashMap::new());
+        Self { metrics: metrics.to_vec(), by, cells: Vec::new(), users, sessions, is_crowded: false }
+    }
+
+    /// Whether it has to be shown the events.
+    pub(super) fn wants_events(&self) -> bool {
+        let needed = |metric| match metric {
+            Metric::Devices => false,
+            Metric::EventsPerSession => true,
+            metric => self.by == SessionsBy::Events || !is_of_sessions(metric),
+        };
+        self.wants(needed)
+    }
+
+    /// Whether it has to be shown the sessions that were begun.
+    pub(super) fn wants_sessions(&self) -> bool {
+        self.by == SessionsBy::Facts && self.wants(is_of_sessions)
+    }
+
+    /// Counts an event in a cell; breaks off where there are too many different users and sessions.
+    pub(super) fn event(&mut self, cell: u32, event: &Glance) -> ControlFlow<()> {
+        let counts = &mut self.cell(cell).counts;
+        counts.events += 1;
+        counts.errors += i64::from(event.error != 0);
+        counts.crashes += i64::from(event.fatal);
+        if event.user != 0 && self.wants(is_of_users) {
+            *self.users.entry(Pair::new(event.user, cell)).or_insert(false) |= event.fatal;
+        }
+        if event.session != 0 && self.by == SessionsBy::Events && self.wants(is_of_sessions) {
+            self.sessions.insert(Pair::new(event.session, cell), ());
+        }
+        self.is_crowded = self.users.len() + self.sessions.len() > MOST;
+        if self.is_crowded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Counts a session in a cell.
+    pub(super) fn session(&mut self, cell: u32, session: Session) {
+        self.cell(cell).session(session);
+    }
+
+    /// What each cell comes to. `range` is that of a cell; `all` holds them all.
+    pub(super) fn finish(
+        mut self,
+        db: &dyn Sql,
+        environment: EnvironmentId,
+        all: TimeRange,
+        range: impl Fn(u32) -> TimeRange,
+    ) -> Result<Vec<Counts>> {
+        if self.is_crowded {
+            return Err(StoreError::TooMuch);
+        }
+        let firsts = match self.wants(|metric| metric == Metric::NewUsers) {
+            true => first_sights(db, environment, all)?,
+            false => HashMap::new(),
+        };
+        for (pair, crashed) in std::mem::take(&mut self.users) {
+            let counts = &mut self.cell(pair.cell).counts;
+            counts.users += 1;
+            counts.crashed_users += i64::from(crashed);
+            let is_new = firsts.get(&pair.row()).is_some_and(|first| range(pair.cell).contains(*first));
+            counts.new_users += i64::from(is_new);
+        }
+        self.look_up_sessions(db)?;
+        Ok(self.cells.into_iter().map(Cell::finish).collect())
+    }
+
+    /// Counts the sessions that events have named.
+    fn look_up_sessions(&mut self, db: &dyn Sql) -> Result<()> {
+        let mut pairs: Vec<_> = std::mem::take(&mut self.sessions).into_keys().collect();
+        let needs_rows = self.wants(|metric| {
+            matches!(metric, Metric::SessionLength | Metric::SessionLengthP95 | Metric::CrashFreeSessions)
+        });
+        if !needs_rows {
+            pairs.iter().for_each(|pair| self.cell(pair.cell).counts.sessions += 1);
+            return Ok(());
+        }
+        pairs.sort_unstable();
+        let mut rows: Vec<_> = pairs.iter().map(Pair::row).collect();
+        rows.dedup();
+        let marks: Vec<_> = (1..=CHUNK).map(|number| format!("${number}")).collect();
+        let sql = format!("SELECT ended_at - started_at, crashed, id FROM sessions WHERE id IN ({})", marks.join(", "));
+        for chunk in rows.chunks(CHUNK) {
+            // The last ones are asked for together with themselves, so that all chunks share a statement.
+            let last = chunk.last().copied().unwrap_or_default();
+            let params: Vec<_> =
+                chunk.iter().copied().chain(std::iter::repeat(last)).take(CHUNK).map(Param::Int).collect();
+            db.stream(&sql, &params, &mut |line| {
+                let id = line.int(2);
+                let first = pairs.partition_point(|pair| pair.row() < id);
+                for pair in pairs[first..].iter().take_while(|pair| pair.row() == id) {
+                    self.cell(pair.cell).session(Session::of(line));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, which: impl Fn(Metric) -> bool) -> bool {
+        self.metrics.iter().any(|metric| which(*metric))
+    }
+
+    fn cell(&mut self, cell: u32) -> &mut Cell {
+        let at = cell as usize;
+        if at >= self.cells.len() {
+            self.cells.resize(at + 1, Cell::default());
+        }
+        &mut self.cells[at]
+    }
+}
+
+impl Cell {
+    fn session(&mut self, session: Session) {
+        self.counts.sessions += 1;
+        self.counts.crashed_sessions += i64::from(session.crashed);
+        *self.lengths.entry(length_class(session.length)).or_insert(0) += 1;
+    }
+
+    fn finish(self) -> Counts {
+        let classes: Vec<_> = self.lengths.into_iter().collect();
+        let quantile = |percent| length_quantile(&classes, percent);
+        Counts { median_length: quantile(50), p95_length: quantile(95), ..self.counts }
+    }
+}
+
+impl Pair {
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "both halves are kept, bit by bit")]
+    fn new(row: i64, cell: u32) -> Self {
+        Self { high: (row >> 32) as u32, low: row as u32, cell }
+    }
+
+    fn row(&self) -> i64 {
+        (i64::from(self.high) << 32) | i64::from(self.low)
+    }
+}
+
+impl Session {
+    /// From a line that begins with length and crash.
+    fn of(line: &dyn Line) -> Self {
+        Self { length: line.int(0), crashed: line.int(1) != 0 }
+    }
+}
+
+/// Shows the sessions of an environment that were begun in a range.
+pub(super) fn sessions_begun(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    range: TimeRange,
+    visit: &mut dyn FnMut(Begun),
+) -> Result<()> {
+    let sql = "SELECT ended_at - started_at, crashed, started_at, facts_id FROM sessions \
+               WHERE env_id = $1 AND started_at >= $2 AND started_at < $3";
+    let params = [environment.0, range.from.0, range.to.0].map(Param::Int);
+    db.stream(sql, &params, &mut |line| {
+        visit(Begun { session: Session::of(line), at: Millis(line.int(2)), facts: line.int(3) });
+        ControlFlow::Continue(())
+    })
+}
+
+fn is_of_users(metric: Metric) -> bool {
+    matches!(metric, Metric::Users | Metric::NewUsers | Metric::CrashFreeUsers)
+}
+
+pub(super) fn is_of_sessions(metric: Metric) -> bool {
+    match metric {
+        Metric::Sessions
+        | Metric::SessionLength
+        | Metric::SessionLengthP95
+        | Metric::EventsPerSession
+        | Metric::CrashFreeSessions => true,
+        Metric::Events
+        | Metric::Users
+        | Metric::NewUsers
+        | Metric::Devices
+        | Metric::Errors
+        | Metric::ErrorRate
+        | Metric::Crashes
+        | Metric::CrashFreeUsers => false,
+    }
+}
+
+/// The users who were seen for the first time ever in a range, and when.
+fn first_sights(db: &dyn Sql, environment: EnvironmentId, range: TimeRange) -> Result<HashMap<i64, Millis>> {
+    // The sign keeps it off the index, which lacks the time: one walk over the users is faster.
+    let sql = "SELECT id, first_at FROM users WHERE first_at >= $1 AND first_at < $2 AND +env_id = $3";
+    let params = [range.from.0, range.to.0, environment.0].map(Param::Int);
+    let mut firsts = HashMap::new();
+    db.stream(sql, &params, &mut |line| {
+        firsts.insert(line.int(0), Millis(line.int(1)));
+        if firsts.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if firsts.len() > MOST { Err(StoreError::TooMuch) } else { Ok(firsts) }
+}

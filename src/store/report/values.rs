@@ -1,0 +1,156 @@
+//! The values of a dimension, numbered as events show them.
+
+use hashbrown::HashMap;
+
+use super::super::Result;
+use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
+use super::super::sql::Sql;
+use crate::model::{Dimension, EnvironmentId, OTHER};
+
+/// Different values of an app's own property that are told apart; later ones count as [`OTHER`].
+const MOST: usize = 2_000;
+
+/// Longest value of an app's own property that counts by itself, in bytes; others count as [`OTHER`].
+const LONGEST: usize = 500;
+
+/// Numbers values in the order in which they come.
+pub(super) struct Values {
+    by: By,
+    numbers: HashMap<i64, u32>,
+    texts: HashMap<Box<str>, u32>,
+    /// How many texts there are beside the two that stand for many.
+    count: usize,
+    found: Vec<Shown>,
+}
+
+/// A value, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shown {
+    /// The number of an interned text, 0 for not reported.
+    Number(i64),
+    /// A text; `None` for not reported.
+    Text(Option<String>),
+}
+
+/// Where an event has its value.
+enum By {
+    Total,
+    Name,
+    Error,
+    /// The value of each set of facts.
+    Facts(HashMap<i64, i64>),
+    Prop(Key),
+}
+
+impl Values {
+    pub(super) fn of(db: &dyn Sql, environment: EnvironmentId, dimension: &Dimension) -> Result<Self> {
+        let by = match dimension {
+            Dimension::Total => By::Total,
+            Dimension::Event => By::Name,
+            Dimension::Error => By::Error,
+            Dimension::Prop(name) => By::Prop(Key::of(name)),
+            Dimension::Fact(fact) => {
+                let mut sets = HashMap::new();
+                fact_sets(db, environment, &[*fact], &mut |set, values| {
+                    sets.insert(set, values[0]);
+                })?;
+                By::Facts(sets)
+            }
+        };
+        Ok(Self { by, numbers: HashMap::new(), texts: HashMap::new(), count: 0, found: Vec::new() })
+    }
+
+    /// What has to be read of the events.
+    pub(super) fn beside(&self) -> Beside {
+        match self.by {
+            By::Prop(_) => Beside::Props,
+            By::Total | By::Name | By::Error | By::Facts(_) => Beside::Nothing,
+        }
+    }
+
+    /// The number of an event's value.
+    pub(super) fn of_event(&mut self, event: &Passing<'_>) -> u32 {
+        match &self.by {
+            By::Total => self.number(0),
+            By::Name => self.number(event.glance.name),
+            By::Error => self.number(event.glance.error),
+            By::Facts(_) => self.of_facts(event.glance.facts),
+            By::Prop(key) => match key.find(event.props()) {
+                None => self.text(None),
+                Some(value) => self.text(Some(told(&value))),
+            },
+        }
+    }
+
+    /// The number of the value of a set of facts; that of not reported where the dimension is another.
+    pub(super) fn of_facts(&mut self, set: i64) -> u32 {
+        let value = match &self.by {
+            By::Facts(sets) => sets.get(&set).copied().unwrap_or(0),
+            By::Total | By::Name | By::Error | By::Prop(_) => 0,
+        };
+        self.number(value)
+    }
+
+    /// The values, in the order of their numbers.
+    pub(super) fn into_shown(self) -> Vec<Shown> {
+        self.found
+    }
+
+    fn number(&mut self, value: i64) -> u32 {
+        *self.numbers.entry(value).or_insert_with(|| place(&mut self.found, Shown::Number(value)))
+    }
+
+    fn text(&mut self, value: Option<&str>) -> u32 {
+        let Some(text) = value else {
+            return *self.numbers.entry(0).or_insert_with(|| place(&mut self.found, Shown::Text(None)));
+        };
+        if let Some(known) = self.texts.get(text) {
+            return *known;
+        }
+        let text = if text == OTHER || self.count < MOST { text } else { OTHER };
+        if let Some(known) = self.texts.get(text) {
+            return *known;
+        }
+        self.count += usize::from(text != OTHER);
+        let number = place(&mut self.found, Shown::Text(Some(text.to_owned())));
+        self.texts.insert(text.into(), number);
+        number
+    }
+}
+
+fn place(found: &mut Vec<Shown>, value: Shown) -> u32 {
+    found.push(value);
+    u32::try_from(found.len() - 1).expect("names, facts, errors and properties are capped far below")
+}
+
+/// The text that a value is counted under.
+fn told<'v>(value: &'v Value<'_>) -> &'v str {
+    value.text().filter(|text| text.len() <= LONGEST).unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_property_beyond_the_cap_share_one_number() {
+        let by = By::Prop(Key::of(&"p".into()));
+        let mut values = Values { by, numbers: HashMap::new(), texts: HashMap::new(), count: 0, found: Vec::new() };
+        assert_eq!(values.text(None), 0);
+        for number in 0..MOST {
+            assert_eq!(values.text(Some(&number.to_string())) as usize, number + 1);
+        }
+        let other = values.text(Some("one more"));
+        assert_eq!((values.text(Some("another")), values.text(Some(OTHER))), (other, other));
+        assert_eq!(values.text(Some("7")), 8);
+        assert_eq!(values.into_shown().last(), Some(&Shown::Text(Some(OTHER.to_owned()))));
+    }
+
+    #[test]
+    fn values_that_cannot_be_listed_count_as_other() {
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(told(&Value::Nested), OTHER);
+        assert_eq!(told(&Value::Text(long.as_str().into())), OTHER);
+        assert_eq!(told(&Value::Number("1e3")), "1e3");
+    }
+}
