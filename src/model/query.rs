@@ -28,6 +28,8 @@ pub enum Ask {
     Live(LiveAsk),
     /// What sessions come to. Answered by [`Report::Sessions`](super::Report::Sessions).
     Sessions(SessionsAsk),
+    /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
+    Props(PropsAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
     /// Events of single values in each period, for small charts. Answered by
@@ -60,6 +62,19 @@ pub struct BreakdownAsk {
     /// Of what.
     pub filters: Filters,
     /// At most so many values.
+    pub limit: u32,
+}
+
+/// Whose properties are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PropsAsk {
+    /// The name of the event.
+    pub event: String,
+    /// When.
+    pub period: Period,
+    /// Of what.
+    pub filters: Filters,
+    /// At most so many properties, and never more than fifty.
     pub limit: u32,
 }
 

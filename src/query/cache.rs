@@ -10,7 +10,7 @@ use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
 use crate::model::{
-    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Live, Millis, Query, Report, SessionsTold,
+    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Live, Millis, PropSummary, Query, Report, SessionsTold,
 };
 use crate::store::StoreError;
 
@@ -225,6 +225,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
             Ask::Live(ask) => 32 + weight(&ask.filters),
             Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
+            Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -239,6 +240,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             }
             Report::Live(live) => live_weight(live),
             Report::Sessions(_) => size_of::<SessionsTold>(),
+            Report::Props(props) => props.iter().map(summary).sum(),
             Report::Since(_) => 16,
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
@@ -249,6 +251,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
 fn live_weight(live: &Live) -> usize {
     let rows = live.tops.iter().flat_map(|top| &top.rows);
     8 * live.minutes.len() + rows.map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum::<usize>()
+}
+
+/// What a property's summary takes in memory, roughly.
+fn summary(prop: &PropSummary) -> usize {
+    size_of::<PropSummary>() + prop.name.len() + prop.values.iter().map(|value| 48 + value.value.len()).sum::<usize>()
 }
 
 /// What conditions take in memory, roughly.

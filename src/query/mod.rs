@@ -117,6 +117,7 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Sessions(ask) => ask.period.range.to > now,
         Ask::Live(_) | Ask::Since => true,

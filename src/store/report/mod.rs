@@ -3,6 +3,8 @@
 mod breakdown;
 mod events;
 mod live;
+mod numbers;
+mod props;
 mod scanned;
 mod series;
 mod spans;
@@ -37,6 +39,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::Live(ask) => live::live(db, environment, ask).map(Report::Live),
         Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
+        Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
             let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \

@@ -73,6 +73,14 @@ impl Sieve {
         Ok(sieve)
     }
 
+    /// The same, for events of one name alone.
+    pub(in crate::store) fn and_named(mut self, db: &dyn Sql, environment: EnvironmentId, name: &str) -> Result<Self> {
+        let values = vec![Some(name.into())];
+        let filter = Filter { dimension: Dimension::Event, keep: Keep::Is, values };
+        self.names.push(Numbers::of(db, environment, &filter)?);
+        Ok(self)
+    }
+
     /// Whether no event can pass.
     pub(in crate::store) fn keeps_nothing(&self) -> bool {
         let hopeless = |numbers: &Numbers| numbers.keep == Keep::Is && numbers.values.is_empty();
