@@ -2,6 +2,7 @@
 
 mod events;
 mod people;
+mod ranges;
 mod still;
 mod year;
 
