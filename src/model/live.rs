@@ -66,4 +66,6 @@ pub struct LiveCounts {
 pub struct LiveTop {
     /// Value and events; `None` is that of events that do not say.
     pub rows: Vec<(Option<String>, i64)>,
+    /// How many values there are, those not listed included.
+    pub values: u64,
 }

@@ -100,11 +100,12 @@ impl Found {
 /// The values with the most events; of equal ones those that were heard of first.
 fn most(db: &dyn Sql, tally: Tally, limit: u32) -> Result<LiveTop> {
     let mut values: Vec<(i64, i64)> = tally.into_iter().collect();
+    let all = values.len() as u64;
     values.sort_unstable_by_key(|(value, events)| (Reverse(*events), *value));
     values.truncate(limit as usize);
     let rows = values
         .into_iter()
         .map(|(value, events)| Ok((text(db, Shown::Number(value))?, events)))
         .collect::<Result<_>>()?;
-    Ok(LiveTop { rows })
+    Ok(LiveTop { rows, values: all })
 }

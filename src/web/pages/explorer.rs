@@ -48,7 +48,7 @@ struct Explorer {
 pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
     let query = query.unwrap_or_default();
     let Some(selection) = Selection::read(&state, &on, &query).await? else {
-        return waiting::show(State(state), on).await;
+        return waiting::nothing(&state, &on, "/explorer");
     };
     let after = Fields::parse(query.as_bytes()).find("after").and_then(Cursor::number);
     let found = state.reports.events(wanted(on.environment.id, &selection, after.clone())).await?;

@@ -5,28 +5,29 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 
 use crate::model::{
-    EnvironmentId, EventList, EventRow, EventsPage, Filters, Keep, LIVE_MINUTES, LIVE_TOPS, Live, LiveAsk, LiveCounts,
-    Millis, Query, Report,
+    Breakdown, BreakdownRow, EnvironmentId, EventList, EventRow, EventsPage, Filters, LIVE_MINUTES, LIVE_TOPS, Live,
+    LiveAsk, LiveCounts, LiveTop, Millis, Query, Report,
 };
 use crate::query::Reports;
 use crate::store::StoreError;
 
 use super::super::bars::Bars;
 use super::super::chart::{self, Point};
-use super::super::error::{Page, PageError, page};
+use super::super::error::{Page, page};
 use super::super::event::EventLine;
 use super::super::extract::AppVisit;
-use super::super::format::{self, Calendar, When, grouped};
+use super::super::format::{Calendar, When, grouped};
 use super::super::frame::Frame;
 use super::super::selection::Selection;
 use super::super::state::WebState;
 use super::super::stream;
 use super::super::table::{Form, Table};
 use super::super::toolbar::Toolbar;
+use super::super::tops::{Top, top};
 use super::super::waiting;
 
 /// Rows of a top list.
@@ -68,22 +69,6 @@ struct Card {
     label: &'static str,
     whole: String,
     recent: String,
-}
-
-/// The values of a dimension with the most events.
-struct Top {
-    title: &'static str,
-    rows: Vec<TopRow>,
-}
-
-struct TopRow {
-    label: String,
-    known: bool,
-    href: String,
-    count: String,
-    share: String,
-    /// Percent of the first row's.
-    width: String,
 }
 
 /// `GET /apps/{app}/live` and `GET /apps/{app}/{env}/live`
@@ -133,8 +118,7 @@ pub async fn news(State(state): State<WebState>, on: AppVisit, headers: HeaderMa
 }
 
 /// `GET /apps/{app}/live.csv` and `.json`, with an environment too: events by minute.
-pub async fn file(State(state): State<WebState>, on: AppVisit, uri: Uri, RawQuery(query): RawQuery) -> Page {
-    let form = Form::of(uri.path()).ok_or(PageError::NotFound)?;
+pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
     let mut table = Table::new(["minute", "events"]);
     if let Some(selection) = Selection::read(&state, &on, &query.unwrap_or_default()).await? {
         let ask = ask(selection.filters, state.clock.now());
@@ -216,25 +200,18 @@ fn counted(live: &Live, begin: Millis, selection: &Selection, (path, calendar): 
         drawing: Bars::new("Events", "minute", points, Some(LIVE_MINUTES - 1)),
         rows: live.minutes.iter().enumerate().rev().map(|(at, count)| (name(at), grouped(*count))).collect(),
         tops: (titles.into_iter().zip(&LIVE_TOPS).zip(&live.tops))
-            .map(|((title, dimension), top)| Top {
-                title,
-                rows: rows(&top.rows, live.whole.events, |value| {
-                    format!("{path}{}", selection.with_filter(dimension, Keep::Is, value))
-                }),
-            })
+            .map(|((title, dimension), list)| top(title, dimension, &breakdown(list, live), (selection, path)))
             .collect(),
     }
 }
 
-fn rows(values: &[(Option<String>, i64)], all: i64, href: impl Fn(Option<&str>) -> String) -> Vec<TopRow> {
-    let most = values.first().map_or(1, |(_, count)| (*count).max(1));
-    let row = |(value, count): &(Option<String>, i64)| TopRow {
-        label: format::value(value.as_deref()),
-        known: value.is_some(),
-        href: href(value.as_deref()),
-        count: grouped(*count),
-        share: format::share(*count, all),
-        width: format!("{:.1}%", *count as f64 / most as f64 * 100.0),
-    };
-    values.iter().map(row).collect()
+/// A list as other pages have it.
+fn breakdown(list: &LiveTop, live: &Live) -> Breakdown {
+    let row =
+        |(value, events): &(Option<String>, i64)| BreakdownRow { value: value.clone(), metrics: vec![Some(*events)] };
+    Breakdown {
+        rows: list.rows.iter().map(row).collect(),
+        together: vec![Some(live.whole.events)],
+        values: list.values,
+    }
 }

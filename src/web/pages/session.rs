@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::Uri;
 
 use crate::model::{Cursor, EventRow, Millis, SessionDetail, SessionName, SessionPage, Zone};
 
@@ -10,10 +9,10 @@ use super::super::error::{Page, PageError, page};
 use super::super::event::{EventLine, short};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
-use super::super::format::{Calendar, grouped};
+use super::super::format::{Calendar, grouped, length};
 use super::super::frame::Frame;
 use super::super::listing::address;
-use super::super::session::{facts, length};
+use super::super::session::facts;
 use super::super::state::WebState;
 use super::super::table::{Form, Table};
 
@@ -86,8 +85,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 }
 
 /// `GET /apps/{app}/session.csv` and `.json`, with an environment too: the first thousand events behind the cursor.
-pub async fn file(State(state): State<WebState>, on: AppVisit, uri: Uri, RawQuery(query): RawQuery) -> Page {
-    let form = Form::of(uri.path()).ok_or(PageError::NotFound)?;
+pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let (_, detail) = find(&state, &on, &fields, FILE_EVENTS).await?;
     let mut table = Table::new(["time", "id", "event", "category", "properties"]);

@@ -2,13 +2,11 @@
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::Uri;
 
 use crate::model::{
     Ask, Cursor, Dimension, EnvironmentId, LENGTH_STEPS, Metric, Millis, Query, Report, SessionFilters, SessionRow,
-    SessionsAsk, SessionsPage, SessionsTold, Wish,
+    SessionsAsk, SessionsPage, SessionsTold,
 };
-use crate::query::compare;
 use crate::store::StoreError;
 
 use super::super::bars::Bars;
@@ -17,11 +15,11 @@ use super::super::error::{Page, PageError, page};
 use super::super::event::short;
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
-use super::super::format::{self, Calendar, ChangeText, When, grouped, share};
+use super::super::format::{self, Calendar, ChangeText, When, grouped, length, share};
 use super::super::frame::{Frame, Tab};
 use super::super::listing::{ROWS, address};
 use super::super::selection::Selection;
-use super::super::session::{facts, length};
+use super::super::session::facts;
 use super::super::state::WebState;
 use super::super::table::{Form, Table};
 use super::super::toolbar::Toolbar;
@@ -92,7 +90,7 @@ struct Row {
 pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): RawQuery) -> Page {
     let query = query.unwrap_or_default();
     let Some(chosen) = Chosen::read(&state, &on, &query).await? else {
-        return waiting::show(State(state), on).await;
+        return waiting::nothing(&state, &on, "/sessions");
     };
     let environment = on.environment.id;
     let Chosen { selection, filters, after } = &chosen;
@@ -131,8 +129,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 }
 
 /// `GET /apps/{app}/sessions.csv` and `.json`, with an environment too: the newest thousand behind the cursor.
-pub async fn file(State(state): State<WebState>, on: AppVisit, uri: Uri, RawQuery(query): RawQuery) -> Page {
-    let form = Form::of(uri.path()).ok_or(PageError::NotFound)?;
+pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
     let mut table =
         Table::new(["id", "began", "ended", "events", "crashed", "version", "build", "system", "device", "user"]);
     if let Some(chosen) = Chosen::read(&state, &on, &query.unwrap_or_default()).await? {
@@ -244,21 +241,9 @@ fn cards(now: &SessionsTold, before: Option<&SessionsTold>) -> Vec<Card> {
         Metric::EventsPerSession,
         Metric::CrashFreeSessions,
     ];
-    let words = |metric: Metric, value: Option<i64>| match (metric, value) {
-        (_, None) => "–".to_owned(),
-        (Metric::SessionLength | Metric::SessionLengthP95, Some(ms)) => length(ms),
-        (Metric::EventsPerSession, Some(hundredths)) => format!("{:.1}", hundredths as f64 / 100.0),
-        (Metric::CrashFreeSessions, Some(share)) => format!("{}%", hundredths_of(share)),
-        (_, Some(count)) => grouped(count),
-    };
     let card = |metric: Metric| {
         let own = metric.value(&now.counts);
         let earlier = before.map(|before| metric.value(&before.counts));
-        let change = earlier.flatten().zip(own).map(|(before, now)| format::change(compare(now, before)));
-        let change = change.map(|change| match metric.wish() {
-            Wish::Either => ChangeText { class: "same", ..change },
-            Wish::More | Wish::Less => change,
-        });
         Card {
             label: match metric {
                 Metric::SessionLength => "Median length",
@@ -266,19 +251,12 @@ fn cards(now: &SessionsTold, before: Option<&SessionsTold>) -> Vec<Card> {
                 Metric::CrashFreeSessions => "Crash-free",
                 metric => metric.label(),
             },
-            value: words(metric, own),
-            // Between two shares a change in percent would be read as points.
-            change: change.filter(|_| metric != Metric::CrashFreeSessions),
-            before: earlier.map(|before| words(metric, before)),
+            value: format::metric(metric, own),
+            change: format::change_of(metric, own, earlier.flatten()),
+            before: earlier.map(|before| format::metric(metric, before)),
         }
     };
     SHOWN.into_iter().map(card).collect()
-}
-
-/// `99.95`, `100`.
-fn hundredths_of(share: i64) -> String {
-    let text = format!("{}.{:02}", share / 100, share % 100);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The names of the columns: `under 10 s`, `10–30 s`, `1–3 min`, `12 h and more`.
@@ -374,16 +352,6 @@ mod tests {
             ]
         );
         let ticks: Vec<String> = (0..=LENGTH_STEPS.len()).map(tick).collect();
-        assert_eq!(
-            ticks,
-            ["0 s+", "10 s+", "30 s+", "1 min+", "3 min+", "10 min+", "30 min+", "1 h+", "3 h+", "12 h+"]
-        );
-    }
-
-    #[test]
-    fn shares_are_told_exactly() {
-        for (share, text) in [(10_000, "100"), (9_995, "99.95"), (9_990, "99.9"), (0, "0"), (5, "0.05")] {
-            assert_eq!(hundredths_of(share), text);
-        }
+        assert_eq!(ticks, ["0 s+", "10 s+", "30 s+", "1 m+", "3 m+", "10 m+", "30 m+", "1 h+", "3 h+", "12 h+"]);
     }
 }

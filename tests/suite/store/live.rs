@@ -64,6 +64,7 @@ fn the_last_half_hour_equals_a_recount_by_minute(backend: Backend) {
         most.truncate(3);
         let top: Vec<i64> = live.tops[0].rows.iter().map(|(_, events)| *events).collect();
         assert_eq!(top, most, "{filters:?}");
+        assert_eq!(live.tops[0].values, names.len() as u64);
         for (name, events) in &live.tops[0].rows {
             assert_eq!(names[name.as_deref().unwrap()], *events);
         }
