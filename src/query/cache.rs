@@ -381,4 +381,22 @@ mod tests {
             assert_eq!(cache.stats(), Stats { hits: 0, misses: 2 });
         });
     }
+
+    #[test]
+    fn what_is_watched_holds_for_as_long_as_it_is_dear() {
+        let watched = |now: i64| Moment { reach: Reach::Watched, ..moment(now, None) };
+        for (took, age, holds) in [
+            (1, 499, true),
+            (1, 500, false),
+            (100, 1_999, true),
+            (100, 2_000, false),
+            (5_000, 29_999, true),
+            (5_000, 30_000, false),
+        ] {
+            let answer = Arc::new(Report::Since(None));
+            let kept = Kept::new(answer, watched(0), Duration::from_millis(took));
+            assert_eq!(matches!(kept.judge(watched(age)), Some(Found::Fresh(_))), holds, "{took} ms, {age} ms ago");
+            assert!(holds || kept.judge(watched(age)).is_none());
+        }
+    }
 }

@@ -253,7 +253,7 @@ fn cards(now: &SessionsTold, before: Option<&SessionsTold>) -> Vec<Card> {
             },
             value: format::metric(metric, own),
             change: format::change_of(metric, own, earlier.flatten()),
-            before: earlier.map(|before| format::metric(metric, before)),
+            before: earlier.flatten().map(|before| format::metric(metric, Some(before))),
         }
     };
     SHOWN.into_iter().map(card).collect()
