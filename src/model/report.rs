@@ -1,6 +1,8 @@
 //! Answers of the store.
 
-use super::{Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Millis, Reason, UserHash};
+use super::{
+    Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Live, Millis, Reason, SessionsTold, UserHash,
+};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +11,10 @@ pub enum Report {
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// What happens now.
+    Live(Live),
+    /// What sessions come to.
+    Sessions(SessionsTold),
     /// Properties, those that most events have first.
     Props(Vec<PropSummary>),
     /// Cohorts, one for each period asked.

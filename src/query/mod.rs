@@ -50,7 +50,8 @@ impl Reports {
     }
 
     /// Answers a question, from the cache where an answer holds: no event has come since, or it is not older than half a
-    /// second, or it is of times that are over and not older than a minute. An answer that took long is given out for up
+    /// second, or it is of times that are over and not older than a minute; what happens now may be as old as twenty times what it
+    /// took to find. An answer that took long is given out for up
     /// to a minute while a new one is loaded behind. Those who ask the same meanwhile share one load; errors are not kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
         let asked = self.moment(query.environment, reach(&query.ask, self.clock.now()));
@@ -117,6 +118,9 @@ fn loading(query: Query) -> impl FnOnce(&dyn Store) -> Result<Arc<Report>, Store
 }
 
 fn reach(ask: &Ask, now: Millis) -> Reach {
+    if let Ask::Live(_) = ask {
+        return Reach::Watched;
+    }
     let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
@@ -128,7 +132,8 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Health(ask) => ask.period.range.to > now,
         Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
-        Ask::Since => true,
+        Ask::Sessions(ask) => ask.period.range.to > now,
+        Ask::Live(_) | Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
+use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
 
 /// One kind of database.
@@ -117,6 +118,14 @@ impl<B: Backend> Store for B {
 
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline> {
         self.study(|db| roster::timeline(db, page))
+    }
+
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList> {
+        self.study(|db| roster::sessions(db, page))
+    }
+
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>> {
+        self.study(|db| roster::session(db, page))
     }
 
     fn apps(&self) -> Result<Vec<App>> {

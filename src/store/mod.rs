@@ -30,6 +30,7 @@ use crate::model::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 
@@ -230,6 +231,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// What a user did, newest first, whatever their clocks. Looking is limited in time: a page may be short and go on.
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
+
+    /// Sessions, by page.
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList>;
+
+    /// One session with a stretch of its events; `None` where the environment has none of that name. Looking is limited
+    /// in time: a page may be short and go on.
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;

@@ -4,10 +4,12 @@ mod errors;
 mod filtered;
 mod identify;
 mod journeys;
+mod live;
 mod nodes;
 mod rebuild;
 mod recount;
 mod roster;
+mod sessions;
 mod versions;
 
 use std::sync::Arc;

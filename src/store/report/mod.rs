@@ -5,6 +5,7 @@ mod errors;
 mod events;
 mod funnel;
 mod health;
+mod live;
 mod numbers;
 mod props;
 mod retention;
@@ -21,12 +22,12 @@ use std::sync::Arc;
 
 use super::scan::{Sieve, numbers};
 use super::sql::{Cell, Sql};
-use super::{Result, versions};
+use super::{Result, roster, versions};
 use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
-pub(super) use series::measures;
+pub(super) use series::{counts, length_classes, measures};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -44,6 +45,8 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let counts = versions::users(db, environment, version, period)?;
             Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
+        Ask::Live(ask) => live::live(db, environment, ask).map(Report::Live),
+        Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
         Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Retention(ask) => retention::retention(db, environment, ask).map(Report::Cohorts),
         Ask::Funnel(ask) => funnel::funnel(db, environment, ask).map(Report::Funnel),
