@@ -1,6 +1,9 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod errors;
+mod journeys;
 mod people;
+mod ranges;
 mod still;
 mod year;
 
