@@ -20,8 +20,8 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
             let mut values = of_summary(db, environment, code, &ask.period)?;
             if matches!(ask.dimension, Dimension::Fact(_)) {
                 // What does not say has no row of its own.
-                let total = of_summary(db, environment, 0, &ask.period)?.into_iter().map(|(_, total)| total);
-                let silent = values.iter().fold(total.last().unwrap_or_default(), |left, (_, own)| left.without(*own));
+                let mut total = of_summary(db, environment, 0, &ask.period)?.into_iter().map(|(_, total)| total);
+                let silent = values.iter().fold(total.next().unwrap_or_default(), |left, (_, own)| left.without(*own));
                 // Sightings of users are counted in the total alone.
                 values.push((0, Measures { users: 0, day_users: 0, new_users: 0, ..silent }));
             }

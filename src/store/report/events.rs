@@ -14,12 +14,25 @@ use crate::model::{
 };
 use crate::rollup::Bucket;
 
+macro_rules! events_from {
+    ($table:literal) => {
+        concat!(
+            "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, \
+             c.text, u.hash, v.text, s.text, e.props, e.session_id FROM ",
+            $table,
+            " JOIN strings n ON n.id = e.name_id JOIN facts f ON f.id = e.facts_id \
+             LEFT JOIN strings c ON c.id = e.category_id LEFT JOIN users u ON u.id = e.user_id \
+             LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings s ON s.id = f.system "
+        )
+    };
+}
+
 /// Events with what [`event_row`] reads of them, and their session.
-pub(in crate::store) const EVENTS: &str = "SELECT e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, \
-     c.text, u.hash, v.text, s.text, e.props, e.session_id \
-     FROM events e JOIN strings n ON n.id = e.name_id JOIN facts f ON f.id = e.facts_id \
-     LEFT JOIN strings c ON c.id = e.category_id LEFT JOIN users u ON u.id = e.user_id \
-     LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings s ON s.id = f.system ";
+pub(in crate::store) const EVENTS: &str = events_from!("events e");
+
+/// The same of those that are named in `k`. SQLite takes the tables of a CROSS JOIN in their order; else it would look
+/// through all events for them.
+const NAMED: &str = events_from!("k CROSS JOIN events e");
 
 /// No further stretch is begun after so long: then the page is short.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -192,8 +205,8 @@ fn rows(db: &dyn Sql, page: &EventsPage, places: &[Place]) -> Result<Vec<EventRo
             "WITH k (claimed_at, event_id) AS (VALUES ",
             &values,
             ") ",
-            EVENTS,
-            "JOIN k ON k.claimed_at = e.claimed_at AND k.event_id = e.event_id WHERE e.env_id = $",
+            NAMED,
+            "WHERE e.claimed_at = k.claimed_at AND e.event_id = k.event_id AND e.env_id = $",
             &params.len().to_string(),
         ]
         .concat();

@@ -14,7 +14,11 @@ use crate::rollup::{length_class, length_quantile};
 /// Different users and sessions of all cells together at the most: some 35 MB, as hash tables grow by doubling.
 const MOST: usize = 1_800_000;
 
-/// Sessions that are read together.
+/// Sessions that are read together where they lie close to each other.
+const STRETCH: usize = 10_000;
+/// Where they lie so close: one in so many is wanted.
+const CLOSE: i64 = 8;
+/// Sessions that are read together where they do not.
 const CHUNK: usize = 500;
 
 /// Where the sessions of a question come from.
@@ -30,6 +34,10 @@ pub(super) enum SessionsBy {
 pub(super) struct Tally {
     metrics: Vec<Metric>,
     by: SessionsBy,
+    /// Whether users have to be told apart.
+    tells_users: bool,
+    /// Whether the sessions of events have.
+    tells_sessions: bool,
     cells: Vec<Cell>,
     /// Who was seen in a cell, and whether something has crashed for them there.
     users: HashMap<Pair, bool>,
@@ -70,8 +78,17 @@ pub(super) struct Begun {
 
 impl Tally {
     pub(super) fn new(metrics: &[Metric], by: SessionsBy) -> Self {
-        let (users, sessions) = (HashMap::new(), HashMap::new());
-        Self { metrics: metrics.to_vec(), by, cells: Vec::new(), users, sessions, is_crowded: false }
+        let wants = |which: fn(Metric) -> bool| metrics.iter().any(|metric| which(*metric));
+        Self {
+            metrics: metrics.to_vec(),
+            by,
+            tells_users: wants(is_of_users),
+            tells_sessions: by == SessionsBy::Events && wants(is_of_sessions),
+            cells: Vec::new(),
+            users: HashMap::new(),
+            sessions: HashMap::new(),
+            is_crowded: false,
+        }
     }
 
     /// Whether it has to be shown the events.
@@ -95,10 +112,10 @@ impl Tally {
         counts.events += 1;
         counts.errors += i64::from(event.error != 0);
         counts.crashes += i64::from(event.fatal);
-        if event.user != 0 && self.wants(is_of_users) {
+        if event.user != 0 && self.tells_users {
             *self.users.entry(Pair::new(event.user, cell)).or_insert(false) |= event.fatal;
         }
-        if event.session != 0 && self.by == SessionsBy::Events && self.wants(is_of_sessions) {
+        if event.session != 0 && self.tells_sessions {
             self.sessions.insert(Pair::new(event.session, cell), ());
         }
         self.is_crowded = self.users.len() + self.sessions.len() > MOST;
@@ -149,21 +166,16 @@ impl Tally {
         pairs.sort_unstable();
         let mut rows: Vec<_> = pairs.iter().map(Pair::row).collect();
         rows.dedup();
-        let marks: Vec<_> = (1..=CHUNK).map(|number| format!("${number}")).collect();
-        let sql = format!("SELECT ended_at - started_at, crashed, id FROM sessions WHERE id IN ({})", marks.join(", "));
-        for chunk in rows.chunks(CHUNK) {
-            // The last ones are asked for together with themselves, so that all chunks share a statement.
-            let last = chunk.last().copied().unwrap_or_default();
-            let params: Vec<_> =
-                chunk.iter().copied().chain(std::iter::repeat(last)).take(CHUNK).map(Param::Int).collect();
-            db.stream(&sql, &params, &mut |line| {
-                let id = line.int(2);
-                let first = pairs.partition_point(|pair| pair.row() < id);
-                for pair in pairs[first..].iter().take_while(|pair| pair.row() == id) {
-                    self.cell(pair.cell).session(Session::of(line));
-                }
-                ControlFlow::Continue(())
-            })?;
+        let mut visit = |line: &dyn Line| {
+            let row = line.int(2);
+            let first = pairs.partition_point(|pair| pair.row() < row);
+            for pair in pairs[first..].iter().take_while(|pair| pair.row() == row) {
+                self.cell(pair.cell).session(Session::of(line));
+            }
+            ControlFlow::Continue(())
+        };
+        for stretch in rows.chunks(STRETCH) {
+            sessions(db, stretch, &mut visit)?;
         }
         Ok(())
     }
@@ -211,6 +223,25 @@ impl Session {
     fn of(line: &dyn Line) -> Self {
         Self { length: line.int(0), crashed: line.int(1) != 0 }
     }
+}
+
+/// Shows the sessions of these rows, in ascending order, and perhaps some between them.
+fn sessions(db: &dyn Sql, rows: &[i64], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+    let columns = "SELECT ended_at - started_at, crashed, id FROM sessions WHERE id ";
+    if last - first <= CLOSE * rows.len() as i64 {
+        let sql = [columns, ">= $1 AND id <= $2"].concat();
+        return db.stream(&sql, &[(*first).into(), (*last).into()], visit);
+    }
+    let marks: Vec<_> = (1..=CHUNK).map(|number| format!("${number}")).collect();
+    let sql = [columns, "IN (", &marks.join(", "), ")"].concat();
+    for chunk in rows.chunks(CHUNK) {
+        // The last ones are asked for together with themselves, so that all chunks share a statement.
+        let filling = std::iter::repeat(last);
+        let params: Vec<_> = chunk.iter().chain(filling).take(CHUNK).copied().map(Param::Int).collect();
+        db.stream(&sql, &params, visit)?;
+    }
+    Ok(())
 }
 
 /// Shows the sessions of an environment that were begun in a range.

@@ -4,6 +4,8 @@ mod commit;
 mod disk;
 mod moving;
 mod open;
+#[cfg(test)]
+mod plans;
 mod read;
 mod wal;
 

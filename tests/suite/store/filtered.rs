@@ -46,13 +46,15 @@ impl Made {
             2 => Some(("Torn", true)),
             _ => None,
         };
-        let ahead = match noise.below(10) {
+        let ahead = match noise.below(12) {
             0 => 3 * Millis::HOUR,
             1 => -26 * Millis::HOUR,
             2 => 400 * Millis::DAY,
             3 => 10 * Millis::MINUTE,
             4 => -9 * Millis::MINUTE,
             5 => 10 * Millis::MINUTE + 1,
+            6 => -10 * Millis::MINUTE - 1,
+            7 => -10 * Millis::MINUTE,
             _ => 0,
         };
         let user = noise.below(25);
