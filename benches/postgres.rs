@@ -64,7 +64,11 @@ impl Backend for Postgres {
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![("TALLYBOX_DATABASE_URL", self.url.clone())]
+        // Over PostgreSQL the box makes none by itself.
+        vec![
+            ("TALLYBOX_DATABASE_URL", self.url.clone()),
+            ("TALLYBOX_SESSION_SECRETS", "a secret that only the bench has, and long".to_owned()),
+        ]
     }
 
     /// All that PostgreSQL does counts, also vacuuming and writing back.

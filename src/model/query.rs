@@ -14,15 +14,16 @@ pub struct Query {
 /// The kinds of questions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Each metric, once for each period, of what the filters keep. Answered by
+    /// Each metric, once for each period, of what the filters keep; see [`Metric`]. Answered by
     /// [`Report::Series`](super::Report::Series).
     Series(Vec<Metric>, Vec<Period>, Filters),
-    /// Metrics of each value of a dimension. Answered by [`Report::Breakdown`](super::Report::Breakdown).
+    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 2,000 values are told
+    /// apart; others, values longer than 500 bytes, objects and arrays count as [`OTHER`](super::OTHER). Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
-    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
-    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
+    /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
     /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
     Props(PropsAsk),
@@ -102,7 +103,7 @@ impl Period {
     }
 }
 
-/// A page of raw events, newest first.
+/// A page of raw events by the time they occurred, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventsPage {
     /// Whose events.

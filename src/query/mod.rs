@@ -113,8 +113,8 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
-        Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Props(ask) => ask.period.range.to > now,
+        Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }

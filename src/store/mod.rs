@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod moving;
 mod people;
 pub mod postgres;
+mod recount;
 mod report;
 mod roster;
 mod scan;
@@ -26,6 +27,8 @@ use crate::model::{
     VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+
+pub use recount::{Recount, SummaryDifference, SummaryTable};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -193,6 +196,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
+
+    /// First and last UTC day since 1970 of which an environment may have summaries; none where it has none.
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
+
+    /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// The same, and puts what was counted in place of what was stored, in one transaction.
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 
     /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
     /// time: a page may be short, or empty, and go on.

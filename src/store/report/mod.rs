@@ -18,6 +18,7 @@ use crate::model::{Ask, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use series::measures;
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -33,7 +34,7 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::AdoptionUsers(version, period) => {
             let counts = versions::users(db, environment, version, period)?;
-            Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
+            Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
         Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Since => {

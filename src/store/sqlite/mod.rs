@@ -4,6 +4,8 @@ mod commit;
 mod disk;
 mod moving;
 mod open;
+#[cfg(test)]
+mod plans;
 mod read;
 mod wal;
 
@@ -207,6 +209,8 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection>
 
 impl Backend for SqliteStore {
     const WRITERS: usize = 1;
+    // Nobody else writes anyhow.
+    const HOLD_SUMMARIES: &'static [&'static str] = &[];
 
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         read(&Conn(&*self.reader()?))

@@ -29,20 +29,16 @@ use super::error::PageError;
 use super::form;
 use super::state::WebState;
 
-/// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 8] = [
-    ("Overview", ""),
-    ("Events", "/events"),
-    ("Breakdown", "/breakdown"),
-    ("Versions", "/versions"),
-    ("Users", "/users"),
-    ("Devices", "/devices"),
-    ("Keys", "/keys"),
-    ("Set aside", "/set-aside"),
+/// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
+pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
+    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown")]),
+    ("People", &[("Users", "/users"), ("Devices", "/devices")]),
+    ("Quality", &[("Versions", "/versions")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 5] = ["", "/events", "/breakdown", "/users", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {

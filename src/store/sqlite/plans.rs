@@ -1,0 +1,96 @@
+//! How SQLite goes about the statements of the scan: by which index it finds the events.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use super::*;
+use crate::model::{Dimension, EnvironmentId, EventsPage, Filters, Keep, Millis, TimeRange};
+use crate::store::report;
+use crate::store::scan::{Sieve, scan};
+use crate::store::sql::{Cell, Line, Row};
+
+/// Notes the plan of each statement before it runs it.
+struct Planner<'a> {
+    db: &'a dyn Sql,
+    plans: RefCell<Vec<String>>,
+}
+
+impl Planner<'_> {
+    fn note(&self, sql: &str, params: &[Cell]) -> Result<()> {
+        let steps = self.db.rows(&["EXPLAIN QUERY PLAN ", sql].concat(), params)?;
+        self.plans.borrow_mut().push(steps.iter().map(|row| row.text(3) + "\n").collect());
+        Ok(())
+    }
+}
+
+impl Sql for Planner<'_> {
+    fn rows(&self, sql: &str, params: &[Cell]) -> Result<Vec<Row>> {
+        self.note(sql, params)?;
+        self.db.rows(sql, params)
+    }
+
+    fn stream(&self, sql: &str, params: &[Cell], visit: &mut dyn FnMut(&dyn Line) -> ControlFlow<()>) -> Result<()> {
+        self.note(sql, params)?;
+        self.db.stream(sql, params, visit)
+    }
+
+    fn run(&self, sql: &str, params: &[Cell]) -> Result<u64> {
+        self.db.run(sql, params)
+    }
+}
+
+fn plans(read: impl Fn(&dyn Sql) -> Result<()>) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+    let app = "PRAGMA foreign_keys = OFF;
+               INSERT INTO environments (id, app_id, slug) VALUES (1, 1, 'production');
+               INSERT INTO strings (app_id, kind, text) VALUES (1, 'event', 'opened'), (1, 'error', 'Torn');
+               INSERT INTO facts (id, app_id, digest) VALUES (1, 1, x'00');
+               INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, facts_id)
+               VALUES (1, 1000, x'01020304050607080910111213141516', 0, 0, 1, 1);
+               INSERT INTO rollup_hours (env_id, dimension, bucket, value, events, sessions, users, day_users, new_users)
+               VALUES (1, 0, 0, 0, 1, 0, 0, 0, 0)";
+    store.writer.lock().conn.execute_batch(app).unwrap();
+    store
+        .read(|db| {
+            let planner = Planner { db, plans: RefCell::default() };
+            read(&planner)?;
+            Ok(planner.plans.into_inner().concat())
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
+    let filters = |dimension, value: Option<&str>| Filters::none().with(dimension, Keep::Is, value.map(Into::into));
+    let facts = Dimension::Fact(crate::model::Fact::Version);
+    for (filters, near) in [
+        (Filters::none(), "events_once"),
+        (filters(Dimension::Event, Some("opened")), "events_once"),
+        (filters(facts, None), "events_once"),
+        (filters(Dimension::Error, Some("Torn")), "events_errors"),
+        (filters(Dimension::Prop("plan".into()), None), "events_once"),
+    ] {
+        let range = TimeRange { from: Millis(0), to: Millis(10_000) };
+        let plans = plans(|db| {
+            let sieve = Sieve::of(db, EnvironmentId(1), &filters)?;
+            scan(db, EnvironmentId(1), range, &sieve, &mut |_| ControlFlow::Continue(()))
+        });
+        let near = format!("SEARCH events USING INDEX {near} (env_id=? AND claimed_at>? AND claimed_at<?)");
+        let far = "SEARCH events USING INDEX events_skewed (env_id=? AND <expr>>? AND <expr><?)";
+        assert!(plans.contains(&near) && plans.contains(far), "{filters:?}\n{plans}");
+    }
+}
+
+#[test]
+fn events_of_a_page_are_found_by_their_key() {
+    let page =
+        EventsPage { environment: EnvironmentId(1), filters: Filters::none(), since: None, after: None, limit: 50 };
+    let plans = plans(|db| {
+        let list = report::events(db, &page)?;
+        assert_eq!(list.rows.len(), 1);
+        Ok(())
+    });
+    let found = "SEARCH e USING INDEX events_once (env_id=? AND claimed_at=? AND event_id=?)";
+    assert!(plans.contains(found) && !plans.contains("SCAN e"), "{plans}");
+}
