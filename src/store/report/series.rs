@@ -3,9 +3,13 @@
 use super::super::Result;
 use super::super::scan::numbers;
 use super::super::sql::{Cell, Row, Sql};
+use super::breakdown::of_summary;
 use super::{bucket, scanned, users};
-use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Period};
+use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Millis, Period};
 use crate::rollup::{Bucket, Measures, length_quantile};
+
+/// Periods longer than this are read from the summaries of days.
+const LONG: i64 = 2 * Millis::DAY;
 
 /// Each metric, once for each period.
 pub(super) fn series(
@@ -41,15 +45,17 @@ fn everything(
     (metrics, periods): (&[Metric], &[Period]),
 ) -> Result<Vec<Counts>> {
     let wants = |wanted: &[Metric]| metrics.iter().any(|metric| wanted.contains(metric));
-    let totals = Sums::read(db, environment, periods, (0, Some(0)))?;
-    let lengths = match wants(&[Metric::SessionLength, Metric::SessionLengthP95]) {
-        true => Some(Sums::read(db, environment, periods, (LENGTHS, None))?),
-        false => None,
-    };
+    let sums = |dimension, value| Sums::read(db, environment, periods, (dimension, value));
+    let wants_lengths = wants(&[Metric::SessionLength, Metric::SessionLengthP95]);
+    // Long periods are of whole days, nearly: those are summed up already, and far fewer than hours.
+    let is_long = periods.iter().all(|period| period.range.len() > LONG);
+    let totals = if is_long { None } else { Some(sums(0, Some(0))?) };
+    let lengths = if is_long || !wants_lengths { None } else { Some(sums(LENGTHS, None)?) };
     periods
         .iter()
         .map(|period| {
-            let measures = totals.of(period);
+            let measures =
+                totals.as_ref().map_or_else(|| whole(db, environment, period), |sums| Ok(sums.of(period)))?;
             let mut counts = additive(measures);
             if wants(&[Metric::Users, Metric::CrashFreeUsers]) {
                 counts.users = match () {
@@ -64,14 +70,31 @@ fn everything(
             if wants(&[Metric::Devices]) {
                 counts.devices = Some(users::devices(db, environment, period)?);
             }
-            if let Some(lengths) = &lengths {
-                let classes = lengths.classes(period);
+            if wants_lengths {
+                let classes = match &lengths {
+                    Some(lengths) => lengths.classes(period),
+                    None => classes(db, environment, period)?,
+                };
                 counts.median_length = length_quantile(&classes, 50);
                 counts.p95_length = length_quantile(&classes, 95);
             }
             Ok(counts)
         })
         .collect()
+}
+
+/// All events of a long period.
+fn whole(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<Measures> {
+    let mut sum = Measures::default();
+    of_summary(db, environment, 0, period)?.into_iter().for_each(|(_, measures)| sum.add(measures));
+    Ok(sum)
+}
+
+/// How many sessions of a long period there are of each length.
+fn classes(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<Vec<(i64, i64)>> {
+    let mut classes: Vec<_> = of_summary(db, environment, LENGTHS, period)?;
+    classes.sort_unstable_by_key(|(class, _)| *class);
+    Ok(classes.into_iter().map(|(class, measures)| (class, measures.sessions)).collect())
 }
 
 /// Of some values of one dimension.

@@ -57,7 +57,7 @@ struct Row {
     known: bool,
     href: String,
     counts: Vec<String>,
-    /// Percent of the first column's greatest.
+    /// Percent of the chosen metric's greatest.
     width: String,
 }
 
@@ -104,7 +104,9 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         by_value: Tab { label: dimension.label(), href: to(unsorted.with("sort", BY_VALUE)), current: by_value },
         columns: metrics.iter().map(column).collect(),
         further: Metric::ALL.iter().filter(|metric| !metrics.contains(metric)).map(column).collect(),
-        rows: rows(&list, &metrics, |value| link(&state, &on, &query, (&selection, &dimension, value))),
+        rows: rows(&list, (&metrics, selection.metric), |value| {
+            link(&state, &on, &query, (&selection, &dimension, value))
+        }),
         together: metrics.iter().zip(&list.together).map(|(metric, value)| format::metric(*metric, *value)).collect(),
         cut: (list.values > list.rows.len() as u64)
             .then(|| format::grouped(list.values.try_into().unwrap_or(i64::MAX))),
@@ -140,7 +142,10 @@ async fn listed(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<L
         Dimension::Fact(_) => &OF_FACTS,
         Dimension::Event | Dimension::Error | Dimension::Prop(_) | Dimension::Total => &OF_EVENTS,
     };
-    let metrics = with_chosen(columns, selection.metric);
+    let mut metrics = with_chosen(columns, selection.metric);
+    if !columns.contains(&selection.metric) {
+        metrics.rotate_right(1);
+    }
     // The list is cut by the first metric asked for, so that is the chosen one.
     let mut asked = metrics.clone();
     asked.sort_by_key(|metric| *metric != selection.metric);
@@ -159,15 +164,17 @@ async fn listed(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<L
     Ok(Some(Listed { selection, dimension, metrics, by_value, list, problem }))
 }
 
-fn rows(list: &Breakdown, metrics: &[Metric], link: impl Fn(Option<&str>) -> String) -> Vec<Row> {
-    let first = |row: &BreakdownRow| row.metrics.first().copied().flatten().unwrap_or(0).max(0);
-    let most = list.rows.iter().map(first).max().unwrap_or(0).max(1);
+/// The rows with bars of the chosen metric, one of the columns.
+fn rows(list: &Breakdown, (metrics, chosen): (&[Metric], Metric), link: impl Fn(Option<&str>) -> String) -> Vec<Row> {
+    let place = metrics.iter().position(|metric| *metric == chosen).unwrap_or(0);
+    let size = |row: &BreakdownRow| row.metrics.get(place).copied().flatten().unwrap_or(0).max(0);
+    let most = list.rows.iter().map(size).max().unwrap_or(0).max(1);
     let row = |row: &BreakdownRow| Row {
         label: format::value(row.value.as_deref()),
         known: row.value.is_some(),
         href: link(row.value.as_deref()),
         counts: metrics.iter().zip(&row.metrics).map(|(metric, value)| format::metric(*metric, *value)).collect(),
-        width: format!("{:.1}%", first(row) as f64 / most as f64 * 100.0),
+        width: format!("{:.1}%", size(row) as f64 / most as f64 * 100.0),
     };
     list.rows.iter().map(row).collect()
 }

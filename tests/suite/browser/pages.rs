@@ -14,6 +14,10 @@ use crate::teardown::client;
 /// Paths below that of the app, and a text that only the seeded page has.
 const PAGES: &[(&str, &str)] = &[
     ("", "Newest events"),
+    ("?range=7d&version=1.2.3&metric=crash_free_sessions&compare=year", "Newest events"),
+    ("/events", "opened"),
+    ("/event?name=opened", "Who did it last"),
+    ("/breakdown?dimension=version&metric=users", "All together"),
     ("/versions", "shares of sessions"),
     ("/version?name=1.2.3", "Builds"),
     ("/rules", "the rule is gone"),

@@ -3,9 +3,13 @@
 //! Across, positions are percentages, so that a chart fills any width; up and down they are pixels. Text keeps its
 //! size on every screen.
 
-use crate::model::{Metric, Millis, Unit, Wish};
+mod plot;
+mod scale;
 
-use super::format::{self, compact};
+use crate::model::Metric;
+
+use plot::Plot;
+use scale::Scale;
 
 /// Height of the plot in pixels.
 pub const PLOT: u32 = 220;
@@ -145,12 +149,12 @@ pub struct Curve {
 
 /// Draws a series of counts.
 pub fn draw(series: &Series) -> Chart {
-    drawn(series, &Beside::default(), Scale { unit: Unit::Count, floor: 0, label: compact })
+    drawn(series, &Beside::default(), &Scale::COUNTS)
 }
 
 /// Draws a series of shares, each in thousandths.
 pub fn draw_shares(series: &Series) -> Chart {
-    drawn(series, &Beside::default(), Scale { unit: Unit::Count, floor: 0, label: percent_of })
+    drawn(series, &Beside::default(), &Scale::THOUSANDTHS)
 }
 
 /// Draws a series of shares as a curve, however few they are.
@@ -166,48 +170,15 @@ pub fn draw_share_curve(series: &Series) -> Chart {
 pub fn draw_metric(metric: Metric, series: &Series, beside: &Beside) -> Chart {
     let known = series.points.iter().enumerate().filter(|(at, _)| !beside.missing.contains(at));
     let lowest = known.map(|(_, point)| point.value).chain(beside.earlier.iter().copied().flatten()).min();
-    // Shares that should be all are near to it: what matters is how near.
-    let floor = match (metric.unit(), metric.wish(), lowest) {
-        (Unit::Share, Wish::More, Some(9_900..)) => 9_900,
-        (Unit::Share, Wish::More, Some(9_000..)) => 9_000,
-        _ => 0,
-    };
-    let label = match metric.unit() {
-        Unit::Count => compact,
-        Unit::Duration => format::length,
-        Unit::Hundredths => format::hundredths,
-        Unit::Share => format::percent,
-    };
-    drawn(series, beside, Scale { unit: metric.unit(), floor, label })
+    drawn(series, beside, &Scale::of(metric, lowest))
 }
 
-/// How values become heights and texts.
-struct Scale {
-    unit: Unit,
-    /// The value on the ground.
-    floor: i64,
-    label: fn(i64) -> String,
-}
-
-/// Thousandths as percent: `4%`, `0.5%`.
-fn percent_of(thousandths: i64) -> String {
-    match thousandths % 10 {
-        0 => format!("{}%", thousandths / 10),
-        tenth => format!("{}.{tenth}%", thousandths / 10),
-    }
-}
-
-fn drawn(series: &Series, beside: &Beside, scale: Scale) -> Chart {
+fn drawn(series: &Series, beside: &Beside, scale: &Scale) -> Chart {
     let slots = (series.points.len() + series.ahead.len()).max(1);
     let values: Vec<Option<i64>> =
         (0..series.points.len()).map(|at| (!beside.missing.contains(&at)).then(|| series.points[at].value)).collect();
     let top = values.iter().chain(&beside.earlier).copied().flatten().max().unwrap_or(0);
-    let steps = match scale.unit {
-        Unit::Duration => time_scale(top),
-        Unit::Share if scale.floor > 0 => (0..=5).map(|at| scale.floor + at * (10_000 - scale.floor) / 5).collect(),
-        Unit::Share => nice_scale(top).into_iter().filter(|step| *step <= 10_000 || top > 10_000).collect(),
-        Unit::Count | Unit::Hundredths => nice_scale(top),
-    };
+    let steps = scale.steps(top);
     let plot = Plot { slots, floor: scale.floor, ceiling: steps.last().copied().unwrap_or(1).max(scale.floor + 1) };
     let line = |value: &i64| Line { y: ROOM + plot.y(*value), label: (scale.label)(*value) };
     // Bars stand for their whole height, so they need a ground that is nothing.
@@ -245,130 +216,6 @@ pub fn sparkline(values: &[i64]) -> Vec<Bar> {
         }
     };
     values.iter().enumerate().map(bar).collect()
-}
-
-/// Values for horizontal lines: 0 and up to five steps of 1, 2 or 5 times a power of ten, whole numbers only, the last
-/// not below `top`.
-fn nice_scale(top: i64) -> Vec<i64> {
-    let top = top.max(1);
-    let mut power = 1_i64;
-    loop {
-        for factor in [1, 2, 5] {
-            let step = power.saturating_mul(factor);
-            let steps = top / step + i64::from(top % step != 0);
-            if steps <= 5 {
-                return (0..=steps).map(|at| step.saturating_mul(at)).collect();
-            }
-        }
-        power = power.saturating_mul(10);
-    }
-}
-
-/// Values for the lines of a chart of times: 0 and up to five steps that clocks know, in milliseconds.
-fn time_scale(top: i64) -> Vec<i64> {
-    const SECONDS: [i64; 19] =
-        [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800];
-    let top = top.max(Millis::SECOND);
-    let steps = |step: i64| top / step + i64::from(top % step != 0);
-    let step = SECONDS.into_iter().map(|seconds| seconds * Millis::SECOND).find(|step| steps(*step) <= 5);
-    match step {
-        Some(step) => (0..=steps(step)).map(|at| at * step).collect(),
-        None => nice_scale(top / Millis::DAY + 1).into_iter().map(|days| days * Millis::DAY).collect(),
-    }
-}
-
-/// The plot's own measures.
-struct Plot {
-    slots: usize,
-    floor: i64,
-    ceiling: i64,
-}
-
-impl Plot {
-    fn height(&self, value: i64) -> u32 {
-        pixels(value.saturating_sub(self.floor), self.ceiling - self.floor, PLOT)
-    }
-
-    /// Pixels from the top.
-    fn y(&self, value: i64) -> u32 {
-        PLOT - self.height(value)
-    }
-
-    fn bar(&self, (at, value): (usize, Option<i64>), filled: f64, class: &'static str) -> Bar {
-        let slot = 100.0 / self.slots as f64;
-        let height = match value {
-            Some(value) if value > 0 => self.height(value).max(2),
-            _ => 0,
-        };
-        Bar {
-            x: percent((at as f64 + (1.0 - filled) / 2.0) * slot),
-            width: percent(slot * filled),
-            y: PLOT - height,
-            height: if height > 0 { height + 8 } else { 0 },
-            class,
-        }
-    }
-
-    fn bars(&self, values: &[Option<i64>], unfinished: Option<usize>) -> Vec<Bar> {
-        let filled = if self.slots <= 8 { 0.52 } else { 0.72 };
-        let class = |at| if unfinished == Some(at) { "bar unfinished" } else { "bar" };
-        values.iter().enumerate().map(|(at, value)| self.bar((at, *value), filled, class(at))).collect()
-    }
-
-    /// Wider than the others, so that they are seen behind them.
-    fn earlier_bars(&self, values: &[Option<i64>]) -> Vec<Bar> {
-        let filled = if self.slots <= 8 { 0.72 } else { 0.96 };
-        let all = values.iter().enumerate().map(|(at, value)| self.bar((at, *value), filled, "bar earlier"));
-        all.filter(|bar| bar.height > 0).collect()
-    }
-
-    fn curve(&self, values: &[Option<i64>], unfinished: Option<usize>) -> Curve {
-        let complete = match unfinished {
-            Some(open) if open > 0 => open.min(values.len()),
-            _ => values.len(),
-        };
-        Curve {
-            area: self.runs(values, 0).iter().map(|run| self.area(run)).collect(),
-            line: self.path(&values[..complete], 0),
-            tail: if complete < values.len() && values[complete].is_some() {
-                self.path(&values[complete - 1..], complete - 1)
-            } else {
-                String::new()
-            },
-        }
-    }
-
-    /// A path through the values from a place on, broken where there is none; one that stands alone is a dot.
-    fn path(&self, values: &[Option<i64>], from: usize) -> String {
-        let line = |run: &Vec<(String, u32)>| {
-            let spots: Vec<_> = run.iter().map(|(x, y)| format!("{x} {y}")).collect();
-            let dot = if spots.len() == 1 { format!("L{}", spots[0]) } else { String::new() };
-            format!("M{}{dot}", spots.join("L"))
-        };
-        self.runs(values, from).iter().map(line).collect()
-    }
-
-    fn area(&self, run: &[(String, u32)]) -> String {
-        let (Some((left, _)), Some((right, _))) = (run.first(), run.last()) else { return String::new() };
-        let spots: Vec<_> = run.iter().map(|(x, y)| format!("{x} {y}")).collect();
-        format!("M{}L{right} {PLOT}L{left} {PLOT}Z", spots.join("L"))
-    }
-
-    /// The values that follow each other without a gap, as spots.
-    fn runs(&self, values: &[Option<i64>], from: usize) -> Vec<Vec<(String, u32)>> {
-        let mut runs: Vec<Vec<_>> = vec![Vec::new()];
-        for (at, value) in values.iter().enumerate() {
-            match (value, runs.last_mut()) {
-                (Some(value), Some(run)) => {
-                    let x = ((from + at) as f64 + 0.5) * ACROSS / self.slots as f64;
-                    run.push((plain(x), self.y(*value)));
-                }
-                _ => runs.push(Vec::new()),
-            }
-        }
-        runs.retain(|run| !run.is_empty());
-        runs
-    }
 }
 
 /// Marks of one place are told together; a label that would run into its neighbour stands a line lower.
@@ -437,24 +284,6 @@ mod tests {
     }
 
     #[test]
-    fn scales_have_few_round_steps_and_hold_the_top() {
-        for (top, scale) in [
-            (0, vec![0, 1]),
-            (1, vec![0, 1]),
-            (3, vec![0, 1, 2, 3]),
-            (6, vec![0, 2, 4, 6]),
-            (7, vec![0, 2, 4, 6, 8]),
-            (11, vec![0, 5, 10, 15]),
-            (99, vec![0, 20, 40, 60, 80, 100]),
-            (1_234, vec![0, 500, 1_000, 1_500]),
-            (-5, vec![0, 1]),
-        ] {
-            assert_eq!(nice_scale(top), scale, "{top}");
-        }
-        assert!(nice_scale(i64::MAX).len() <= 6);
-    }
-
-    #[test]
     fn bars_stand_on_the_ground_and_the_unfinished_one_is_marked() {
         let chart = draw(&series(&[0, 50, 100], 1, Some(2)));
         let seen: Vec<_> = chart.bars.iter().map(|b| (b.x.as_str(), b.y, b.height, b.class)).collect();
@@ -500,21 +329,6 @@ mod tests {
         };
         assert_eq!(labels(&[1_000, 370]), ["0%", "20%", "40%", "60%", "80%", "100%"]);
         assert_eq!(labels(&[12, 3]), ["0%", "0.5%", "1%", "1.5%"]);
-    }
-
-    #[test]
-    fn times_are_counted_in_steps_that_clocks_know() {
-        for (top, step, last) in [
-            (0, 1_000, 1_000),
-            (4_200, 1_000, 5_000),
-            (130_000, 30_000, 150_000),
-            (3 * Millis::HOUR, Millis::HOUR, 3 * Millis::HOUR),
-            (30 * Millis::DAY, 10 * Millis::DAY, 40 * Millis::DAY),
-        ] {
-            let scale = time_scale(top);
-            assert!(scale.len() <= 6, "{top}: {scale:?}");
-            assert_eq!((scale[1], scale.last().copied()), (step, Some(last)), "{top}");
-        }
     }
 
     #[test]
