@@ -1,5 +1,6 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
+mod api_token;
 mod app;
 mod cohort;
 mod country;
@@ -22,6 +23,7 @@ mod time;
 mod version;
 mod version_check;
 
+pub use api_token::*;
 pub use app::*;
 pub use cohort::*;
 pub use country::*;

@@ -14,16 +14,19 @@ pub struct Query {
 /// The kinds of questions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Each metric, once for each period, of what the filters keep. Answered by
+    /// Each metric, once for each period, of what the filters keep; see [`Metric`]. Answered by
     /// [`Report::Series`](super::Report::Series).
     Series(Vec<Metric>, Vec<Period>, Filters),
-    /// Metrics of each value of a dimension. Answered by [`Report::Breakdown`](super::Report::Breakdown).
+    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 2,000 values are told
+    /// apart; others, values longer than 500 bytes, objects and arrays count as [`OTHER`](super::OTHER). Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
-    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
-    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
+    /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
+    Props(PropsAsk),
     /// Who comes back, of each cohort. Answered by [`Report::Cohorts`](super::Report::Cohorts).
     Retention(RetentionAsk),
     /// How many users take some steps in order. Answered by [`Report::Funnel`](super::Report::Funnel).
@@ -63,6 +66,19 @@ pub struct BreakdownAsk {
     pub limit: u32,
 }
 
+/// Whose properties are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PropsAsk {
+    /// The name of the event.
+    pub event: String,
+    /// When.
+    pub period: Period,
+    /// Of what.
+    pub filters: Filters,
+    /// At most so many properties, and never more than fifty.
+    pub limit: u32,
+}
+
 /// A stretch of time that begins and ends on the bucket borders of the app's zone, seen on both calendars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Period {
@@ -91,7 +107,7 @@ impl Period {
     }
 }
 
-/// A page of raw events, newest first.
+/// A page of raw events by the time they occurred, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventsPage {
     /// Whose events.

@@ -9,7 +9,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Millis, Query, Report};
+use crate::model::{
+    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Millis, PropSummary, Query, Report,
+};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -211,6 +213,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
             Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
             Ask::Funnel(ask) => {
                 let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
@@ -228,6 +231,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Props(props) => props.iter().map(summary).sum(),
             Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
             Report::Funnel(funnel) => {
                 let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
@@ -238,6 +242,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
         };
         (128 + asked + answered) as u64
     }
+}
+
+/// What a property's summary takes in memory, roughly.
+fn summary(prop: &PropSummary) -> usize {
+    size_of::<PropSummary>() + prop.name.len() + prop.values.iter().map(|value| 48 + value.value.len()).sum::<usize>()
 }
 
 /// What conditions take in memory, roughly.

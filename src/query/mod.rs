@@ -119,6 +119,7 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Retention(ask) => ask.cohorts.iter().any(|cohort| cohort.range.to > now),
         Ask::Funnel(ask) => ask.period.range.to.plus(ask.window) > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Since => true,
     };

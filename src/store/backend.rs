@@ -2,6 +2,7 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
+use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
@@ -9,12 +10,15 @@ use super::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{directory, funnels, identify, members, report, roster, versions};
+use super::{Recount, SummaryDifference};
+use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::writers`].
     const WRITERS: usize;
+    /// Statements that keep commits of others waiting at the summaries until the end of a transaction.
+    const HOLD_SUMMARIES: &'static [&'static str];
 
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
@@ -72,6 +76,25 @@ impl<B: Backend> Store for B {
         self.study(|db| report::answer(db, query))
     }
 
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>> {
+        self.look(|db| recount::days(db, environment))
+    }
+
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.study(|db| recount::differences(db, asked))
+    }
+
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.change(|db| {
+            for statement in B::HOLD_SUMMARIES {
+                db.run(statement, &[])?;
+            }
+            let differences = recount::differences(db, asked)?;
+            recount::mend(db, &differences)?;
+            Ok(differences)
+        })
+    }
+
     fn events(&self, page: &EventsPage) -> Result<EventList> {
         self.study(|db| report::events(db, page))
     }
@@ -122,6 +145,30 @@ impl<B: Backend> Store for B {
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
         self.look(|db| directory::key_ring(db, lookup, now))
+    }
+
+    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken> {
+        self.change(|db| tokens::create(db, token, now))
+    }
+
+    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>> {
+        self.look(|db| tokens::all(db, app))
+    }
+
+    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()> {
+        self.change(|db| tokens::revoke(db, token, at))
+    }
+
+    fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>> {
+        let found = self.look(|db| tokens::find(db, token_hash, now))?;
+        // Being unable to note the use, on a full disk say, must not keep anybody from reading.
+        if let Some(token) = &found
+            && token.last_used_at.is_none_or(|at| now.since(at) >= Millis::HOUR)
+            && let Err(error) = self.change(|db| tokens::note_use(db, token.id, now))
+        {
+            tracing::warn!(%error, "the last use of an API token could not be noted");
+        }
+        Ok(found)
     }
 
     fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>> {

@@ -12,14 +12,17 @@ pub mod migrate;
 pub mod moving;
 mod people;
 pub mod postgres;
+mod recount;
 mod report;
 mod roster;
 mod scan;
 mod slow;
 mod sql;
 pub mod sqlite;
+mod tokens;
 mod versions;
 
+use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
@@ -27,6 +30,8 @@ use crate::model::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+
+pub use recount::{Recount, SummaryDifference, SummaryTable};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -198,6 +203,15 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
 
+    /// First and last UTC day since 1970 of which an environment may have summaries; none where it has none.
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
+
+    /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// The same, and puts what was counted in place of what was stored, in one transaction.
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
     /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
     /// time: a page may be short, or empty, and go on.
     fn events(&self, page: &EventsPage) -> Result<EventList>;
@@ -240,6 +254,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
+
+    /// Makes a token of the read API. [`StoreError::Exists`] where it is known already.
+    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken>;
+
+    /// Tokens of an app, or of all, revoked ones included, newest first. Those for all apps are in every list.
+    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>>;
+
+    /// Lets a token stop working at `at`; it never starts again.
+    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()>;
+
+    /// The token of that hash, where it works at `now`; the hour of its last use is noted.
+    fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>>;
 
     /// The device that calls itself so, or has that public id.
     fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>>;

@@ -5,6 +5,7 @@
 mod architecture;
 mod browser;
 mod cli;
+mod demo;
 mod docs;
 mod durability;
 mod harness;

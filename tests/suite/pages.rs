@@ -2,6 +2,7 @@
 
 mod journeys;
 mod people;
+mod ranges;
 mod still;
 mod year;
 

@@ -4,6 +4,7 @@ mod filtered;
 mod identify;
 mod journeys;
 mod nodes;
+mod rebuild;
 mod recount;
 mod roster;
 mod versions;
@@ -16,7 +17,7 @@ use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
 use tallybox::store::postgres::{PostgresOptions, PostgresStore};
 use tallybox::store::sqlite::{Options, SqliteStore};
-use tallybox::store::{Nonce, Store, StoreError};
+use tallybox::store::{Nonce, Recount, Store, StoreError, SummaryDifference, SummaryTable};
 use tokio::runtime::Runtime;
 
 use crate::harness::backend::on_both_backends;

@@ -53,7 +53,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 8] = [
+pub(in crate::store) const DIRECTORY: [Table; 9] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -97,6 +97,25 @@ pub(in crate::store) const DIRECTORY: [Table; 8] = [
             ("token_hash", Bytes),
             ("sealed_secret", Bytes),
             ("created_at", Int),
+            ("last_used_at", Int),
+            ("revoked_at", Int),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "api_tokens",
+        columns: &[
+            ("id", Int),
+            ("organization_id", Int),
+            ("app_id", Int),
+            ("name", Text),
+            ("hint", Text),
+            ("token_hash", Bytes),
+            ("scopes", Text),
+            ("created_at", Int),
+            ("expires_at", Int),
             ("last_used_at", Int),
             ("revoked_at", Int),
         ],

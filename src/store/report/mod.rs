@@ -3,6 +3,8 @@
 mod breakdown;
 mod events;
 mod funnel;
+mod numbers;
+mod props;
 mod retention;
 mod scanned;
 mod series;
@@ -22,6 +24,7 @@ use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Millis,
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use series::measures;
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -37,8 +40,9 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::AdoptionUsers(version, period) => {
             let counts = versions::users(db, environment, version, period)?;
-            Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
+            Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
+        Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Retention(ask) => retention::retention(db, environment, ask).map(Report::Cohorts),
         Ask::Funnel(ask) => funnel::funnel(db, environment, ask).map(Report::Funnel),
         Ask::Since => {

@@ -82,10 +82,18 @@ fn of_values(
     (code, filter): (i64, &Filter),
 ) -> Result<Vec<Counts>> {
     let mut all = vec![Counts::default(); periods.len()];
+    let facts = matches!(filter.dimension, Dimension::Fact(_));
     for value in numbers(db, environment, filter)? {
-        let sums = Sums::read(db, environment, periods, (code, Some(value)))?;
+        let sums = Sums::read(db, environment, periods, (code, Some(value).filter(|value| *value != 0 || !facts)))?;
+        let total = match value {
+            0 if facts => Some(Sums::read(db, environment, periods, (0, Some(0)))?),
+            _ => None,
+        };
         for (counts, period) in all.iter_mut().zip(periods) {
-            let own = additive(sums.of(period));
+            let own = additive(match &total {
+                Some(total) => total.of(period).without(sums.of(period)),
+                None => sums.of(period),
+            });
             counts.events += own.events;
             counts.sessions += own.sessions;
             counts.errors += own.errors;
@@ -191,6 +199,6 @@ impl Sums {
 }
 
 /// The measures of a row, from a column on.
-pub(super) fn measures(row: &Row, column: usize) -> Measures {
+pub(in crate::store) fn measures(row: &Row, column: usize) -> Measures {
     Measures::of(std::array::from_fn(|at| row.int(column + at)))
 }

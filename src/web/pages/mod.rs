@@ -1,8 +1,11 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
 pub mod apps;
+pub mod breakdown;
 pub mod changes;
 pub mod devices;
+pub mod event;
+pub mod events;
 pub mod funnel;
 pub mod funnels;
 pub mod keys;
@@ -29,20 +32,16 @@ use super::error::PageError;
 use super::form;
 use super::state::WebState;
 
-/// The navigation of an app: label, and what follows the app's own path.
-pub const APP_TABS: [(&str, &str); 8] = [
-    ("Overview", ""),
-    ("Versions", "/versions"),
-    ("Users", "/users"),
-    ("Devices", "/devices"),
-    ("Retention", "/retention"),
-    ("Funnels", "/funnels"),
-    ("Keys", "/keys"),
-    ("Set aside", "/set-aside"),
+/// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
+pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
+    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown"), ("Funnels", "/funnels")]),
+    ("People", &[("Users", "/users"), ("Devices", "/devices"), ("Retention", "/retention")]),
+    ("Quality", &[("Versions", "/versions")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: [&str; 5] = ["", "/users", "/devices", "/retention", "/funnels"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/funnels", "/users", "/devices", "/retention"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -74,6 +73,12 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
         .merge(figures("/overview", overview::figures))
+        .merge(by_environment("/breakdown", breakdown::show))
+        .merge(figures("/breakdown", breakdown::figures))
+        .merge(by_environment("/events", events::show))
+        .merge(figures("/events", events::figures))
+        .merge(by_environment("/event", event::show))
+        .merge(figures("/event", event::figures))
         .merge(by_environment("/retention", retention::show))
         .merge(figures("/retention", retention::file))
         .merge(by_environment("/funnels", funnels::show))

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect};
 
 use crate::model::{Ask, KnownBuild, Period, Platform, Query, SetStatus, VersionDetail, VersionStatus};
 use crate::query::{Preset, Range};
+use crate::store::StoreError;
 
 use super::super::chart::{self, Chart};
 use super::super::error::{Page, PageError, page, page_with};
@@ -87,7 +88,7 @@ struct Form {
 struct Counts {
     /// Of the version, and of all, for each period.
     sessions: [Vec<i64>; 2],
-    /// The same for users over the whole range, where they are counted.
+    /// The same for users over the whole range, where they could be counted in time.
     users: Option<[i64; 2]>,
 }
 
@@ -181,19 +182,22 @@ async fn count(state: &WebState, on: &Environments, version: &str, range: &Range
     let mut users = Some([0; 2]);
     for environment in on.ids.iter().copied() {
         let ask = |ask| state.reports.report(Query { environment, ask });
-        let (told, people) = tokio::try_join!(
-            ask(Ask::Adoption(version.to_owned(), range.periods.clone())),
-            ask(Ask::AdoptionUsers(version.to_owned(), range.whole)),
-        )?;
+        let told = ask(Ask::Adoption(version.to_owned(), range.periods.clone())).await?;
         for (sum, row) in sessions.iter_mut().zip(told.counts()) {
             sum.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
         }
-        users = match (users, &people.counts()[..]) {
-            (Some([own, all]), [one, every]) => {
-                let first = |row: &[i64]| row.first().copied().unwrap_or(0);
-                Some([own + first(one), all + first(every)])
-            }
-            _ => None,
+        let Some([own, all]) = users else { continue };
+        users = match ask(Ask::AdoptionUsers(version.to_owned(), range.whole)).await {
+            Ok(people) => match &people.counts()[..] {
+                [one, every] => {
+                    let first = |row: &[i64]| row.first().copied().unwrap_or(0);
+                    Some([own + first(one), all + first(every)])
+                }
+                _ => None,
+            },
+            // A figure that takes too long must not take the page and its forms along.
+            Err(StoreError::Interrupted) => None,
+            Err(other) => return Err(other.into()),
         };
     }
     Ok(Counts { sessions, users })
@@ -209,9 +213,7 @@ fn figures(counts: &Counts) -> Vec<Figure> {
     let mut figures = vec![share("Of all sessions", [own, all], "sessions")];
     figures.push(match counts.users {
         Some(users) => share("Of all users", users, "users"),
-        None => {
-            Figure { label: "Of all users", value: "–".to_owned(), detail: "too many sessions to look".to_owned() }
-        }
+        None => Figure { label: "Of all users", value: "–".to_owned(), detail: "too many in this range".to_owned() },
     });
     figures
 }
