@@ -268,4 +268,17 @@ mod tests {
             assert_eq!(walked(stretch), whole, "{stretch}");
         }
     }
+
+    #[test]
+    fn more_users_than_fit_are_refused_and_those_who_never_begin_take_no_room() {
+        let ask = ask("abcdefgh", 10);
+        let fit = (MOST / ask.steps.len()) as i64;
+        let mut walk = Walk::new(&ask);
+        let mut idle = (0..2 * fit).map(|user| deed(&ask, user, 'b', 1)).collect();
+        assert_eq!(walk.go(&mut idle), Ok(()));
+        let mut begin = (0..fit).map(|user| deed(&ask, user, 'a', 2)).collect();
+        assert_eq!(walk.go(&mut begin), Ok(()));
+        assert_eq!(walk.furthest().count() as i64, fit);
+        assert_eq!(walk.go(&mut vec![deed(&ask, fit, 'a', 3)]), Err(TooMany));
+    }
 }

@@ -167,8 +167,11 @@ impl Asked {
     }
 }
 
-fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), calendar: &Calendar) -> Board {
+fn board(asked: &Asked, all: &[Cohort], (path, events): (&str, Vec<String>), calendar: &Calendar) -> Board {
     let Asked { selection, interval, ask } = asked;
+    // What lies before the first who came says nothing.
+    let before = all.iter().position(|cohort| cohort.size > 0).unwrap_or(0);
+    let (found, periods) = (&all[before..], &ask.cohorts[before..]);
     let means: Vec<_> = (0..found.len()).map(|later| mean(found, later)).collect();
     let length = |(own, _): (Interval, u8)| Tab {
         label: match own {
@@ -180,7 +183,7 @@ fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), c
         href: format!("{path}{}", selection.with("cohort", if own == Interval::Week { "" } else { own.name() })),
         current: own == *interval,
     };
-    let days = ask.cohorts.first().map(|first| format!("since {}", calendar.date(first.range.from).text));
+    let days = periods.first().map(|first| format!("since {}", calendar.date(first.range.from).text));
     let mut kept = selection.pairs();
     kept.retain(|(name, _)| name != "born" && name != "back");
     let row = |(place, (cohort, period)): (usize, (&Cohort, &Period))| Row {
@@ -205,7 +208,7 @@ fn board(asked: &Asked, found: &[Cohort], (path, events): (&str, Vec<String>), c
         columns: (0..found.len()).collect(),
         average: means.iter().enumerate().map(|(later, mean)| mean.map(|mean| mean.shade(*interval, later))).collect(),
         size: grouped(found.iter().map(|cohort| cohort.size).sum()),
-        rows: found.iter().zip(&ask.cohorts).enumerate().rev().map(row).collect(),
+        rows: found.iter().zip(periods).enumerate().rev().map(row).collect(),
     }
 }
 
@@ -287,10 +290,11 @@ fn spoken(asked: &Asked, means: &[Option<Mean>]) -> Option<String> {
         Back::AnyActivity => "were back".to_owned(),
         Back::Event(name) => format!("did “{name}”"),
     };
-    let mut text = format!("Of those who {came}, {} {back} in the {noun} after", share(next.back, next.size));
+    let at_a = if asked.interval == Interval::Day { "on" } else { "in" };
+    let mut text = format!("Of those who {came}, {} {back} {at_a} the {noun} after", share(next.back, next.size));
     let later = [8, 4, 3].into_iter().find_map(|later| at(later).map(|mean| (later, mean)));
     if let Some((later, mean)) = later {
-        text.push_str(&format!(", and {} in {noun} {later}", share(mean.back, mean.size)));
+        text.push_str(&format!(", and {} {at_a} {noun} {later}", share(mean.back, mean.size)));
     }
     text.push('.');
     Some(text)
