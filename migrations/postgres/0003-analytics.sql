@@ -38,6 +38,10 @@ CREATE TABLE error_groups (
     PRIMARY KEY (env_id, error_id)
 ) WITH (fillfactor = 70);
 
+-- Facts that events do not tell have no rows any more: they are the total without all that do.
+DELETE FROM rollup_hours WHERE value = 0 AND dimension IN (2, 3, 4, 5, 6, 7);
+DELETE FROM rollup_days WHERE value = 0 AND dimension IN (2, 3, 4, 5, 6, 7);
+
 -- Events that tell of an error, of a crash; sessions begun in which something has crashed.
 ALTER TABLE rollup_hours ADD COLUMN errors BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hours ADD COLUMN crashes BIGINT NOT NULL DEFAULT 0;

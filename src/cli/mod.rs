@@ -7,11 +7,14 @@ pub mod serve;
 mod app;
 mod client;
 mod config;
+mod demo;
 mod healthcheck;
 mod key;
 mod member;
 mod moving;
+mod progress;
 mod query;
+mod rebuild;
 mod routes;
 mod table;
 mod tail;
@@ -63,6 +66,10 @@ enum Verb {
     Config(config::Verb),
     /// Copy everything into another database, SQLite or PostgreSQL, while the server goes on.
     Move(moving::Args),
+    /// Make an app with a year of made-up people, releases and errors, to see what the pages show.
+    Demo(demo::Args),
+    /// Count the summaries anew from events, sessions and users, and tell what differs.
+    Rebuild(rebuild::Args),
     /// List everything that the server answers.
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
@@ -99,6 +106,8 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
+        Verb::Demo(args) => demo::run(&load()?, &args),
+        Verb::Rebuild(args) => rebuild::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),

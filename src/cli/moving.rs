@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{datadir, table};
+use super::{datadir, progress, table};
 use crate::clock::Deadline;
 use crate::config::{Config, Database, database};
 use crate::store::moving::{self, Account, Foreign, Place, Progress, Stage, TableAccount};
@@ -123,12 +123,7 @@ struct Display {
 
 impl Display {
     fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg:24} [{bar:30}] {human_pos}/{human_len} rows, {per_sec}, {eta}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        // Hidden where standard error is no terminal, and on one that cannot move its cursor.
-        let bar = (!bar.is_hidden()).then(|| bar.with_style(style));
-        Self { bar, read: 0, all: 0, silent: Deadline::after(SILENCE) }
+        Self { bar: progress::bar("rows"), read: 0, all: 0, silent: Deadline::after(SILENCE) }
     }
 
     fn show(&mut self, progress: Progress) {

@@ -1,6 +1,9 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, FunnelAsk, LocalTime, Metric, Millis, RetentionAsk, TimeRange};
+use super::{
+    Cursor, Dimension, EnvironmentId, ErrorGroupAsk, ErrorsAsk, Filters, FunnelAsk, HealthAsk, LiveAsk, LocalTime,
+    Metric, Millis, RetentionAsk, SessionsAsk, TimeRange,
+};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,22 +17,35 @@ pub struct Query {
 /// The kinds of questions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Each metric, once for each period, of what the filters keep. Answered by
+    /// Each metric, once for each period, of what the filters keep; see [`Metric`]. Answered by
     /// [`Report::Series`](super::Report::Series).
     Series(Vec<Metric>, Vec<Period>, Filters),
-    /// Metrics of each value of a dimension. Answered by [`Report::Breakdown`](super::Report::Breakdown).
+    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 2,000 values are told
+    /// apart; others, values longer than 500 bytes, objects and arrays count as [`OTHER`](super::OTHER). Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
-    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each; no rows
-    /// where there are too many sessions to look at each. Answered by [`Report::Series`](super::Report::Series).
+    /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
+    /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// What happens now. Answered by [`Report::Live`](super::Report::Live).
+    Live(LiveAsk),
+    /// What sessions come to. Answered by [`Report::Sessions`](super::Report::Sessions).
+    Sessions(SessionsAsk),
+    /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
+    Props(PropsAsk),
     /// Who comes back, of each cohort. Answered by [`Report::Cohorts`](super::Report::Cohorts).
     Retention(RetentionAsk),
     /// How many users take some steps in order. Answered by [`Report::Funnel`](super::Report::Funnel).
     Funnel(FunnelAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+    /// The groups of errors of a period. Answered by [`Report::Errors`](super::Report::Errors).
+    Errors(ErrorsAsk),
+    /// One group of errors. Answered by [`Report::ErrorGroup`](super::Report::ErrorGroup).
+    ErrorGroup(ErrorGroupAsk),
+    /// How each version does. Answered by [`Report::Health`](super::Report::Health).
+    Health(HealthAsk),
     /// Events of single values in each period, for small charts. Answered by
     /// [`Report::Series`](super::Report::Series), one row for each value.
     Trends(TrendsAsk),
@@ -63,6 +79,19 @@ pub struct BreakdownAsk {
     pub limit: u32,
 }
 
+/// Whose properties are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PropsAsk {
+    /// The name of the event.
+    pub event: String,
+    /// When.
+    pub period: Period,
+    /// Of what.
+    pub filters: Filters,
+    /// At most so many properties, and never more than fifty.
+    pub limit: u32,
+}
+
 /// A stretch of time that begins and ends on the bucket borders of the app's zone, seen on both calendars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Period {
@@ -91,7 +120,7 @@ impl Period {
     }
 }
 
-/// A page of raw events, newest first.
+/// A page of raw events by the time they occurred, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventsPage {
     /// Whose events.

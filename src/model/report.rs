@@ -1,20 +1,34 @@
 //! Answers of the store.
 
-use super::{Cohort, Cursor, EventId, Funnel, Millis, Reason, UserHash};
+use super::{
+    Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Live, Millis, Reason, SessionsTold, UserHash,
+};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// For each metric asked, one value for each period asked; none where there is nothing to speak of.
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// What happens now.
+    Live(Live),
+    /// What sessions come to.
+    Sessions(SessionsTold),
+    /// Properties, those that most events have first.
+    Props(Vec<PropSummary>),
     /// Cohorts, one for each period asked.
     Cohorts(Vec<Cohort>),
     /// How far users got.
     Funnel(Funnel),
     /// An instant.
     Since(Option<Millis>),
+    /// Groups of errors, most events first; ties in a fixed order.
+    Errors(Vec<ErrorRow>),
+    /// A group of errors; none where the environment has none of that title.
+    ErrorGroup(Option<Box<ErrorGroup>>),
+    /// How versions do.
+    Health(Health),
     /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
     /// call them, and the beginning of the bucket.
     Arrivals(Vec<(String, Millis)>),
@@ -25,7 +39,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Cohorts(_) | Self::Funnel(_) | Self::Since(_) | Self::Arrivals(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
@@ -52,6 +66,49 @@ pub struct BreakdownRow {
 
 /// The text under which values beyond a cardinality cap are counted.
 pub const OTHER: &str = "(other)";
+
+/// What the events of one name have under the name of one top-level property. Null counts as nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PropSummary {
+    /// Its name.
+    pub name: String,
+    /// How many events have it, objects and arrays included.
+    pub events: i64,
+    /// The values that most events have, most first; ten at the most. Objects and arrays are none.
+    pub values: Vec<PropValue>,
+    /// How many different values were told apart.
+    pub different: u64,
+    /// Events whose values were not told apart: they came after 2,000 others, or are longer than 500 bytes, or there was
+    /// no room for them.
+    pub others: i64,
+    /// What its numbers come to, where at least nine of ten events have one.
+    pub numbers: Option<PropNumbers>,
+}
+
+/// One value of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropValue {
+    /// Numbers and truth values as they are written in JSON.
+    pub value: String,
+    /// How many events have it.
+    pub events: i64,
+}
+
+/// What the numbers under one property come to. Of more than 200,000, or where there is no room for as many, median and
+/// p95 are within 3.2 percent; all else is exact, as far as floating point goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PropNumbers {
+    /// The least.
+    pub min: f64,
+    /// Half of them do not exceed it.
+    pub median: f64,
+    /// 95 percent of them do not exceed it.
+    pub p95: f64,
+    /// The greatest.
+    pub max: f64,
+    /// All together.
+    pub sum: f64,
+}
 
 /// Answer to an [`EventsPage`](super::EventsPage).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,12 +10,16 @@ use super::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{directory, funnels, identify, members, report, roster, tokens, versions};
+use super::{Recount, SummaryDifference};
+use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
+use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::writers`].
     const WRITERS: usize;
+    /// Statements that keep commits of others waiting at the summaries until the end of a transaction.
+    const HOLD_SUMMARIES: &'static [&'static str];
 
     /// Reads what the last write left, as this process sees it.
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T>;
@@ -73,6 +77,25 @@ impl<B: Backend> Store for B {
         self.study(|db| report::answer(db, query))
     }
 
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>> {
+        self.look(|db| recount::days(db, environment))
+    }
+
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.study(|db| recount::differences(db, asked))
+    }
+
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
+        self.change(|db| {
+            for statement in B::HOLD_SUMMARIES {
+                db.run(statement, &[])?;
+            }
+            let differences = recount::differences(db, asked)?;
+            recount::mend(db, &differences)?;
+            Ok(differences)
+        })
+    }
+
     fn events(&self, page: &EventsPage) -> Result<EventList> {
         self.study(|db| report::events(db, page))
     }
@@ -95,6 +118,14 @@ impl<B: Backend> Store for B {
 
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline> {
         self.study(|db| roster::timeline(db, page))
+    }
+
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList> {
+        self.study(|db| roster::sessions(db, page))
+    }
+
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>> {
+        self.study(|db| roster::session(db, page))
     }
 
     fn apps(&self) -> Result<Vec<App>> {

@@ -145,6 +145,13 @@ pub(super) fn changed(db: &dyn Sql) -> Result<()> {
     Ok(())
 }
 
+/// Waits until nobody else's change goes on, and lets none begin before this transaction ends. What is read after it
+/// (a new statement, in PostgreSQL) is what the last change left.
+pub(super) fn hold(db: &dyn Sql) -> Result<()> {
+    db.run("UPDATE directory SET version = version", &[])?;
+    Ok(())
+}
+
 /// Both segments as organization and app; else the first alone as an app.
 fn find_by_path(db: &dyn Sql, first: &str, second: &str) -> Result<Option<App>> {
     match find_by_name(db, Some(first), second)? {

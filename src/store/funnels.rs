@@ -44,7 +44,7 @@ pub(super) fn delete(db: &dyn Sql, environment: EnvironmentId, id: Uuid) -> Resu
 
 fn make(db: &dyn Sql, save: &SaveFunnel, name: &str) -> Result<SavedFunnel> {
     let environment = Cell::Int(save.environment.0);
-    let there = db.value("SELECT count(*) FROM funnels WHERE env_id = $1", &[environment.clone()])?.int();
+    let there = db.value("SELECT count(*) FROM funnels WHERE env_id = $1", std::slice::from_ref(&environment))?.int();
     if there >= SaveFunnel::MOST {
         return Err(StoreError::NoRoom("funnel"));
     }

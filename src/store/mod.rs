@@ -12,6 +12,7 @@ pub mod migrate;
 pub mod moving;
 mod people;
 pub mod postgres;
+mod recount;
 mod report;
 mod roster;
 mod scan;
@@ -29,6 +30,9 @@ use crate::model::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
+
+pub use recount::{Recount, SummaryDifference, SummaryTable};
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -200,6 +204,15 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
 
+    /// First and last UTC day since 1970 of which an environment may have summaries; none where it has none.
+    fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
+
+    /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
+    /// The same, and puts what was counted in place of what was stored, in one transaction.
+    fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
+
     /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
     /// time: a page may be short, or empty, and go on.
     fn events(&self, page: &EventsPage) -> Result<EventList>;
@@ -216,10 +229,15 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of a user; `None` where the environment has none of that pseudonym.
     fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>>;
 
-    /// What a user did, newest first. Looking is limited in time: a page may be short and go on. Not found is an event
-    /// whose clock was off by more than a day and not by years, and one off by more than ten minutes in an hour in which
-    /// another clock of the same user was right.
+    /// What a user did, newest first, whatever their clocks. Looking is limited in time: a page may be short and go on.
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
+
+    /// Sessions, by page.
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList>;
+
+    /// One session with a stretch of its events; `None` where the environment has none of that name. Looking is limited
+    /// in time: a page may be short and go on.
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;

@@ -1,6 +1,7 @@
 //! Users and their sessions: who is known, when they were seen, and which session an event belongs to.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use quick_cache::unsync::Cache;
@@ -101,7 +102,7 @@ struct Touched {
     written_start: Millis,
     events: i64,
     environment: EnvironmentId,
-    zone: Zone,
+    zone: Arc<Zone>,
     /// Its facts, where they are at hand.
     facts: Option<FactIds>,
 }
@@ -112,7 +113,7 @@ pub(super) struct Sighting<'a> {
     pub(super) environment: EnvironmentId,
     pub(super) at: Millis,
     pub(super) local: LocalTime,
-    pub(super) zone: &'a Zone,
+    pub(super) zone: &'a Arc<Zone>,
     pub(super) facts: &'a InternedFacts,
     pub(super) user: Option<(UserHash, User)>,
     pub(super) session: Option<(Option<SessionHash>, Session)>,

@@ -43,7 +43,17 @@ pub struct AppFrame {
     pub path: String,
     /// Its environments, where the page is about one.
     pub environments: Vec<Tab>,
+    /// Label of the page.
+    pub page: &'static str,
     /// Its pages.
+    pub groups: Vec<Group>,
+}
+
+/// Pages of an app that stand together.
+pub struct Group {
+    /// Their heading.
+    pub heading: &'static str,
+    /// The pages.
     pub tabs: Vec<Tab>,
 }
 
@@ -85,23 +95,28 @@ impl Frame {
 
     /// For a page of an app; `suffix` is the page's own in [`APP_TABS`].
     pub fn app(state: &WebState, on: &AppVisit, suffix: &str) -> Self {
-        let label = APP_TABS.iter().find(|(_, s)| *s == suffix).map_or("", |(label, _)| label);
-        let title = format!("{label} · {}", on.app.name);
+        let mut all = APP_TABS.iter().flat_map(|(_, tabs)| tabs.iter());
+        let page = all.find(|(_, own)| *own == suffix).map_or("", |(label, _)| label);
+        let title = format!("{page} · {}", on.app.name);
         let tab = |label: &str, href: String, current| Tab { label: label.to_owned(), href, current };
         let has_environments = BY_ENVIRONMENT.contains(&suffix);
         let environments = on.app.environments.iter().filter(|_| has_environments).map(|environment| {
             let href = state.site.link(&format!("{}{suffix}", environment_path(&on.app, environment)));
             tab(environment.slug.as_str(), href, environment.id == on.environment.id)
         });
-        let tabs = APP_TABS.iter().map(|(label, own)| {
-            let path = if BY_ENVIRONMENT.contains(own) { on.path() } else { format!("/apps/{}", on.app.slug) };
-            tab(label, state.site.link(&format!("{path}{own}")), *own == suffix)
+        let groups = APP_TABS.iter().map(|(heading, tabs)| {
+            let tabs = tabs.iter().map(|(label, own)| {
+                let path = if BY_ENVIRONMENT.contains(own) { on.path() } else { format!("/apps/{}", on.app.slug) };
+                tab(label, state.site.link(&format!("{path}{own}")), *own == suffix)
+            });
+            Group { heading, tabs: tabs.collect() }
         });
         let app = AppFrame {
             name: on.app.name.clone(),
             path: state.site.link(&format!("/apps/{}", on.app.slug)),
             environments: environments.collect(),
-            tabs: tabs.collect(),
+            page,
+            groups: groups.collect(),
         };
         Self { app: Some(app), ..Self::member(state, &on.visit, &title) }
     }

@@ -170,6 +170,13 @@ impl Selection {
         Address { own: with_own(here.own.clone(), name, value), ..here }.query()
     }
 
+    /// The one that leads here with other values of several of them.
+    pub fn with_all(&self, own: &[(&'static str, &str)]) -> String {
+        let here = self.address();
+        let own = own.iter().fold(here.own.clone(), |all, (name, value)| with_own(all, name, value));
+        Address { own, ..here }.query()
+    }
+
     /// With another metric.
     pub fn with_metric(&self, metric: Metric) -> String {
         Address { metric, ..self.address() }.query()
@@ -411,6 +418,7 @@ mod tests {
         let selection = read("metric=users&country=CH").keeping("name", "a&b").keeping("break", "");
         assert_eq!(selection.query(), "?range=7d&metric=users&name=a%26b&country=CH");
         assert_eq!(selection.with("sort", "users"), "?range=7d&metric=users&name=a%26b&sort=users&country=CH");
+        assert_eq!(selection.with_all(&[("name", ""), ("break", "x")]), "?range=7d&metric=users&break=x&country=CH");
         assert_eq!(selection.with("name", ""), "?range=7d&metric=users&country=CH");
         assert_eq!(selection.pairs_without_range().len(), 3);
     }

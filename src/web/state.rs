@@ -12,6 +12,7 @@ use crate::store::{Store, StoreError};
 
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
+use super::stream::Streams;
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +88,7 @@ pub struct WebState {
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) streams: Streams,
     set_up: Arc<AtomicBool>,
 }
 
@@ -106,6 +108,7 @@ impl WebState {
             draining,
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
+            streams: Streams::default(),
             set_up: Arc::default(),
         }
     }

@@ -1,4 +1,8 @@
-//! The first minute of a new user, in a real browser.
+//! A real browser: the first minute of a new user, and every page of an app.
+
+mod pages;
+
+mod live;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -15,6 +19,13 @@ use crate::harness::{MEMBER, PASSWORD, Server, poll};
 
 /// Longest wait for something to appear on a page.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whether the browser runs those of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scripts {
+    On,
+    Off,
+}
 
 /// A chromedriver in a process of its own; ended when dropped, and its browsers with it.
 struct Driver {
@@ -63,6 +74,20 @@ impl Driver {
             .connect(&format!("http://{}", self.address))
             .await
             .unwrap()
+    }
+
+    /// Makes the page so many pixels wide, and scripts run or not.
+    async fn look(&self, client: &Client, width: u32, scripts: Scripts) {
+        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.tell(client, "Emulation.setDeviceMetricsOverride", size).await;
+        self.tell(client, "Emulation.setScriptExecutionDisabled", json!({ "value": scripts == Scripts::Off })).await;
+    }
+
+    async fn tell(&self, client: &Client, command: &str, parameters: Value) {
+        let session = client.session_id().await.unwrap().unwrap();
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let request = Request::post(&format!("/session/{session}/goog/cdp/execute"), body);
+        Connection::open(self.address).unwrap().send(&request).unwrap().expect(200);
     }
 
     /// What the browser complained about since the last call: errors of scripts, refused resources, policy reports.

@@ -20,6 +20,7 @@ on_both_backends! {
     a_rotated_key_gives_way_without_a_refusal,
     a_key_of_another_server_can_be_taken_over,
     a_new_password_ends_every_login,
+    summaries_are_counted_anew_beside_the_server,
 }
 
 fn apps_and_keys_are_made_and_listed_while_the_server_runs(backend: Backend) {
@@ -110,6 +111,23 @@ fn a_new_password_ends_every_login(backend: Backend) {
     let form = |password| Request::form("/login", &[("name", MEMBER), ("password", password)]);
     assert_ne!(server.send(&form(PASSWORD)).status, 303);
     server.send(&form(new)).expect(303);
+}
+
+fn summaries_are_counted_anew_beside_the_server(backend: Backend) {
+    let server = Server::with().backend(backend).start();
+    let app = server.app("Counted");
+    server.accept(&app, &[kit::event("opened"), kit::event("saved")]);
+    let told = server.run(&["rebuild"]);
+    assert!(told.contains(&format!("{}/production: ", app.slug)), "{told}");
+    assert!(told.ends_with("all summaries are what was counted\n"), "{told}");
+    server.database().alter("UPDATE rollup_days SET events = events + 1 WHERE dimension = 0");
+    let refused = server.try_run(&["rebuild", "--app", &app.slug], "");
+    assert!(!refused.status.success());
+    let (told, error) = (String::from_utf8_lossy(&refused.stdout), String::from_utf8_lossy(&refused.stderr));
+    assert!(told.contains("total 0: events 3, counted 2"), "{told}");
+    assert!(error.contains("rows that differ: 1; `tallybox rebuild --write`"), "{error}");
+    assert!(server.run(&["rebuild", "--write"]).ends_with("mended\n"));
+    assert!(server.run(&["rebuild"]).ends_with("all summaries are what was counted\n"));
 }
 
 #[test]

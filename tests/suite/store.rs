@@ -1,11 +1,15 @@
 //! The storage contract, held over every backend.
 
+mod errors;
 mod filtered;
 mod identify;
 mod journeys;
+mod live;
 mod nodes;
+mod rebuild;
 mod recount;
 mod roster;
+mod sessions;
 mod versions;
 
 use std::sync::Arc;
@@ -16,7 +20,7 @@ use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
 use tallybox::store::postgres::{PostgresOptions, PostgresStore};
 use tallybox::store::sqlite::{Options, SqliteStore};
-use tallybox::store::{Nonce, Store, StoreError};
+use tallybox::store::{Nonce, Recount, Store, StoreError, SummaryDifference, SummaryTable};
 use tokio::runtime::Runtime;
 
 use crate::harness::backend::on_both_backends;

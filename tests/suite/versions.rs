@@ -279,3 +279,29 @@ fn viewers_see_versions_and_no_forms(backend: Backend) {
     }
     assert_eq!(server.count("SELECT count(*) FROM audit"), 1);
 }
+
+/// What a lock of somebody else makes slow, as only PostgreSQL can.
+mod slow {
+    use super::*;
+    use crate::harness::Database;
+
+    crate::harness::backend::on_postgres_alone! { a_version_whose_users_take_too_long_to_count_has_its_page }
+
+    fn a_version_whose_users_take_too_long_to_count_has_its_page() {
+        let server = Server::over(Backend::Postgres);
+        let app = server.app("Crowded");
+        let cookie = server.sign_in();
+        server.accept(&app, &[event_of("1.0")]);
+        let path = format!("/apps/{}/version?name=1.0", app.slug);
+        let counted = "1 of 1 users";
+        assert!(server.page(&path, &cookie).expect(200).text().contains(counted));
+        let Database::Postgres(database) = server.database() else { unreachable!("it was started so") };
+        let held = database.hold("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE");
+        let page = poll::until(Duration::from_secs(20), "an answer that is not kept", || {
+            let page = server.page(&path, &cookie).expect(200).text();
+            (!page.contains(counted)).then_some(page)
+        });
+        assert!(page.contains("too many in this range") && page.contains("Set status"), "{page}");
+        drop(held);
+    }
+}

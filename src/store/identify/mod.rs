@@ -13,9 +13,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use self::device::Device;
+use self::version::BuildIds;
 use super::sql::Sql;
 use super::{Draft, Result};
-use crate::model::{Created, Identified, Identify, Millis, SessionHash, UserHash};
+use crate::model::{Created, Identified, Identify, Millis, SessionHash, UserHash, VersionInfo};
 use crate::rollup::InternedFacts;
 
 pub(super) use known::{device, session};
@@ -42,20 +43,36 @@ pub(super) fn greet(
     facts: &[Arc<InternedFacts>],
 ) -> Result<Vec<Option<Greeted>>> {
     let mut keys = HashMap::new();
-    let mut facts = facts.iter();
-    let mut greeted = Vec::with_capacity(drafts.len());
+    let mut asked = Vec::with_capacity(drafts.len());
+    // All versions come before any device: whoever makes one waits for the directory's lock, which must not happen with
+    // rows in hand that the lock's holder may want.
     for draft in drafts {
-        let identify = draft.identify.as_ref().zip(draft.identify.as_ref().and_then(|_| facts.next()));
-        if draft.identify.is_none() && draft.sign_out.is_none() || !key_works(db, &mut keys, draft)? {
-            greeted.push(None);
-            continue;
-        }
-        if let Some(device) = draft.sign_out {
+        let works = (draft.identify.is_some() || draft.sign_out.is_some()) && key_works(db, &mut keys, draft)?;
+        asked.push(match &draft.identify {
+            Some(identify) if works => (works, Some(ids.find(db, draft.app.id, identify, draft.received_at)?)),
+            _ => (works, None),
+        });
+    }
+    let mut facts = facts.iter();
+    let mut judged = HashMap::new();
+    let mut greeted = Vec::with_capacity(drafts.len());
+    for (draft, (works, build)) in drafts.iter().zip(asked) {
+        let facts = draft.identify.as_ref().and_then(|_| facts.next());
+        if let Some(device) = draft.sign_out.filter(|_| works) {
             device::sign_out(db, device, draft.received_at)?;
         }
-        greeted.push(match identify {
-            Some((identify, facts)) => Some(one(db, ids, draft, identify, facts)?),
-            None => None,
+        greeted.push(match (&draft.identify, build, facts) {
+            (Some(identify), Some(build), Some(facts)) => {
+                // Whoever asks after a change was answered stands in a later commit than the ones here.
+                let key = (draft.app.id, identify.version.as_str(), identify.build, identify.platform);
+                let version = match judged.get(&key) {
+                    Some(known) => VersionInfo::clone(known),
+                    None => version::judge(db, draft.app.id, build, identify)?,
+                };
+                judged.insert(key, version.clone());
+                Some(one(db, ids, draft, (identify, build, version), facts)?)
+            }
+            _ => None,
         });
     }
     Ok(greeted)
@@ -65,11 +82,10 @@ fn one(
     db: &dyn Sql,
     ids: &mut VersionIds,
     draft: &Draft,
-    identify: &Identify,
+    (identify, build, version): (&Identify, BuildIds, VersionInfo),
     facts: &Arc<InternedFacts>,
 ) -> Result<Greeted> {
     let (environment, now) = (draft.environment, draft.received_at);
-    let build = ids.find(db, draft.app.id, identify, now)?;
     let Device { row, id, profile, newest, is_new, new_user } = device::settle(db, environment, identify, now)?;
     if let Some((platform, token)) = &identify.push {
         push::note(db, (environment, row, profile.row), (*platform, token.as_deref()), now)?;
@@ -85,7 +101,7 @@ fn one(
         user: profile.id,
         issued_at: session.issued_at,
         token_expires_at: session.token_expires_at,
-        version: version::judge(db, draft.app.id, build, identify)?,
+        version,
         created: Created { session: session.is_new, user: new_user, device: is_new },
     };
     Ok(Greeted { identified, user: profile.hash, session: session.hash, device: row, facts: facts.clone() })

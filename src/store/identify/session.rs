@@ -62,6 +62,8 @@ impl Newest {
 }
 
 /// Takes up the session that the client names, or else the device's newest one, where that goes on; begins one otherwise.
+/// An older one that was left for another build or user is history even while it lives, and is taken up only by name:
+/// a device is in one session (`teardown`, sections 7.2 and 12).
 pub(super) fn settle(
     db: &dyn Sql,
     seat: &Seat,

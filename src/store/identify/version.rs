@@ -5,7 +5,7 @@ use quick_cache::unsync::Cache;
 use uuid::Uuid;
 
 use super::super::sql::{Row, Sql};
-use super::super::{Result, StoreError, versions};
+use super::super::{Result, StoreError, directory, versions};
 use super::uuid;
 use crate::model::{
     AppId, Fact, Identify, Judged, Millis, OTHER, Platform, Update, VersionInfo, VersionNumber, VersionStatus, born,
@@ -77,7 +77,8 @@ fn find_or_make(db: &dyn Sql, app: AppId, identify: &Identify, now: Millis) -> R
     Ok(BuildIds { version, build })
 }
 
-/// Finds or makes the rows of one installation's version and build.
+/// Finds or makes the rows of one installation's version and build. Nothing is made but with the directory's lock in
+/// hand, which changes of rules take too: a row is born under the rules as they are, or is there when they change.
 struct Maker<'a> {
     db: &'a dyn Sql,
     app: AppId,
@@ -89,15 +90,20 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// The row of a version; `None` where it would be one too many. There is always room for [`OTHER`].
     fn version(&self, name: &str) -> Result<Option<i64>> {
-        let find = "SELECT id FROM versions WHERE app_id = $1 AND name = $2";
-        let key = [self.app.0.into(), name.into()];
-        if let Some(row) = self.db.row(find, &key)? {
-            return Ok(Some(row.int(0)));
+        let find = || {
+            let row = self
+                .db
+                .row("SELECT id FROM versions WHERE app_id = $1 AND name = $2", &[self.app.0.into(), name.into()])?;
+            Ok::<_, StoreError>(row.map(|row| row.int(0)))
+        };
+        if let Some(row) = find()? {
+            return Ok(Some(row));
         }
         let count = self.db.value("SELECT count(*) FROM versions WHERE app_id = $1", &[self.app.0.into()])?.int();
         if count >= Fact::Version.cardinality().into() && name != OTHER {
             return Ok(None);
         }
+        directory::hold(self.db)?;
         // What stands for many has no number, and no rule judges it.
         let (number, judged) = match name {
             OTHER => (VersionNumber::default(), Judged::SUPPORTED),
@@ -118,20 +124,26 @@ impl Maker<'_> {
                 self.now.0.into(),
             ],
         )?;
-        Ok(self.db.row(find, &key)?.map(|row| row.int(0)))
+        find()
     }
 
     /// The row of a build; `None` where it would be one too many. There is always room for number 0.
     fn build(&self, version: i64, number: i64) -> Result<Option<i64>> {
-        let find = "SELECT id FROM builds WHERE version_id = $1 AND number = $2 AND platform = $3";
-        let key = [version.into(), number.into(), self.platform.as_str().into()];
-        if let Some(row) = self.db.row(find, &key)? {
-            return Ok(Some(row.int(0)));
+        let find = || {
+            let row = self.db.row(
+                "SELECT id FROM builds WHERE version_id = $1 AND number = $2 AND platform = $3",
+                &[version.into(), number.into(), self.platform.as_str().into()],
+            )?;
+            Ok::<_, StoreError>(row.map(|row| row.int(0)))
+        };
+        if let Some(row) = find()? {
+            return Ok(Some(row));
         }
         let count = self.db.value("SELECT count(*) FROM builds WHERE version_id = $1", &[version.into()])?.int();
         if count >= BUILDS && number != 0 {
             return Ok(None);
         }
+        directory::hold(self.db)?;
         let (_, judged) = born(&versions::rules(self.db, self.app)?, self.number, self.platform);
         self.db.run(
             "INSERT INTO builds (version_id, uuid, number, platform, status, notes, created_at) \
@@ -146,7 +158,7 @@ impl Maker<'_> {
                 self.now.0.into(),
             ],
         )?;
-        Ok(self.db.row(find, &key)?.map(|row| row.int(0)))
+        find()
     }
 }
 
@@ -154,7 +166,7 @@ fn lost(what: &str) -> StoreError {
     StoreError::Unexpected(format!("a {what} is there and is not"))
 }
 
-/// What is asked of those who run a build: read anew every time, so that a change is seen by the next who asks.
+/// What is asked of those who run a build: read anew in every commit, so that a change is seen by the next who asks.
 pub(super) fn judge(db: &dyn Sql, app: AppId, ids: BuildIds, identify: &Identify) -> Result<VersionInfo> {
     let row = db.row(
         "SELECT v.status, v.notes, v.status_at, b.status, b.notes, b.status_at, b.uuid, v.created_at \

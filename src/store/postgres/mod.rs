@@ -205,21 +205,16 @@ impl Writer {
 impl Backend for PostgresStore {
     /// While one waits for the disk, the server works for the other.
     const WRITERS: usize = 2;
+    // A commit locks them last, when its events are written: whoever waits here has nothing that is seen, and whoever
+    // was before has everything.
+    const HOLD_SUMMARIES: &'static [&'static str] = &["LOCK TABLE rollup_hours IN SHARE ROW EXCLUSIVE MODE"];
 
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         self.link.call(&self.link.primary, |session| read(session))
     }
 
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
-        let survey = |session: &Session<'_>| {
-            session.batch(
-                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'; \
-                 SET LOCAL jit = off",
-            )?;
-            let found = read(session)?;
-            session.batch("COMMIT")?;
-            Ok(found)
-        };
+        let survey = |session: &Session<'_>| session.survey(|session| read(session));
         if let Some(replica) = self.link.replica() {
             match self.link.call(replica, survey) {
                 Err(StoreError::Unavailable(reason)) => self.link.distrust_replica(&reason),

@@ -31,11 +31,47 @@ pub(super) struct Session<'c> {
     pub(super) stale: Flag<bool>,
     /// Set when the transaction lost against another one and may succeed when it is run again.
     pub(super) lost: Flag<bool>,
+    /// What a statement may take, as the server was last told, while a report is read.
+    told: Flag<Option<Duration>>,
 }
 
 impl<'c> Session<'c> {
     pub(super) fn new(client: &'c Client, runtime: &'c Handle, deadline: Deadline) -> Self {
-        Self { client, runtime, deadline, broken: Flag::new(false), stale: Flag::new(false), lost: Flag::new(false) }
+        let [broken, stale, lost] = [(); 3].map(|()| Flag::new(false));
+        Self { client, runtime, deadline, broken, stale, lost, told: Flag::new(None) }
+    }
+
+    /// Reads for a report, in a transaction that sees one state. What takes too long is interrupted by the server
+    /// while there is still time to hear of it: a slow report is no silent server.
+    pub(super) fn survey<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let limit = self.deadline.left().saturating_sub(MARGIN);
+        self.batch(&format!(
+            "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; \
+             SET LOCAL jit = off",
+            limit.as_millis().max(1)
+        ))?;
+        self.told.set(Some(limit));
+        let found = read(self);
+        self.told.set(None);
+        let found = found?;
+        self.batch("COMMIT")?;
+        Ok(found)
+    }
+
+    /// Tells the server what is left for a report's next statement, where that has become much less.
+    fn tighten(&self) -> Result<()> {
+        let Some(told) = self.told.get() else { return Ok(()) };
+        let left = self.deadline.left().saturating_sub(MARGIN);
+        if left.is_zero() {
+            return Err(StoreError::Interrupted);
+        }
+        if told.saturating_sub(left) < MARGIN / 2 {
+            return Ok(());
+        }
+        self.told.set(None);
+        self.batch(&format!("SET LOCAL statement_timeout = {}", left.as_millis().max(1)))?;
+        self.told.set(Some(left));
+        Ok(())
     }
 
     /// The connection, to send several statements at once through [`Session::wait`].
@@ -50,6 +86,7 @@ impl<'c> Session<'c> {
 
     /// Waits for an answer, up to the deadline.
     pub(super) fn wait<T>(&self, answer: impl Future<Output = std::result::Result<T, Error>>) -> Result<T> {
+        self.tighten()?;
         let left = self.deadline.left();
         // The runtime's timer has to be at hand where the limit is made.
         match self.runtime.block_on(async { tokio::time::timeout(left, answer).await }) {
@@ -103,6 +140,8 @@ pub(super) fn row(row: &tokio_postgres::Row) -> Result<Row> {
 
 /// How long a call may take: what a client that waits for its answer can be asked for, at the most.
 pub(super) const CALL: Duration = Duration::from_millis(4_000);
+/// What is kept of it for the server's word that a report was interrupted.
+const MARGIN: Duration = Duration::from_millis(500);
 
 fn param(cell: &Cell) -> Param<'_> {
     (cell, kind(cell))

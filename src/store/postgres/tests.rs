@@ -1,6 +1,7 @@
 //! Connections against real servers: who is let in by which `sslmode`, and what the pool does with what comes.
 
 pub(super) mod cluster;
+mod survey;
 
 use std::fs;
 use std::net::TcpListener;

@@ -5,7 +5,7 @@ use super::super::sql::{Cell, Row, Sql};
 use super::scanned;
 use super::series::{additive, adds_up, counts, measures};
 use super::values::Shown;
-use crate::model::{Breakdown, BreakdownAsk, BreakdownRow, Counts, EnvironmentId, Period};
+use crate::model::{Breakdown, BreakdownAsk, BreakdownRow, Counts, Dimension, EnvironmentId, Period};
 use crate::rollup::{Bucket, Measures};
 
 /// The values with the most of the first metric, and the metrics of all values together.
@@ -17,7 +17,16 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     let (whole, mut values) = match summary {
         Some(code) => {
             let whole = counts(db, environment, (&ask.metrics, &[ask.period]), &ask.filters)?;
-            (whole.into_iter().next().unwrap_or_default(), of_summary(db, environment, code, &ask.period)?)
+            let mut values = of_summary(db, environment, code, &ask.period)?;
+            if matches!(ask.dimension, Dimension::Fact(_)) {
+                // What does not say has no row of its own.
+                let total = of_summary(db, environment, 0, &ask.period)?.into_iter().map(|(_, total)| total);
+                let silent = values.iter().fold(total.last().unwrap_or_default(), |left, (_, own)| left.without(*own));
+                // Sightings of users are counted in the total alone.
+                values.push((0, Measures { users: 0, day_users: 0, new_users: 0, ..silent }));
+            }
+            let values = values.into_iter().map(|(value, own)| (Shown::Number(value), additive(own))).collect();
+            (whole.into_iter().next().unwrap_or_default(), values)
         }
         None => scanned::breakdown(db, environment, ask)?,
     };
@@ -34,8 +43,14 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     Ok(Breakdown { rows, together: of(&whole), values: all as u64 })
 }
 
-/// Whole UTC days come from the day table, the hours around them from the hour table.
-fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Period) -> Result<Vec<(Shown, Counts)>> {
+/// What a period comes to by value of a summary. Whole UTC days come from the day table, the hours around them from the
+/// hour table.
+pub(super) fn of_summary(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    code: i64,
+    period: &Period,
+) -> Result<Vec<(i64, Measures)>> {
     let from = Bucket::at_or_after(period.range.from);
     let to = Bucket::at_or_after(period.range.to);
     let first_day = Bucket(from.0 + Bucket::PER_DAY - 1).day();
@@ -52,7 +67,7 @@ fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Peri
          WHERE env_id = $1 AND dimension = $2 AND bucket >= $4 AND bucket < $6) AS parts GROUP BY value"
     );
     let params = [environment.0, code, day_from.0, day_to.0, from.0, to.0].map(Cell::Int);
-    let read = |row: &Row| (Shown::Number(row.int(0)), additive(measures(row, 1)));
+    let read = |row: &Row| (row.int(0), measures(row, 1));
     Ok(db.rows(&sql, &params)?.iter().map(read).collect())
 }
 

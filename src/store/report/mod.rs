@@ -1,8 +1,13 @@
 //! Questions as SQL, written once for every backend.
 
 mod breakdown;
+mod errors;
 mod events;
 mod funnel;
+mod health;
+mod live;
+mod numbers;
+mod props;
 mod retention;
 mod scanned;
 mod series;
@@ -17,11 +22,12 @@ use std::sync::Arc;
 
 use super::scan::{Sieve, numbers};
 use super::sql::{Cell, Sql};
-use super::{Result, versions};
+use super::{Result, roster, versions};
 use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use series::{counts, length_classes, measures};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
@@ -37,8 +43,11 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         }
         Ask::AdoptionUsers(version, period) => {
             let counts = versions::users(db, environment, version, period)?;
-            Ok(Report::Series(known(counts.into_iter().flatten().map(|count| vec![count]).collect())))
+            Ok(Report::Series(known(counts.into_iter().map(|count| vec![count]).collect())))
         }
+        Ask::Live(ask) => live::live(db, environment, ask).map(Report::Live),
+        Ask::Sessions(ask) => roster::sessions_told(db, environment, ask).map(Report::Sessions),
+        Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Retention(ask) => retention::retention(db, environment, ask).map(Report::Cohorts),
         Ask::Funnel(ask) => funnel::funnel(db, environment, ask).map(Report::Funnel),
         Ask::Since => {
@@ -48,6 +57,9 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
             let first = db.value(sql, &[environment.0.into()])?.some_int();
             Ok(Report::Since(first.map(|bucket| Bucket(bucket).start())))
         }
+        Ask::Errors(ask) => errors::errors(db, environment, ask).map(Report::Errors),
+        Ask::ErrorGroup(ask) => errors::group(db, environment, ask).map(Report::ErrorGroup),
+        Ask::Health(ask) => health::health(db, environment, ask).map(Report::Health),
         Ask::Trends(ask) => trends::trends(db, environment, ask).map(|rows| Report::Series(known(rows))),
         Ask::Arrivals(period) => trends::arrivals(db, environment, period).map(Report::Arrivals),
     }

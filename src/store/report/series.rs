@@ -19,7 +19,7 @@ pub(super) fn series(
 }
 
 /// What each period comes to, as far as the metrics need it.
-pub(super) fn counts(
+pub(in crate::store) fn counts(
     db: &dyn Sql,
     environment: EnvironmentId,
     (metrics, periods): (&[Metric], &[Period]),
@@ -82,10 +82,18 @@ fn of_values(
     (code, filter): (i64, &Filter),
 ) -> Result<Vec<Counts>> {
     let mut all = vec![Counts::default(); periods.len()];
+    let facts = matches!(filter.dimension, Dimension::Fact(_));
     for value in numbers(db, environment, filter)? {
-        let sums = Sums::read(db, environment, periods, (code, Some(value)))?;
+        let sums = Sums::read(db, environment, periods, (code, Some(value).filter(|value| *value != 0 || !facts)))?;
+        let total = match value {
+            0 if facts => Some(Sums::read(db, environment, periods, (0, Some(0)))?),
+            _ => None,
+        };
         for (counts, period) in all.iter_mut().zip(periods) {
-            let own = additive(sums.of(period));
+            let own = additive(match &total {
+                Some(total) => total.of(period).without(sums.of(period)),
+                None => sums.of(period),
+            });
             counts.events += own.events;
             counts.sessions += own.sessions;
             counts.errors += own.errors;
@@ -94,6 +102,15 @@ fn of_values(
         }
     }
     Ok(all)
+}
+
+/// How many of the sessions that began in a period are of each class of lengths, shortest first.
+pub(in crate::store) fn length_classes(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    period: &Period,
+) -> Result<Vec<(i64, i64)>> {
+    Ok(Sums::read(db, environment, &[*period], (LENGTHS, None))?.classes(period))
 }
 
 /// Whether [`counts`] come from the summaries.
@@ -191,6 +208,6 @@ impl Sums {
 }
 
 /// The measures of a row, from a column on.
-pub(super) fn measures(row: &Row, column: usize) -> Measures {
+pub(in crate::store) fn measures(row: &Row, column: usize) -> Measures {
     Measures::of(std::array::from_fn(|at| row.int(column + at)))
 }

@@ -33,16 +33,22 @@ pub(super) fn trends(db: &dyn Sql, environment: EnvironmentId, ask: &TrendsAsk) 
         table,
         " WHERE env_id = $1 AND dimension = $2 AND bucket >= $3 AND bucket < $4",
     ];
-    let params = [environment.0, code, from.0, Bucket::at_or_after(last.range.to).0].map(Cell::Int);
-    let mut visit = |line: &dyn Line| {
-        let Some(place) = places.get(&line.int(1)) else { return ControlFlow::Continue(()) };
-        let at = Bucket(line.int(0)).start();
-        // A day of UTC that begins before the first period is mostly in it, or at least partly.
-        let period = ask.periods.partition_point(|period| period.range.to <= at).min(ask.periods.len() - 1);
-        rows[*place][period] += line.int(2);
-        ControlFlow::Continue(())
-    };
-    db.stream(&sql.concat(), &params, &mut visit)?;
+    // What does not say has no row of its own: it is the total without all that do.
+    let silent = places.get(&0).copied().filter(|_| matches!(ask.dimension, Dimension::Fact(_)));
+    for dimension in [Some(code), silent.map(|_| 0)].into_iter().flatten() {
+        let params = [environment.0, dimension, from.0, Bucket::at_or_after(last.range.to).0].map(Cell::Int);
+        db.stream(&sql.concat(), &params, &mut |line: &dyn Line| {
+            let (at, events) = (Bucket(line.int(0)).start(), line.int(2));
+            // A day of UTC that begins before the first period is mostly in it, or at least partly.
+            let period = ask.periods.partition_point(|period| period.range.to <= at).min(ask.periods.len() - 1);
+            if let Some(place) = places.get(&line.int(1)) {
+                rows[*place][period] += events;
+            } else if let Some(place) = silent {
+                rows[place][period] -= events;
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
     Ok(rows)
 }
 

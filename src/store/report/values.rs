@@ -11,7 +11,7 @@ use crate::model::{Dimension, EnvironmentId, OTHER};
 const MOST: usize = 2_000;
 
 /// Longest value of an app's own property that counts by itself, in bytes; others count as [`OTHER`].
-const LONGEST: usize = 500;
+pub(super) const LONGEST: usize = 500;
 
 /// Numbers values in the order in which they come.
 pub(super) struct Values {

@@ -17,7 +17,7 @@ pub(super) struct Deed {
     /// The number of its name.
     pub(super) name: i64,
     /// What its user is told apart by, should a run begin with it.
-    pub(super) value: i64,
+    pub(super) value: u32,
     /// A bit for each step that it may be.
     pub(super) steps: u8,
 }
@@ -45,7 +45,7 @@ pub(super) struct Furthest {
     /// How many steps.
     pub(super) steps: usize,
     /// Of the run that got there first.
-    pub(super) value: i64,
+    pub(super) value: u32,
 }
 
 /// A run at a step.
@@ -53,7 +53,7 @@ pub(super) struct Furthest {
 struct Run {
     start: Millis,
     at: Millis,
-    value: i64,
+    value: u32,
 }
 
 impl Walk {
@@ -183,7 +183,7 @@ mod tests {
     fn deed(ask: &FunnelAsk, user: i64, name: char, at: i64) -> Deed {
         let steps = ask.steps.iter().zip(0..).filter(|(step, _)| *step.event == *name.to_string());
         let steps = steps.fold(0, |steps, (_, bit)| steps | 1 << bit);
-        Deed { user, at: Millis(at), name: i64::from(u32::from(name)), value: at, steps }
+        Deed { user, at: Millis(at), name: i64::from(u32::from(name)), value: at as u32, steps }
     }
 
     /// How far one user gets who does `a` at 1, `b` at 2, …, and how long the steps took.

@@ -73,6 +73,14 @@ impl Sieve {
         Ok(sieve)
     }
 
+    /// The same, for events of one name alone.
+    pub(in crate::store) fn and_named(mut self, db: &dyn Sql, environment: EnvironmentId, name: &str) -> Result<Self> {
+        let values = vec![Some(name.into())];
+        let filter = Filter { dimension: Dimension::Event, keep: Keep::Is, values };
+        self.names.push(Numbers::of(db, environment, &filter)?);
+        Ok(self)
+    }
+
     /// What passes both.
     pub(in crate::store) fn and(mut self, other: Self) -> Self {
         self.names.extend(other.names);
@@ -182,6 +190,9 @@ pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter
             found.push(0);
             continue;
         };
+        if text.contains('\0') {
+            continue; // no text of ours has one, and PostgreSQL does not take it as a question
+        }
         let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
                    WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
         found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());

@@ -207,6 +207,8 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection>
 
 impl Backend for SqliteStore {
     const WRITERS: usize = 1;
+    // Nobody else writes anyhow.
+    const HOLD_SUMMARIES: &'static [&'static str] = &[];
 
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         read(&Conn(&*self.reader()?))

@@ -5,9 +5,6 @@ use super::super::sql::Sql;
 use crate::model::{Dimension, EnvironmentId, Fact, Period};
 use crate::rollup::Bucket;
 
-/// Sessions on the box up to which users are counted by version: that walks over all of them.
-const AFFORDABLE: i64 = 1_000_000;
-
 /// Sessions begun in each period: those of the version, and all.
 pub(in crate::store) fn sessions(
     db: &dyn Sql,
@@ -39,25 +36,22 @@ pub(in crate::store) fn sessions(
     Ok(counts)
 }
 
-/// Different users who began a session of the version in a period, and in one of any. Nothing where there are too many
-/// sessions to look at each.
+/// Different users who began a session of the version in a period, and in one of any. It looks at each session of the
+/// period.
 pub(in crate::store) fn users(
     db: &dyn Sql,
     environment: EnvironmentId,
     version: &str,
     period: &Period,
-) -> Result<Option<[i64; 2]>> {
-    if db.value("SELECT max(id) FROM sessions", &[])?.int() > AFFORDABLE {
-        return Ok(None);
-    }
+) -> Result<[i64; 2]> {
     let value = interned(db, environment, version)?.unwrap_or(-1);
     let row = db.row(
-        "SELECT count(DISTINCT CASE WHEN f.version = $1 THEN s.user_id END), count(DISTINCT s.user_id) \
-         FROM sessions s JOIN facts f ON f.id = s.facts_id \
-         WHERE s.env_id = $2 AND s.started_at >= $3 AND s.started_at < $4",
+        "SELECT count(CASE WHEN own = 1 THEN user_id END), count(user_id) FROM ( \
+         SELECT user_id, max(CASE WHEN facts_id IN (SELECT id FROM facts WHERE version = $1) THEN 1 ELSE 0 END) AS own \
+         FROM sessions WHERE env_id = $2 AND started_at >= $3 AND started_at < $4 GROUP BY user_id) AS people",
         &[value.into(), environment.0.into(), period.range.from.0.into(), period.range.to.0.into()],
     )?;
-    Ok(row.map(|row| [row.int(0), row.int(1)]))
+    Ok(row.map_or([0; 2], |row| [row.int(0), row.int(1)]))
 }
 
 /// The number of a version's text.

@@ -3,13 +3,17 @@
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use uuid::Uuid;
 
-use crate::model::{Funnel, FunnelAsk, FunnelRow};
-use crate::query::FunnelShape;
+use crate::model::{Funnel, FunnelAsk, FunnelRow, SaveFunnel};
+use crate::query::{FunnelProblem, FunnelShape, filters};
+use crate::store::StoreError;
 
 use super::super::asking::Asking;
 use super::super::error::{Page, PageError, page_with};
-use super::super::extract::AppVisit;
+use super::super::extract::{AppAction, AppVisit};
+use super::super::form::Fields;
 use super::super::format::{self, duration, grouped, share};
 use super::super::frame::Frame;
 use super::super::state::WebState;
@@ -91,11 +95,11 @@ struct Saving {
 }
 
 /// What was wrong with a form that wanted to keep a funnel.
-pub struct Refused {
+struct Refused {
     /// The name that was filled in.
-    pub name: String,
+    name: String,
     /// Why not.
-    pub problem: String,
+    problem: String,
 }
 
 /// `GET /apps/{app}/funnel` and `GET /apps/{app}/{env}/funnel`
@@ -104,7 +108,7 @@ pub async fn show(state: State<WebState>, on: AppVisit, RawQuery(query): RawQuer
 }
 
 /// The page of a query string, after a form was refused.
-pub async fn show_with(State(state): State<WebState>, on: AppVisit, query: &str, refused: Option<Refused>) -> Page {
+async fn show_with(State(state): State<WebState>, on: AppVisit, query: &str, refused: Option<Refused>) -> Page {
     let Some(asked) = Asked::read(&state, &on, query).await? else { return waiting::show(State(state), on).await };
     let answer = match ask(&asked) {
         Some(ask) => Some(asking(&state, &on, &asked).funnel(ask).await?),
@@ -113,7 +117,7 @@ pub async fn show_with(State(state): State<WebState>, on: AppVisit, query: &str,
     let [path, all] = ["funnel", "funnels"].map(|page| state.site.link(&format!("{}/{page}", on.path())));
     let mut form = asked.form((&path, &all), 0, frequent(&state, &on, &asked.selection).await?);
     if answer.is_none() && form.problem.is_none() {
-        form.problem = Some("A funnel has two steps at least.".to_owned());
+        form.problem = Some(FunnelProblem::TooFew.to_string());
     }
     let status = match (&refused, &form.problem) {
         (Some(_), _) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -148,7 +152,10 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
     let Some(asked) = Asked::read(&state, &on, &query.unwrap_or_default()).await? else {
         return table.answer(form, "funnel");
     };
-    let (Ok(shape), Some(ask)) = (&asked.shape, ask(&asked)) else { return Err(PageError::NotFound) };
+    let (Ok(shape), Some(ask)) = (&asked.shape, ask(&asked)) else {
+        let problem = asked.shape.err().unwrap_or(FunnelProblem::TooFew);
+        return Ok((StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response());
+    };
     let funnel = asking(&state, &on, &asked).funnel(ask).await?;
     let all = funnel.steps.iter().map(|step| step.users).collect();
     let rows = funnel.values.iter().map(|row| (Some(format::value(row.value.as_deref())), &row.users));
@@ -172,6 +179,63 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
         }
     }
     table.answer(form, "funnel")
+}
+
+/// `POST /apps/{app}/funnels` and `POST /apps/{app}/{env}/funnels`: keeps, renames or forgets a funnel.
+pub async fn change(state: State<WebState>, action: AppAction) -> Page {
+    let AppAction { on, fields } = action;
+    let environment = on.environment.id;
+    let id = match fields.get("id") {
+        "" => None,
+        id => Some(Uuid::try_parse(id).map_err(|_| PageError::BadForm)?),
+    };
+    let to = |path: &str| Redirect::to(&state.site.link(&format!("{}/{path}", on.path()))).into_response();
+    match (fields.get("act"), id) {
+        ("delete", Some(id)) => {
+            state.ask(move |store| store.delete_funnel(environment, id)).await?;
+            Ok(to("funnels"))
+        }
+        ("save", id) => {
+            let query = definition(fields.get("query")).ok_or(PageError::BadForm)?;
+            let name = fields.get("name").trim().to_owned();
+            let save = SaveFunnel { environment, id, name: name.clone(), query, at: state.clock.now() };
+            let problem = match problem(&save) {
+                Some(problem) => problem,
+                None => match state.ask(move |store| store.save_funnel(&save)).await {
+                    Ok(saved) => return Ok(to(&format!("funnel?id={}", saved.id))),
+                    Err(StoreError::Exists(_)) => "Another funnel has that name.",
+                    Err(StoreError::NoRoom(_)) => "There are a hundred funnels already. Delete one that nobody needs.",
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let refused = Refused { name, problem: problem.to_owned() };
+            let query = fields.get("query").to_owned();
+            show_with(state, on, &query, Some(refused)).await
+        }
+        _ => Err(PageError::BadForm),
+    }
+}
+
+/// What is kept of the query string of a funnel's page: steps and filters in their own words, not the range.
+fn definition(query: &str) -> Option<String> {
+    let fields = Fields::parse(query.as_bytes());
+    let shape = FunnelShape::parse(fields.iter()).ok()?;
+    if shape.steps.len() < FunnelAsk::FEWEST {
+        return None;
+    }
+    let pairs = shape.pairs().into_iter().chain(filters::pairs(&filters::parse(fields.iter())));
+    Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+/// Why a funnel cannot be kept, for whoever fills in the form.
+fn problem(save: &SaveFunnel) -> Option<&'static str> {
+    match save.name.chars().count() {
+        0 => Some("A funnel that is kept has a name."),
+        length if length > SaveFunnel::NAME => Some("A name has 80 characters at the most."),
+        _ if save.name.contains('\0') => Some("A name is plain text."),
+        _ if save.query.len() > SaveFunnel::QUERY => Some("That are too many conditions to keep."),
+        _ => None,
+    }
 }
 
 fn ask(asked: &Asked) -> Option<FunnelAsk> {
@@ -286,5 +350,16 @@ mod tests {
             assert_eq!(lost(users, &["a", "b", "c"]).as_deref(), told, "{users:?}");
         }
         assert_eq!([width(0, 5), width(1, 10_000), width(5, 5)], ["0%", "0.40%", "100.00%"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_the_funnel_alone() {
+        for (query, kept) in [
+            ("range=90d&id=x&step=a&step=b&window=1d&version=1", Some("step=a&step=b&window=1d&version=1")),
+            ("step=a&csrf=x", None),
+            ("step=a&step=b&window=never", None),
+        ] {
+            assert_eq!(definition(query).as_deref(), kept, "{query}");
+        }
     }
 }

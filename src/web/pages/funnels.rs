@@ -2,21 +2,17 @@
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Redirect};
-use uuid::Uuid;
 
-use crate::model::{FunnelAsk, SaveFunnel, SavedFunnel};
-use crate::query::{FunnelShape, WINDOW, filters};
-use crate::store::StoreError;
+use crate::model::{FunnelAsk, SavedFunnel};
+use crate::query::{FunnelShape, WINDOW};
 
-use super::super::error::{Page, PageError, page};
-use super::super::extract::{AppAction, AppVisit};
+use super::super::error::{Page, page};
+use super::super::extract::AppVisit;
 use super::super::form::Fields;
 use super::super::format::{Calendar, When};
 use super::super::frame::Frame;
 use super::super::state::WebState;
 use super::super::steps::{Asked, StepForm, frequent, window_label};
-use super::funnel::{Refused, show_with};
 
 /// Steps of the example that is made of the most frequent events.
 const EXAMPLE: usize = 3;
@@ -68,63 +64,6 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     })
 }
 
-/// `POST /apps/{app}/funnels` and `POST /apps/{app}/{env}/funnels`: keeps, renames or forgets a funnel.
-pub async fn change(state: State<WebState>, action: AppAction) -> Page {
-    let AppAction { on, fields } = action;
-    let environment = on.environment.id;
-    let id = match fields.get("id") {
-        "" => None,
-        id => Some(Uuid::try_parse(id).map_err(|_| PageError::BadForm)?),
-    };
-    let to = |path: &str| Redirect::to(&state.site.link(&format!("{}/{path}", on.path()))).into_response();
-    match (fields.get("act"), id) {
-        ("delete", Some(id)) => {
-            state.ask(move |store| store.delete_funnel(environment, id)).await?;
-            Ok(to("funnels"))
-        }
-        ("save", id) => {
-            let query = definition(fields.get("query")).ok_or(PageError::BadForm)?;
-            let name = fields.get("name").trim().to_owned();
-            let save = SaveFunnel { environment, id, name: name.clone(), query, at: state.clock.now() };
-            let problem = match problem(&save) {
-                Some(problem) => problem,
-                None => match state.ask(move |store| store.save_funnel(&save)).await {
-                    Ok(saved) => return Ok(to(&format!("funnel?id={}", saved.id))),
-                    Err(StoreError::Exists(_)) => "Another funnel has that name.",
-                    Err(StoreError::NoRoom(_)) => "There are a hundred funnels already. Delete one that nobody needs.",
-                    Err(error) => return Err(error.into()),
-                },
-            };
-            let refused = Refused { name, problem: problem.to_owned() };
-            let query = fields.get("query").to_owned();
-            show_with(state, on, &query, Some(refused)).await
-        }
-        _ => Err(PageError::BadForm),
-    }
-}
-
-/// What is kept of the query string of a funnel's page: steps and filters in their own words, not the range.
-fn definition(query: &str) -> Option<String> {
-    let fields = Fields::parse(query.as_bytes());
-    let shape = FunnelShape::parse(fields.iter()).ok()?;
-    if shape.steps.len() < FunnelAsk::FEWEST {
-        return None;
-    }
-    let pairs = shape.pairs().into_iter().chain(filters::pairs(&filters::parse(fields.iter())));
-    Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
-}
-
-/// Why a funnel cannot be kept, for whoever fills in the form.
-fn problem(save: &SaveFunnel) -> Option<&'static str> {
-    match save.name.chars().count() {
-        0 => Some("A funnel that is kept has a name."),
-        length if length > SaveFunnel::NAME => Some("A name has 80 characters at the most."),
-        _ if save.name.contains('\0') => Some("A name is plain text."),
-        _ if save.query.len() > SaveFunnel::QUERY => Some("That are too many conditions to keep."),
-        _ => None,
-    }
-}
-
 fn row(funnel: &SavedFunnel, path: &str, calendar: &Calendar) -> Row {
     let fields = Fields::parse(funnel.query.as_bytes());
     let shape = FunnelShape::parse(fields.iter()).ok();
@@ -147,20 +86,4 @@ fn example(events: &[String], path: &str) -> Option<Example> {
     let pairs = steps.iter().map(|event| ("step", event));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     Some(Example { label: steps.join(" → "), href: format!("{path}?{query}") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_is_the_funnel_alone() {
-        for (query, kept) in [
-            ("range=90d&id=x&step=a&step=b&window=1d&version=1", Some("step=a&step=b&window=1d&version=1")),
-            ("step=a&csrf=x", None),
-            ("step=a&step=b&window=never", None),
-        ] {
-            assert_eq!(definition(query).as_deref(), kept, "{query}");
-        }
-    }
 }

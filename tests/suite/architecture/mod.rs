@@ -5,12 +5,13 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
     ("logging", &["model", "config", "clock"]),
     ("rollup", &["model"]),
+    ("demo", &["model"]),
     ("store", &["model", "config", "clock", "rollup"]),
     ("ingest", &["model", "config", "clock", "rollup", "store"]),
     ("query", &["model", "config", "clock", "rollup", "store"]),

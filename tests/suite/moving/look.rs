@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 28] = [
+pub const TABLES: [(&str, &str, &str); 29] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -55,6 +55,7 @@ pub const TABLES: [(&str, &str, &str); 28] = [
         "uuid hash",
     ),
     ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
+    ("funnels", "id, env_id, name, query, saved_at", "uuid"),
     ("audit", "id, at, app_id, member, action, subject, detail", ""),
 ];
 

@@ -11,6 +11,7 @@ use super::*;
 on_both_backends! {
     every_metric_under_every_filter_equals_a_recount,
     pages_of_events_are_exact_and_lead_to_each_other,
+    properties_of_an_event_equal_a_recount,
 }
 
 /// One event as the test knows it.
@@ -375,5 +376,40 @@ fn pages_of_events_are_exact_and_lead_to_each_other(backend: Backend) {
             assert_eq!(list.rows.len(), 90, "{filters:?}");
         }
         assert_eq!(found, expected, "{filters:?} since {since:?}");
+    }
+}
+
+fn properties_of_an_event_equal_a_recount(backend: Backend) {
+    let world = World::new(backend, 8, "Asia/Kolkata", 9);
+    let period = world.periods()[1];
+    for filters in all_filters() {
+        let event = "e1".to_owned();
+        let ask = PropsAsk { event, period, filters: filters.clone(), limit: 10 };
+        let Report::Props(found) = world.ask(Ask::Props(ask)) else { panic!("{filters:?}") };
+        let passes = |made: &&Made| made.name == "e1" && period.range.contains(made.at) && made.passes(&filters);
+        let events: Vec<_> = world.events.iter().filter(passes).collect();
+        let objects =
+            events.iter().filter(|made| made.props.as_ref().is_some_and(|props| props.get().starts_with('{')));
+        let sizes: Vec<_> = events.iter().filter_map(|made| made.size).collect();
+        for (name, count, numbers) in [
+            ("of", objects.count(), None),
+            ("plan", events.iter().filter(|made| made.plan.is_some()).count(), None),
+            ("size", sizes.len(), Some(sizes.iter().sum::<u64>() as f64)),
+        ] {
+            let prop = found.iter().find(|prop| prop.name == name);
+            assert_eq!(prop.map_or(0, |prop| prop.events), count as i64, "{name} under {filters:?}");
+            let Some(prop) = prop else { continue };
+            assert_eq!(prop.numbers.map(|numbers| numbers.sum), numbers, "{name} under {filters:?}");
+            let mut values: BTreeMap<_, i64> = BTreeMap::new();
+            for value in events.iter().filter_map(|made| match name {
+                "of" => None,
+                name => made.value(&Dimension::Prop(name.into())),
+            }) {
+                *values.entry(value).or_default() += 1;
+            }
+            let told: BTreeMap<_, _> = prop.values.iter().map(|one| (one.value.clone(), one.events)).collect();
+            assert_eq!((told, prop.others), (values, 0), "{name} under {filters:?}");
+        }
+        assert!(found.is_sorted_by_key(|prop| std::cmp::Reverse(prop.events)));
     }
 }

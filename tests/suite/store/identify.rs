@@ -162,6 +162,9 @@ fn a_session_goes_on_until_it_ends_or_the_build_or_the_user_changes(backend: Bac
     let named = RawIdentify { build: 46, identifier: Some("u"), ..claim("a") };
     let named = bench.identify(&scope, 47 * MINUTE, &named);
     assert_eq!((named.session, named.user), (updated.session, updated.user));
+    // One that was left for another build is history, though its time is not over.
+    let returned = bench.identify(&scope, 48 * MINUTE, &RawIdentify { identifier: Some("u"), ..claim("a") });
+    assert!(returned.created.session && returned.session != over.session);
 }
 
 fn signing_out_ends_the_session_and_leaves_the_user(backend: Backend) {

@@ -1,5 +1,7 @@
 //! Versions, statuses, rules and their account, over both databases.
 
+mod nodes;
+
 use super::*;
 
 on_both_backends! {
@@ -336,11 +338,14 @@ fn adoption_is_the_share_of_sessions_and_of_users(backend: Backend) {
     bench.sessions_of(&scope, "1.0", &["ada", "ben", "cat"], at(today - 2));
     bench.sessions_of(&scope, "1.0", &["ben", "cat"], at(today - 1));
     bench.sessions_of(&scope, "2.0", &["ada", "dan"], at(today - 1));
+    let nobody = Sent { user: None, session: Some("nobody".to_owned()), at: at(today - 1), ..Sent::new("opened") };
+    bench.send(&scope, &[Sent { version: "3.0", ..nobody }]).unwrap();
+    bench.database.alter("UPDATE sessions SET id = id + 5000000000"); // after very many others
     let periods: Vec<_> = (today - 2..today).map(|at| day(&app.zone, at)).collect();
     let whole = period(&app.zone, periods[0].range.from, periods[1].range.to);
     let ask = |ask| bench.store.report(&Query { environment: scope.environment, ask }).unwrap().counts();
-    for (version, sessions, users) in [("1.0", [3, 2], 3), ("2.0", [0, 2], 2), ("3.0", [0, 0], 0)] {
-        assert_eq!(ask(Ask::Adoption(version.to_owned(), periods.clone())), [sessions, [3, 4]], "{version}");
+    for (version, sessions, users) in [("1.0", [3, 2], 3), ("2.0", [0, 2], 2), ("3.0", [0, 1], 0), ("4.0", [0, 0], 0)] {
+        assert_eq!(ask(Ask::Adoption(version.to_owned(), periods.clone())), [sessions, [3, 5]], "{version}");
         assert_eq!(ask(Ask::AdoptionUsers(version.to_owned(), whole)), [[users], [4]], "{version}");
         assert_eq!(ask(Ask::AdoptionUsers(version.to_owned(), periods[0])), [[sessions[0]], [3]], "{version}");
     }

@@ -10,7 +10,7 @@ mod tenancy;
 mod together;
 mod tokens;
 
-mod client;
+pub mod client;
 
 use serde_json::{Value, json};
 

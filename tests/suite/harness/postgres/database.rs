@@ -1,5 +1,7 @@
 //! One database of a cluster: what the box is given, and how the oracle looks into it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 
 use uuid::Uuid;
@@ -100,6 +102,20 @@ impl Database {
         succeeded(&mut command)
     }
 
+    /// Somebody else's transaction, in which the statements have run; it is rolled back when dropped.
+    #[track_caller]
+    pub fn hold(&self, statements: &str) -> Held {
+        let mut command = self.command("psql");
+        command.args(["-qAt", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut held = Held(command.spawn().unwrap());
+        let stdin = held.0.stdin.as_mut().expect("it is piped");
+        stdin.write_all(format!("BEGIN; {statements}; SELECT 'held';\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        BufReader::new(held.0.stdout.as_mut().expect("it is piped")).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n", "{statements}");
+        held
+    }
+
     /// Everything in it, as text; binary columns in hexadecimal.
     #[track_caller]
     pub fn dump(&self) -> String {
@@ -131,6 +147,16 @@ impl Database {
         }
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", SUPERUSER, "-d", &self.name]);
         command
+    }
+}
+
+/// A transaction that goes on until this is dropped.
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        _ = self.0.wait();
     }
 }
 

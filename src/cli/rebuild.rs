@@ -1,0 +1,97 @@
+//! The verb `rebuild`: counts the summaries anew from what they summarise, tells what differs, and mends it if asked to.
+
+use anyhow::bail;
+
+use super::{app, open, table};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::{App, Dimension, Environment, LENGTHS, Millis};
+use crate::rollup::Measures;
+use crate::store::{Recount, Store, SummaryDifference};
+
+/// Rows that are told one by one of each environment.
+const TOLD: usize = 20;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this app, by short name or UUID.
+    #[arg(long, value_name = "APP")]
+    app: Option<String>,
+    /// Write what was counted where it differs. Without it nothing is changed.
+    #[arg(long)]
+    write: bool,
+}
+
+/// Runs the verb on the configured database, beside a running server or without one. Ends with an error where something
+/// differs and was not mended.
+pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
+    let store = open::store(config)?;
+    let apps = match &args.app {
+        Some(name) => vec![app::find(&*store, name)?],
+        None => store.apps()?,
+    };
+    let now = Clock::system().now();
+    // A day more: what is forgotten is a little ahead of the clock that judges it.
+    let forgotten = open::retention(config).map(|age| now.plus(Millis::DAY - age));
+    let mut found = 0;
+    for app in &apps {
+        for environment in &app.environments {
+            let account = environment_of(&*store, (app, environment), forgotten, args)?;
+            table::print(&account.text)?;
+            found += account.differences;
+        }
+    }
+    match (found, args.write) {
+        (0, _) => table::print("all summaries are what was counted\n"),
+        (_, true) => table::print("mended\n"),
+        (_, false) => bail!("rows that differ: {found}; `tallybox rebuild --write` writes what was counted"),
+    }
+}
+
+struct Account {
+    text: String,
+    differences: usize,
+}
+
+fn environment_of(
+    store: &dyn Store,
+    (app, environment): (&App, &Environment),
+    forgotten: Option<Millis>,
+    args: &Args,
+) -> anyhow::Result<Account> {
+    let mut text = String::new();
+    let mut differences = 0;
+    let (first, last) = store.summary_days(environment.id)?.unwrap_or((0, -1));
+    for day in first..=last {
+        let asked = Recount { environment: environment.id, zone: app.zone.clone(), day, forgotten };
+        let found = if args.write { store.mend(&asked)? } else { store.recount(&asked)? };
+        for difference in found.iter().take(TOLD.saturating_sub(differences)) {
+            text += &told(difference);
+        }
+        differences += found.len();
+    }
+    if differences > TOLD {
+        text += &format!("  and {} more\n", differences - TOLD);
+    }
+    let days = last - first + 1;
+    let head = format!("{}/{}: days {days}, rows that differ {differences}\n", app.slug, environment.slug);
+    Ok(Account { text: head + &text, differences })
+}
+
+/// One line: where, and each number that differs.
+fn told(difference: &SummaryDifference) -> String {
+    let key = &difference.key;
+    let dimension = Dimension::SUMMARISED.iter().find(|(_, code)| *code == key.dimension);
+    let dimension = match dimension {
+        Some((dimension, _)) => dimension.to_string(),
+        None if key.dimension == LENGTHS => "session length".to_owned(),
+        None => key.dimension.to_string(),
+    };
+    let at = key.bucket.start().timestamp();
+    let pairs = Measures::COLUMNS.iter().zip(difference.stored.values()).zip(difference.counted.values());
+    let numbers: Vec<_> = pairs
+        .filter(|((_, stored), counted)| stored != counted)
+        .map(|((column, stored), counted)| format!("{column} {stored}, counted {counted}"))
+        .collect();
+    format!("  {} {at} {dimension} {}: {}\n", difference.table.name(), key.value, numbers.join("; "))
+}
