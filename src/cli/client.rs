@@ -85,6 +85,9 @@ impl Client {
             .map_err(|_| anyhow::anyhow!("the token is none: it has characters that no header can hold"))?;
         authorization.set_sensitive(true);
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if tls.is_none() && !is_loopback(&host) {
+            eprintln!("warning: the token and all answers travel readable over the network; https would hide them");
+        }
         let mut client = Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             port: authority.port_u16().unwrap_or(usual),
@@ -177,6 +180,10 @@ impl Client {
     }
 }
 
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Trusts whom the operating system trusts.
 fn connector() -> anyhow::Result<TlsConnector> {
     let found = rustls_native_certs::load_native_certs();
@@ -204,6 +211,15 @@ pub fn condition(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_machine_is_asked_readably_without_a_warning() {
+        for (host, loopback) in
+            [("localhost", true), ("127.0.0.1", true), ("::1", true), ("10.0.0.1", false), ("box.example.org", false)]
+        {
+            assert_eq!(is_loopback(host), loopback, "{host}");
+        }
+    }
 
     #[test]
     fn conditions_are_parameters() {

@@ -46,9 +46,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return table::print(&format!("{answer:#}\n"));
     }
-    let people = std::io::stdout().is_terminal();
-    let rows = rows(&answer, if people { told } else { plain });
-    table::print(&if people { table::aligned(&rows) } else { table::tabbed(&rows) })
+    table::print(&match std::io::stdout().is_terminal() {
+        true => table::aligned(&rows(&answer, &PEOPLE)),
+        false => table::tabbed(&rows(&answer, &PROGRAMS)),
+    })
 }
 
 fn pairs(args: &Args) -> Vec<(String, String)> {
@@ -65,8 +66,24 @@ fn pairs(args: &Args) -> Vec<(String, String)> {
     metrics.chain(named).chain(args.conditions.iter().cloned()).collect()
 }
 
-/// A header and one row for each period or value, with the sum of all where there is a dimension.
-fn rows(answer: &Value, cell: fn(&Value, &str) -> String) -> Vec<Vec<String>> {
+/// How readers are told things.
+struct Style {
+    /// A value of a unit.
+    value: fn(&Value, &str) -> String,
+    /// The beginning of a period of that length.
+    time: fn(&str, &str) -> String,
+}
+
+/// What the answer has, nothing where there is nothing to speak of.
+const PROGRAMS: Style = Style {
+    value: |value, _| if value.is_null() { String::new() } else { value.to_string() },
+    time: |local, _| local.to_owned(),
+};
+
+const PEOPLE: Style = Style { value: told, time: told_time };
+
+/// A header and one row for each period or value.
+fn rows(answer: &Value, style: &Style) -> Vec<Vec<String>> {
     let metrics: Vec<(&str, &str)> = match &answer["units"] {
         Value::Object(units) => units.iter().map(|(name, unit)| (name.as_str(), unit.as_str().unwrap_or(""))).collect(),
         _ => Vec::new(),
@@ -76,19 +93,15 @@ fn rows(answer: &Value, cell: fn(&Value, &str) -> String) -> Vec<Vec<String>> {
         None => (&answer["periods"], "from"),
     };
     let first = |row: &Value| match (row["local"].as_str(), row["value"].as_str()) {
-        (Some(local), _) => local.to_owned(),
+        (Some(local), _) => (style.time)(local, answer["by"].as_str().unwrap_or_default()),
         (None, Some(value)) => table::printable(value),
         (None, None) => "(not reported)".to_owned(),
     };
-    let values = |row: &Value| metrics.iter().map(|(name, unit)| cell(&row["values"][name], unit)).collect::<Vec<_>>();
+    let values =
+        |row: &Value| metrics.iter().map(|(name, unit)| (style.value)(&row["values"][name], unit)).collect::<Vec<_>>();
     let header = std::iter::once(by).chain(metrics.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
     let rows = list.as_array().into_iter().flatten();
     std::iter::once(header).chain(rows.map(|row| [vec![first(row)], values(row)].concat())).collect()
-}
-
-/// For programs: what the answer has, nothing where there is nothing to speak of.
-fn plain(value: &Value, _unit: &str) -> String {
-    if value.is_null() { String::new() } else { value.to_string() }
 }
 
 /// For people.
@@ -97,8 +110,28 @@ fn told(value: &Value, unit: &str) -> String {
         (_, None) => "–".to_owned(),
         ("share", Some(share)) => format!("{:.2}%", share * 100.0),
         ("ratio", Some(ratio)) => format!("{ratio:.2}"),
-        ("milliseconds", Some(ms)) => format!("{:.1}s", ms / 1_000.0),
+        ("milliseconds", Some(ms)) => duration(ms / 1_000.0),
         _ => value.to_string(),
+    }
+}
+
+/// In the two largest units.
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..60 => format!("{seconds:.1}s"),
+        60..3_600 => format!("{}m {:02}s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}h {:02}m", whole / 3_600, whole / 60 % 60),
+        _ => format!("{}d {:02}h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// The day, and where periods are shorter than days the hour, on the app's calendar.
+fn told_time(local: &str, by: &str) -> String {
+    let day = local.get(..10).unwrap_or(local);
+    match local.get(11..16).filter(|_| by == "hour") {
+        Some(hour) => format!("{day} {hour}"),
+        None => day.to_owned(),
     }
 }
 
@@ -111,21 +144,32 @@ mod tests {
     fn answers_become_rows() {
         let units = json!({ "events": "count", "error_rate": "share", "session_length": "milliseconds" });
         let values = json!({ "events": 12, "error_rate": 0.125, "session_length": null });
-        let series = json!({ "units": units, "breakdown": null,
+        let series = json!({ "units": units, "by": "day", "breakdown": null,
             "periods": [{ "local": "2026-04-10T00:00:00+02:00", "values": values }] });
         assert_eq!(
-            rows(&series, told),
-            [["from", "events", "error_rate", "session_length"], ["2026-04-10T00:00:00+02:00", "12", "12.50%", "–"]]
+            rows(&series, &PEOPLE),
+            [["from", "events", "error_rate", "session_length"], ["2026-04-10", "12", "12.50%", "–"]]
         );
         let breakdown = json!({ "units": units, "periods": null, "breakdown": { "dimension": "version", "rows": [
             { "value": "1.0\u{1b}[2J", "values": values }, { "value": null, "values": values }] } });
         assert_eq!(
-            rows(&breakdown, plain),
+            rows(&breakdown, &PROGRAMS),
             [
                 ["version", "events", "error_rate", "session_length"],
                 ["1.0\\u{1b}[2J", "12", "0.125", ""],
                 ["(not reported)", "12", "0.125", ""]
             ]
         );
+    }
+    #[test]
+    fn people_are_told_lengths_and_times_in_short() {
+        for (ms, shown) in
+            [(1_234, "1.2s"), (83_000, "1m 23s"), (3_600_000, "1h 00m"), (1_107_296_300, "12d 19h"), (0, "0.0s")]
+        {
+            assert_eq!(told(&ms.into(), "milliseconds"), shown);
+        }
+        for (by, shown) in [("hour", "2026-04-10 17:30"), ("week", "2026-04-10")] {
+            assert_eq!(told_time("2026-04-10T17:30:00+05:30", by), shown);
+        }
     }
 }

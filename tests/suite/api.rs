@@ -83,6 +83,7 @@ fn counts_are_told_over_time_by_value_and_beside_earlier_ones(backend: Backend) 
     let rows: Vec<_> = rows.iter().map(|row| (row["value"].as_str(), row["values"]["events"].as_i64())).collect();
     assert_eq!(rows, [(Some("1.0"), Some(2)), (Some("2.0"), Some(1))], "{answer}");
     assert_eq!((&answer["breakdown"]["in_all"], &answer["periods"]), (&2.into(), &Value::Null), "{answer}");
+    assert_eq!(ask("dimension=version&compare=year")["compare"]["periods"], Value::Null);
     assert_eq!(ask("dimension=version&limit=1")["breakdown"]["rows"].as_array().unwrap().len(), 1);
 
     for (filters, expected) in [
@@ -104,6 +105,7 @@ fn counts_are_told_over_time_by_value_and_beside_earlier_ones(backend: Backend) 
         let answer = ask(&format!("compare={how}&range=28d"));
         assert_eq!(answer["compare"].is_object(), compared, "{answer}");
         if compared {
+            assert_eq!(answer["compare"]["periods"].as_array().map(Vec::len), Some(28), "{answer}");
             assert_eq!((&answer["compare"]["with"], &answer["compare"]["total"]["events"]), (&how.into(), &0.into()));
         }
     }

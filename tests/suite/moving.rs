@@ -54,6 +54,9 @@ fn furnished(backend: Backend) -> (Server, Credentials) {
     let development = Credentials::parse(&told);
     server.run(&["key", "create", "second", "--name", "old"]);
     server.run(&["key", "revoke", "4"]);
+    for token in [&["first", "--expires", "9d"][..], &["--all-apps"]] {
+        server.run(&[&["token", "create"], token].concat());
+    }
     server.run_with(&["member", "create", "ada@example.org", "--role", "viewer"], "another quiet harbour\n");
     for (seed, app) in [&first, &second, &development].into_iter().enumerate() {
         server.accept(app, &events(seed as u64, 400));

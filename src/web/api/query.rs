@@ -55,6 +55,8 @@ struct Earlier<'a> {
     from: Utc,
     to: Utc,
     total: Values<'a>,
+    /// For each period of the range the one at the same place, where there is such a place; none beside a breakdown.
+    periods: Option<Vec<Option<Step<'a>>>>,
 }
 
 /// Answers with periods, or with a breakdown where a dimension is named; with the whole range in both cases.
@@ -65,25 +67,39 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
     let filters = params.filters()?;
     params.end()?;
     let asking = Asking::new(&state, environment.id, filters);
-    let earlier = compared(&range, how, &on.app.zone, state.clock.now()).map(|compared| compared.whole);
-    let wholes: Vec<Period> = std::iter::once(range.whole).chain(earlier).collect();
+    let earlier = compared(&range, how, &on.app.zone, state.clock.now());
+    let wholes: Vec<Period> =
+        std::iter::once(range.whole).chain(earlier.as_ref().map(|earlier| earlier.whole)).collect();
     let totals = asking.series(&metrics, wholes).await?;
     let column = |place: usize| totals.iter().map(|row| row.get(place).copied().flatten()).collect();
-    let (steps, top) = match &dimension {
-        None => (Some(asking.series(&metrics, range.periods.clone()).await?), None),
+    // Periods of the range that are ahead have a place in the earlier stretch, and none in the answer.
+    let places = earlier.iter().flat_map(|earlier| &earlier.periods).take(range.periods.len());
+    let places: Vec<Option<Period>> = places.copied().collect();
+    let known: Vec<Period> = places.iter().copied().flatten().collect();
+    let (steps, before, top) = match &dimension {
+        None => {
+            let steps = asking.series(&metrics, range.periods.clone()).await?;
+            let before = if known.is_empty() { Vec::new() } else { asking.series(&metrics, known.clone()).await? };
+            (Some(steps), Some(before), None)
+        }
         Some(dimension) => {
             let found = asking.breakdown(dimension.clone(), &metrics, range.whole, limit).await?;
-            (None, Some((dimension, found)))
+            (None, None, Some((dimension, found)))
         }
     };
+    let zone = &on.app.zone;
     let compare = earlier.map(|earlier| Earlier {
         with: how.name(),
-        from: Utc(earlier.range.from),
-        to: Utc(earlier.range.to),
+        from: Utc(earlier.whole.range.from),
+        to: Utc(earlier.whole.range.to),
         total: Values(&metrics, column(1)),
+        periods: before.as_ref().map(|rows| {
+            let mut steps = Step::all(zone, &known, (&metrics, rows)).into_iter();
+            places.iter().map(|place| place.and_then(|_| steps.next())).collect()
+        }),
     });
     Ok(Answer::new(&Shown {
-        periods: steps.as_ref().map(|rows| Step::all(&on.app.zone, &range.periods, (&metrics, rows))),
+        periods: steps.as_ref().map(|rows| Step::all(zone, &range.periods, (&metrics, rows))),
         breakdown: top.as_ref().map(|(dimension, found)| shown(dimension, found, &metrics)),
         total: Values(&metrics, column(0)),
         compare,

@@ -11,14 +11,14 @@ use super::super::error::PageError;
 use super::super::extract::Visit;
 use super::super::state::WebState;
 use super::ApiError;
-use crate::model::{ApiToken, App, TokenScope};
+use crate::model::{ApiToken, App, OrganizationId, TokenScope};
 
 /// Whoever may read something.
 pub enum Reader {
     /// By a token.
     Token(ApiToken),
     /// By the cookie of a page.
-    Member(crate::model::OrganizationId),
+    Member(OrganizationId),
 }
 
 /// A reader's request about one app.

@@ -118,6 +118,7 @@ fn tokens_are_kept_and_logged_nowhere(backend: Backend) {
     server.read(&format!("/api/v1/apps/{}/query", app.slug), &token).expect(200);
     server.get(&format!("/api/v1/apps?token={token}")).expect(401);
     server.get(&format!("/api/v1/apps/{token}/query")).expect(401);
+    server.get(&format!("/api/v1/{token}")).expect(404);
     let list = server.run(&["token", "list"]);
     assert!(list.contains("for ci") && list.contains(&token[..9]) && !list.contains(digits), "{list}");
     assert!(!server.log().contains(digits), "{}", server.log());
