@@ -14,6 +14,9 @@ use crate::teardown::client;
 /// Paths below that of the app, and a text that only the seeded page has.
 const PAGES: &[(&str, &str)] = &[
     ("", "Newest events"),
+    ("/live", "Newest events"),
+    ("/explorer", "Events, newest first"),
+    ("/sessions", "How long they last"),
     ("/versions", "shares of sessions"),
     ("/version?name=1.2.3", "Builds"),
     ("/rules", "the rule is gone"),
