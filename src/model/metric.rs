@@ -16,6 +16,16 @@ pub enum Unit {
 macro_rules! metrics {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $label:literal, $unit:ident, $good:ident;)+) => {
         /// What is counted.
+        ///
+        /// Under filters only events count that they keep, and for each value of a dimension only those that have it:
+        ///
+        /// - Users are the different ones who have such an event in the period. New users are those of them whose first
+        ///   event ever lies in the period. Users are free of crashes where none of these events is one.
+        /// - Where all conditions and the dimension are facts, sessions are those begun in the period under such facts.
+        ///   Otherwise they are the different ones that have such an event in the period, whenever they were begun.
+        ///   Lengths and crashes are always those of the whole session. Events a session are such events in the period
+        ///   over these sessions.
+        /// - Events do not name devices: there is no value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Metric { $($(#[$doc])* $variant),+ }
 

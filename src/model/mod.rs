@@ -1,10 +1,15 @@
 //! The vocabulary: what the product speaks of, without any technology.
 
+mod api_token;
 mod app;
+mod cohort;
 mod country;
 mod cursor;
 mod dimension;
+mod error_group;
 mod event;
+mod funnel;
+mod health;
 mod identify;
 mod ids;
 mod known_version;
@@ -22,11 +27,16 @@ mod time;
 mod version;
 mod version_check;
 
+pub use api_token::*;
 pub use app::*;
+pub use cohort::*;
 pub use country::*;
 pub use cursor::*;
 pub use dimension::*;
+pub use error_group::*;
 pub use event::*;
+pub use funnel::*;
+pub use health::*;
 pub use identify::*;
 pub use ids::*;
 pub use known_version::*;

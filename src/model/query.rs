@@ -1,6 +1,9 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, LiveAsk, LocalTime, Metric, Millis, SessionsAsk, TimeRange};
+use super::{
+    Cursor, Dimension, EnvironmentId, ErrorGroupAsk, ErrorsAsk, Filters, FunnelAsk, HealthAsk, LiveAsk, LocalTime,
+    Metric, Millis, RetentionAsk, SessionsAsk, TimeRange,
+};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,10 +17,11 @@ pub struct Query {
 /// The kinds of questions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Each metric, once for each period, of what the filters keep. Answered by
+    /// Each metric, once for each period, of what the filters keep; see [`Metric`]. Answered by
     /// [`Report::Series`](super::Report::Series).
     Series(Vec<Metric>, Vec<Period>, Filters),
-    /// Metrics of each value of a dimension. Answered by [`Report::Breakdown`](super::Report::Breakdown).
+    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 2,000 values are told
+    /// apart; others, values longer than 500 bytes, objects and arrays count as [`OTHER`](super::OTHER). Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).
     Adoption(String, Vec<Period>),
@@ -30,8 +34,18 @@ pub enum Ask {
     Sessions(SessionsAsk),
     /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
     Props(PropsAsk),
+    /// Who comes back, of each cohort. Answered by [`Report::Cohorts`](super::Report::Cohorts).
+    Retention(RetentionAsk),
+    /// How many users take some steps in order. Answered by [`Report::Funnel`](super::Report::Funnel).
+    Funnel(FunnelAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+    /// The groups of errors of a period. Answered by [`Report::Errors`](super::Report::Errors).
+    Errors(ErrorsAsk),
+    /// One group of errors. Answered by [`Report::ErrorGroup`](super::Report::ErrorGroup).
+    ErrorGroup(ErrorGroupAsk),
+    /// How each version does. Answered by [`Report::Health`](super::Report::Health).
+    Health(HealthAsk),
     /// Events of single values in each period, for small charts. Answered by
     /// [`Report::Series`](super::Report::Series), one row for each value.
     Trends(TrendsAsk),
@@ -106,7 +120,7 @@ impl Period {
     }
 }
 
-/// A page of raw events, newest first.
+/// A page of raw events by the time they occurred, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventsPage {
     /// Whose events.

@@ -10,7 +10,8 @@ use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
 use crate::model::{
-    Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Live, Millis, PropSummary, Query, Report, SessionsTold,
+    Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Live, Millis, PropSummary, Query,
+    Report, SessionsTold,
 };
 use crate::store::StoreError;
 
@@ -223,9 +224,17 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
+            Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
+            Ask::Health(ask) => 32 + 32 * ask.days.len(),
             Ask::Live(ask) => 32 + weight(&ask.filters),
             Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
             Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
+            Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
+            Ask::Funnel(ask) => {
+                let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
+                128 + steps.sum::<usize>() + weight(&ask.filters)
+            }
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -241,7 +250,18 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Report::Live(live) => live_weight(live),
             Report::Sessions(_) => size_of::<SessionsTold>(),
             Report::Props(props) => props.iter().map(summary).sum(),
+            Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
+            Report::Funnel(funnel) => {
+                let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
+                32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
+            }
             Report::Since(_) => 16,
+            Report::Errors(rows) => rows.iter().map(error).sum(),
+            Report::ErrorGroup(None) => 16,
+            Report::ErrorGroup(Some(group)) => {
+                error(&group.row) + values(&group.systems) + group.newest.iter().map(event).sum::<usize>()
+            }
+            Report::Health(health) => health.versions.iter().map(|row| 96 + row.version.len()).sum(),
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
         (128 + asked + answered) as u64
@@ -265,17 +285,25 @@ fn weight(filters: &Filters) -> usize {
 
 impl Weighter<EventsPage, Kept<EventList>> for Weigh {
     fn weight(&self, page: &EventsPage, kept: &Kept<EventList>) -> u64 {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let row = |row: &EventRow| {
-            size_of::<EventRow>()
-                + row.name.len()
-                + text(&row.category)
-                + text(&row.version)
-                + text(&row.system)
-                + text(&row.props)
-        };
-        (128 + weight(&page.filters) + kept.answer.rows.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.rows.iter().map(event).sum::<usize>()) as u64
     }
+}
+
+/// What an event takes in memory, roughly.
+fn event(row: &EventRow) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    size_of::<EventRow>()
+        + row.name.len()
+        + [&row.category, &row.version, &row.system, &row.props].map(text).iter().sum::<usize>()
+}
+
+/// What a group of errors takes in memory, roughly.
+fn error(row: &ErrorRow) -> usize {
+    size_of::<ErrorRow>() + row.group.len() + row.message.len() + values(&row.versions)
+}
+
+fn values(values: &[(Option<String>, i64)]) -> usize {
+    values.iter().map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum()
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! Reports for pages, and who must update: the store's answers behind small caches, loaded once however many ask.
 
 mod cache;
+mod cohorts;
 mod compare;
 pub mod filters;
+mod funnel;
 mod policy;
 mod preset;
 mod range;
+mod returns;
 pub mod step;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -18,10 +22,14 @@ use crate::store::{Store, StoreError};
 
 pub use cache::Stats;
 use cache::{Cache, Found, Moment, Reach, Renewal};
+pub use cohorts::{COHORTS, cohorts};
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
+pub use funnel::{FunnelProblem, FunnelShape, WINDOW, window};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+pub use returns::return_days;
+pub use verdict::{Aspect, Proportion, Release, Verdict, releases};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
@@ -116,7 +124,12 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
     let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
+        Ask::Retention(ask) => ask.cohorts.iter().any(|cohort| cohort.range.to > now),
+        Ask::Funnel(ask) => ask.period.range.to.plus(ask.window) > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Errors(ask) => ask.period.range.to > now,
+        Ask::ErrorGroup(ask) => ask.period.range.to > now,
+        Ask::Health(ask) => ask.period.range.to > now,
         Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Sessions(ask) => ask.period.range.to > now,

@@ -44,7 +44,7 @@ pub struct Selection {
     /// The interval, where the address names one.
     interval: Option<Interval>,
     /// The page's own parameters.
-    own: Vec<(&'static str, String)>,
+    own: Vec<(String, String)>,
 }
 
 /// What is wrong with an address, in words for its reader.
@@ -81,7 +81,7 @@ struct Address {
     compare: Compare,
     metric: Metric,
     filters: Filters,
-    own: Vec<(&'static str, String)>,
+    own: Vec<(String, String)>,
 }
 
 impl Selection {
@@ -149,6 +149,13 @@ impl Selection {
     #[must_use]
     pub fn keeping(mut self, name: &'static str, value: &str) -> Self {
         self.own = with_own(self.own, name, value);
+        self
+    }
+
+    /// With parameters of the page's own, some of which may be of one name.
+    #[must_use]
+    pub fn keeping_all(mut self, pairs: Vec<(String, String)>) -> Self {
+        self.own.extend(pairs);
         self
     }
 
@@ -277,7 +284,7 @@ impl Address {
         if self.metric != Metric::Events {
             pairs.push(("metric", self.metric.name().to_owned()));
         }
-        pairs.extend(self.own.iter().cloned());
+        pairs.extend(self.own.iter().map(|(name, value)| (name.as_str(), value.clone())));
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(filters::pairs(&self.filters)).collect()
     }
 
@@ -287,9 +294,9 @@ impl Address {
     }
 }
 
-fn with_own(mut own: Vec<(&'static str, String)>, name: &'static str, value: &str) -> Vec<(&'static str, String)> {
+fn with_own(mut own: Vec<(String, String)>, name: &'static str, value: &str) -> Vec<(String, String)> {
     own.retain(|(there, _)| *there != name);
-    own.extend((!value.is_empty()).then(|| (name, value.to_owned())));
+    own.extend((!value.is_empty()).then(|| (name.to_owned(), value.to_owned())));
     own
 }
 

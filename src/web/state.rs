@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
@@ -78,6 +79,8 @@ pub struct WebState {
     pub logins: Logins,
     /// For issuing keys.
     pub keys: IngestKeys,
+    /// For the read API.
+    pub api_tokens: ApiTokens,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -94,6 +97,7 @@ impl WebState {
     pub fn new(parts: WebParts) -> Self {
         let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
         Self {
+            api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
             reports,
             policies,

@@ -87,6 +87,7 @@ fn nobody_gets_in_without_signing_in(backend: Backend) {
         let reply = server.send(&route.request());
         let place = reply.header("location").unwrap_or_default();
         let refused = match route.access.as_str() {
+            "api-token" => reply.status == 401 && reply.header("www-authenticate").is_some(),
             "member" | "admin" => {
                 matches!(reply.status, 401 | 403) || (reply.status == 303 && place.contains("/login"))
             }
@@ -151,7 +152,11 @@ fn every_answer_carries_the_headers_of_the_house(backend: Backend) {
             has("content-security-policy", "frame-ancestors 'none'");
             assert!(!reply.header("content-security-policy").unwrap().contains("unsafe"));
             has("referrer-policy", "");
-            let cache = if path.starts_with("/assets/") { "immutable" } else { "no-store" };
+            let cache = match path.as_str() {
+                path if path.starts_with("/assets/") => "immutable",
+                path if path.starts_with("/api/") => "private, no-cache",
+                _ => "no-store",
+            };
             has("cache-control", cache);
         }
     }

@@ -43,8 +43,14 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     Ok(Breakdown { rows, together: of(&whole), values: all as u64 })
 }
 
-/// Whole UTC days come from the day table, the hours around them from the hour table.
-fn of_summary(db: &dyn Sql, environment: EnvironmentId, code: i64, period: &Period) -> Result<Vec<(i64, Measures)>> {
+/// What a period comes to by value of a summary. Whole UTC days come from the day table, the hours around them from the
+/// hour table.
+pub(super) fn of_summary(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    code: i64,
+    period: &Period,
+) -> Result<Vec<(i64, Measures)>> {
     let from = Bucket::at_or_after(period.range.from);
     let to = Bucket::at_or_after(period.range.to);
     let first_day = Bucket(from.0 + Bucket::PER_DAY - 1).day();
