@@ -19,7 +19,7 @@ use super::table::Table;
 /// Most events of a file.
 pub const MOST: u32 = 10_000;
 /// Events that are read together.
-const TOGETHER: u32 = 500;
+const TOGETHER: u32 = 100;
 
 /// Names of the columns, in the order of the members of [`Line`].
 const COLUMNS: [&str; 9] = ["time", "received", "id", "event", "category", "user", "version", "system", "properties"];

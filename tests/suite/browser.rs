@@ -1,8 +1,7 @@
 //! A real browser: the first minute of a new user, and every page of an app.
 
-mod pages;
-
 mod live;
+mod pages;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;

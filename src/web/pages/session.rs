@@ -18,8 +18,8 @@ use super::super::table::{Form, Table};
 
 /// Events of a page.
 const EVENTS: u32 = 100;
-/// Most events of a file.
-const FILE_EVENTS: u32 = 1_000;
+/// Most events of a file, which is made in memory.
+const FILE_EVENTS: u32 = 300;
 /// From how long on a time without events is told.
 const GAP: i64 = Millis::MINUTE;
 
@@ -84,7 +84,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     })
 }
 
-/// `GET /apps/{app}/session.csv` and `.json`, with an environment too: the first thousand events behind the cursor.
+/// `GET /apps/{app}/session.csv` and `.json`, with an environment too: the first three hundred events behind the cursor.
 pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQuery(query): RawQuery) -> Page {
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let (_, detail) = find(&state, &on, &fields, FILE_EVENTS).await?;

@@ -3,10 +3,8 @@
 use std::time::Instant;
 
 use fantoccini::{Client, Locator};
-use serde_json::json;
 
-use super::{Driver, PATIENCE, await_text, fill, submit};
-use crate::harness::http::{Connection, Request};
+use super::{Driver, PATIENCE, Scripts, await_text, fill, submit};
 use crate::harness::{MEMBER, PASSWORD, Server, kit, poll};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +40,7 @@ async fn the_live_page_shows_events_as_they_come_with_scripts_and_without() {
     await_told(&client).await;
     driver.complaints(&client).await; // of the connection that was gone
 
-    scripts_off(&driver, &client).await;
+    driver.look(&client, 1280, Scripts::Off).await;
     client.goto(&live).await.unwrap();
     await_event(&client, "third_event").await;
     assert_eq!(client.find_all(Locator::Css("[data-pulse]:not([hidden])")).await.unwrap().len(), 0);
@@ -68,11 +66,4 @@ async fn await_event(client: &Client, name: &str) {
 async fn await_told(client: &Client) {
     let sign = Locator::Css("[data-pulse]:not([hidden])");
     client.wait().at_most(PATIENCE).for_element(sign).await.expect("the page is not told of anything");
-}
-
-async fn scripts_off(driver: &Driver, client: &Client) {
-    let session = client.session_id().await.unwrap().unwrap();
-    let body = json!({ "cmd": "Emulation.setScriptExecutionDisabled", "params": { "value": true } }).to_string();
-    let request = Request::post(&format!("/session/{session}/goog/cdp/execute"), body);
-    Connection::open(driver.address).unwrap().send(&request).unwrap().expect(200);
 }
