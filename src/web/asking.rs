@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Ask, Breakdown, BreakdownAsk, Dimension, EnvironmentId, EventList, EventsPage, Filters, Metric, Millis, Period,
-    Query, Report, TrendsAsk,
+    Ask, Breakdown, BreakdownAsk, Cursor, Dimension, EnvironmentId, EventList, EventsPage, Filters, Metric, Millis,
+    Period, PropSummary, PropsAsk, Query, Report, TrendsAsk,
 };
 use crate::store::StoreError;
 
 use super::state::WebState;
+
+/// Properties of an event that are told.
+const PROPS: u32 = 20;
 
 /// Whoever asks: which environment, of which events.
 #[derive(Clone)]
@@ -24,16 +27,11 @@ impl<'a> Asking<'a> {
         Self { state, environment, filters }
     }
 
-    /// The filters.
-    pub fn filters(&self) -> &Filters {
-        &self.filters
-    }
-
     /// Each metric, once for each period.
     pub async fn series(&self, metrics: &[Metric], periods: Vec<Period>) -> Result<Vec<Vec<Option<i64>>>, StoreError> {
         match &*self.ask(Ask::Series(metrics.to_vec(), periods, self.filters.clone())).await? {
             Report::Series(rows) => Ok(rows.clone()),
-            other => Err(mismatch(other)),
+            _ => Err(mismatch()),
         }
     }
 
@@ -49,7 +47,7 @@ impl<'a> Asking<'a> {
         let ask = BreakdownAsk { dimension, metrics, period, filters, limit };
         match &*self.ask(Ask::Breakdown(ask)).await? {
             Report::Breakdown(list) => Ok(list.clone()),
-            other => Err(mismatch(other)),
+            _ => Err(mismatch()),
         }
     }
 
@@ -62,14 +60,28 @@ impl<'a> Asking<'a> {
     pub async fn arrivals(&self, period: Period) -> Result<Vec<(String, Millis)>, StoreError> {
         match &*self.ask(Ask::Arrivals(period)).await? {
             Report::Arrivals(versions) => Ok(versions.clone()),
-            other => Err(mismatch(other)),
+            _ => Err(mismatch()),
         }
     }
 
-    /// The newest events.
-    pub async fn newest(&self, since: Option<Millis>, limit: u32) -> Result<Arc<EventList>, StoreError> {
+    /// What the properties of an event hold.
+    pub async fn props(&self, event: &str, period: Period) -> Result<Vec<PropSummary>, StoreError> {
+        let (event, filters) = (event.to_owned(), self.filters.clone());
+        match &*self.ask(Ask::Props(PropsAsk { event, period, filters, limit: PROPS })).await? {
+            Report::Props(props) => Ok(props.clone()),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// The newest events, or those behind a place in their list.
+    pub async fn newest(
+        &self,
+        since: Option<Millis>,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Arc<EventList>, StoreError> {
         let (environment, filters) = (self.environment, self.filters.clone());
-        self.state.reports.events(EventsPage { environment, filters, since, after: None, limit }).await
+        self.state.reports.events(EventsPage { environment, filters, since, after, limit }).await
     }
 
     async fn ask(&self, ask: Ask) -> Result<Arc<Report>, StoreError> {
@@ -86,6 +98,6 @@ pub fn optional<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreErro
     }
 }
 
-fn mismatch(_: &Report) -> StoreError {
+fn mismatch() -> StoreError {
     StoreError::Unexpected("a report of another shape than asked for".to_owned())
 }

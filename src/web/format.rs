@@ -145,6 +145,20 @@ pub fn hundredths(value: i64) -> String {
     }
 }
 
+/// A number of an app's own, to three decimals at the most: `1,234.5`; very large and very small ones as `1.2e20`.
+pub fn decimal(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() || size >= 1e15 || (size > 0.0 && size < 0.001) {
+        return format!("{value:.3e}");
+    }
+    let thousandths = (size * 1_000.0).round() as i64;
+    let whole = grouped(thousandths / 1_000);
+    let rest = format!("{:03}", thousandths % 1_000);
+    let rest = rest.trim_end_matches('0');
+    let sign = if value < 0.0 { "−" } else { "" };
+    if rest.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest}") }
+}
+
 /// Hundredths of a percent: `99.5%`, `0.07%`, `100%`.
 pub fn percent(value: i64) -> String {
     format!("{}%", hundredths(value))
@@ -380,6 +394,22 @@ mod tests {
             (Metric::ErrorRate, None, "–"),
         ] {
             assert_eq!(metric(of, value), text, "{of:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_apps_keep_their_size() {
+        for (value, text) in [
+            (0.0, "0"),
+            (12.0, "12"),
+            (1_234.5, "1,234.5"),
+            (-0.125, "−0.125"),
+            (1.0 / 3.0, "0.333"),
+            (1e20, "1.000e20"),
+            (0.000_012, "1.200e-5"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(decimal(value), text, "{value}");
         }
     }
 

@@ -73,6 +73,7 @@ impl Toolbar {
     /// The bar of a page at that path, base path included.
     pub fn new(selection: &Selection, path: &str) -> Self {
         let to = |query: String| format!("{path}{query}");
+        let everything = selection.range.preset == Preset::All;
         let preset = |preset: Preset| Tab {
             label: preset.label().to_owned(),
             href: to(selection.with_preset(preset)),
@@ -88,7 +89,8 @@ impl Toolbar {
             back: selection.back().map(to),
             forward: selection.forward().map(to),
             custom: custom(selection),
-            compares: Compare::ALL.into_iter().map(compare).collect(),
+            // There is nothing before everything.
+            compares: Compare::ALL.into_iter().filter(|_| !everything).map(compare).collect(),
             chips: chips(selection, path),
             cleared: to(selection.without_filters()),
             dimensions: Dimension::OFFERED.iter().map(|one| (one.to_string(), one.label())).collect(),

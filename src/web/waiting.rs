@@ -20,6 +20,26 @@ struct Waiting {
     snippets: Snippets,
 }
 
+#[derive(Template)]
+#[template(path = "pages/nothing.html")]
+struct Nothing {
+    frame: Frame,
+    heading: String,
+    environment: String,
+    overview: String,
+}
+
+/// The answer of any other page about events while there is none; `suffix` is the page's own in the navigation.
+pub fn nothing(state: &WebState, on: &AppVisit, suffix: &str) -> Page {
+    let frame = Frame::app(state, on, suffix);
+    page(&Nothing {
+        heading: frame.title.split(" · ").next().unwrap_or_default().to_owned(),
+        frame,
+        environment: on.environment.slug.to_string(),
+        overview: state.site.link(&on.path()),
+    })
+}
+
 /// The overview's answer while there is nothing to show.
 pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
     let (app, now) = (on.app.id, state.clock.now());

@@ -2,6 +2,7 @@
 
 mod errors;
 mod people;
+mod ranges;
 mod still;
 mod year;
 

@@ -1,10 +1,13 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
 pub mod apps;
+pub mod breakdown;
 pub mod changes;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
+pub mod event;
+pub mod events;
 pub mod keys;
 pub mod login;
 pub mod new_app;
@@ -30,14 +33,14 @@ use super::state::WebState;
 
 /// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
 pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
-    ("Activity", &[("Overview", "")]),
+    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown")]),
     ("People", &[("Users", "/users"), ("Devices", "/devices")]),
     ("Quality", &[("Errors", "/errors"), ("Versions", "/versions")]),
     ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: &[&str] = &["", "/errors", "/users", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/errors", "/users", "/devices"];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -83,6 +86,12 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
         .merge(figures("/overview", overview::figures))
+        .merge(by_environment("/breakdown", breakdown::show))
+        .merge(figures("/breakdown", breakdown::figures))
+        .merge(by_environment("/events", events::show))
+        .merge(figures("/events", events::figures))
+        .merge(by_environment("/event", event::show))
+        .merge(figures("/event", event::figures))
 }
 
 /// A page about an environment: the default one, and one that the path names.

@@ -154,7 +154,7 @@ async fn ask(asking: &Asking<'_>, selection: &Selection, further: &Dimension) ->
         list(&TOPS[1].1),
         list(&TOPS[2].1),
         list(further),
-        asking.newest(None, NEWEST),
+        asking.newest(None, None, NEWEST),
     )?;
     let unused = metrics.iter().position(|metric| *metric == Metric::Devices);
     let unused = unused.filter(|at| totals.get(*at).is_some_and(|row| row.iter().all(|count| count.unwrap_or(0) == 0)));

@@ -144,10 +144,10 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
     let wanted = environments.wanted(on, range.whole.range.from);
     let found = state.ask(move |store| store.version(&wanted, &name)).await?;
     let VersionDetail { version, builds, .. } = found.ok_or(PageError::NotFound)?;
-    let (counts, health) = tokio::try_join!(
-        count(state, &environments, &version.name, &range),
-        release::health(state, &environments, &range, &on.app.zone),
-    )?;
+    let (counts, health) = tokio::try_join!(count(state, &environments, &version.name, &range), async {
+        Ok(release::health(state, &environments, &range, &on.app.zone).await?)
+    },)?;
+    let health = health.unwrap_or_default();
     let release = releases(&health.versions).into_iter().find(|one| one.version.version == version.name);
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let action = state.site.link(&format!("/apps/{}/version", on.app.slug));
