@@ -87,7 +87,8 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     let (too_long, health) = (health.is_none(), health.unwrap_or_default());
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let action = state.site.link(&format!("/apps/{}/versions", on.app.slug));
-    let address = Address { range: range.preset.name(), environment: &environments.chosen, search: &search };
+    let address =
+        Address { range: standing::range_name(range.preset), environment: &environments.chosen, search: &search };
     let one = |name: &str| {
         let path = state.site.link(&format!("/apps/{}/version", on.app.slug));
         let pairs = [("name", name), ("range", address.range), ("environment", address.environment)];
@@ -104,7 +105,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         frame: Frame::app(&state, &on, "/versions"),
         pages: standing::pages(&state, &on, "versions"),
         ranges: standing::ranges(range.preset, |range| Address { range, ..address }.after(&action, "")),
-        range: range.preset.name(),
+        range: standing::range_name(range.preset),
         environments: environments.tabs(&on, |environment| Address { environment, ..address }.after(&action, "")),
         days: format::days(&range.whole),
         zone: on.app.zone.name().to_owned(),
