@@ -1,11 +1,11 @@
-//! One event that tells of an error, with its message and its stack laid out.
+//! Events that tell of an error, with message and stack laid out, and what they come to in words.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
 use super::event::EventLine;
-use super::format::Calendar;
+use super::format::{Calendar, grouped};
 use crate::model::EventRow;
 
 /// Members of properties that hold a stack.
@@ -41,6 +41,11 @@ pub fn occurrences(events: &[EventRow], calendar: &Calendar, people: &str) -> Ve
         }
     };
     events.iter().map(occurrence).collect()
+}
+
+/// `1 user`, `2 users`.
+pub fn counted(count: i64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// A text, or the lines of a list, cut where there is no more room.

@@ -5,6 +5,7 @@ use crate::model::{Ask, Health, HealthAsk, Query, Report, VersionHealth, Zone};
 use crate::query::{Aspect, Range, Release, Verdict, return_days};
 use crate::store::StoreError;
 
+use super::asking::optional;
 use super::error::PageError;
 use super::format::{Calendar, grouped};
 use super::stack::{self, COLOURS, Parts, Stack};
@@ -33,23 +34,25 @@ pub struct Summary {
     pub class: &'static str,
 }
 
-/// The health of all versions in some environments together.
+/// The health of all versions in some environments together; nothing where counting took too long, which must not take
+/// the page and its forms along.
 pub async fn health(
     state: &WebState,
     environments: &Environments,
     range: &Range,
     zone: &Zone,
-) -> Result<Health, PageError> {
+) -> Result<Option<Health>, StoreError> {
     let ask = HealthAsk { period: range.whole, days: return_days(range, zone, state.clock.now()) };
     let mut parts = Vec::new();
     for environment in environments.ids.iter().copied() {
-        let report = state.reports.report(Query { environment, ask: Ask::Health(ask.clone()) }).await?;
+        let asked = state.reports.report(Query { environment, ask: Ask::Health(ask.clone()) });
+        let Some(report) = optional(asked.await)? else { return Ok(None) };
         let Report::Health(health) = report.as_ref() else {
-            return Err(StoreError::Unexpected("a report of another shape than asked for".to_owned()).into());
+            return Err(StoreError::Unexpected("a report of another shape than asked for".to_owned()));
         };
         parts.push(health.clone());
     }
-    Ok(Health::joined(parts))
+    Ok(Some(Health::joined(parts)))
 }
 
 /// The rates of a version, in the order of pages.

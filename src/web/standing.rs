@@ -74,15 +74,23 @@ pub fn pages(state: &WebState, on: &AppVisit, current: &str) -> Vec<Tab> {
     [("All versions", "versions"), ("Rules", "rules"), ("Changes", "changes")].into_iter().map(tab).collect()
 }
 
+/// The range of an address that names none.
+const USUAL: Preset = Preset::Days28;
+
 /// The range that an address names, by default that of four weeks.
 pub fn range(on: &AppVisit, fields: &Fields, now: Millis) -> Range {
-    let preset = RANGES.into_iter().find(|preset| preset.name() == fields.get("range")).unwrap_or(Preset::Days28);
+    let preset = RANGES.into_iter().find(|preset| preset.name() == fields.get("range")).unwrap_or(USUAL);
     Range::of(preset, &on.app.zone, now)
+}
+
+/// The name of a range for addresses, empty for the one that needs none.
+pub fn range_name(preset: Preset) -> &'static str {
+    if preset == USUAL { "" } else { preset.name() }
 }
 
 /// Ranges to choose from; `href` makes the address for the name of one.
 pub fn ranges(current: Preset, href: impl Fn(&str) -> String) -> Vec<Tab> {
-    let tab = |one: Preset| Tab { label: one.label().to_owned(), href: href(one.name()), current: one == current };
+    let tab = |one: Preset| Tab { label: one.label().to_owned(), href: href(range_name(one)), current: one == current };
     RANGES.into_iter().map(tab).collect()
 }
 

@@ -144,10 +144,10 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
     let wanted = environments.wanted(on, range.whole.range.from);
     let found = state.ask(move |store| store.version(&wanted, &name)).await?;
     let VersionDetail { version, builds, .. } = found.ok_or(PageError::NotFound)?;
-    let (counts, health) = tokio::try_join!(
-        count(state, &environments, &version.name, &range),
-        release::health(state, &environments, &range, &on.app.zone),
-    )?;
+    let (counts, health) = tokio::try_join!(count(state, &environments, &version.name, &range), async {
+        Ok(release::health(state, &environments, &range, &on.app.zone).await?)
+    },)?;
+    let health = health.unwrap_or_default();
     let release = releases(&health.versions).into_iter().find(|one| one.version.version == version.name);
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let action = state.site.link(&format!("/apps/{}/version", on.app.slug));
@@ -161,7 +161,7 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
         pages: standing::pages(state, on, ""),
         standing: standing::standing(&version.judged),
         ranges: standing::ranges(preset, |range| to(range, &environments.chosen)),
-        environments: environments.tabs(on, |environment| to(preset.name(), environment)),
+        environments: environments.tabs(on, |environment| to(standing::range_name(preset), environment)),
         days: format::days(&range.whole),
         zone: on.app.zone.name().to_owned(),
         seen: version.seen.map(|(first, last)| (calendar.hour(first), calendar.hour(last))),
@@ -170,8 +170,11 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
         drawing: drawing(&range, &counts, &calendar),
         rates: release.as_ref().map(release::rates).unwrap_or_default(),
         before: release.and_then(|one| one.before).map(|before| {
-            let pairs =
-                [("name", before.version.as_str()), ("range", preset.name()), ("environment", &environments.chosen)];
+            let pairs = [
+                ("name", before.version.as_str()),
+                ("range", standing::range_name(preset)),
+                ("environment", &environments.chosen),
+            ];
             (before.version.clone(), format!("{action}{}", query(&pairs)))
         }),
         builds: builds.into_iter().map(|build| self::build(build, version.judged.status, &calendar)).collect(),

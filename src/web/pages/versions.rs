@@ -5,9 +5,10 @@ use axum::extract::{RawQuery, State};
 
 use crate::model::{KnownVersion, VersionsPage};
 use crate::query::{Aspect, Release, releases};
+use crate::store::StoreError;
 
 use super::super::chart;
-use super::super::error::{Page, PageError, page};
+use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::form::Fields;
 use super::super::format::{self, Calendar, When, grouped};
@@ -45,6 +46,8 @@ struct VersionList {
     /// Shares over time, where there are sessions.
     stack: Option<Stack>,
     has_unfinished: bool,
+    /// Whether the figures of this range took too long to count.
+    too_long: bool,
     interval: &'static str,
     rows: Vec<Row>,
     first: Option<String>,
@@ -79,11 +82,13 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         ..environments.wanted(&on, range.whole.range.from)
     };
     let paged = wanted.after.is_some();
-    let ask = async { state.ask(move |store| store.versions(&wanted)).await.map_err(PageError::from) };
+    let ask = state.ask(move |store| store.versions(&wanted));
     let (list, health) = tokio::try_join!(ask, release::health(&state, &environments, &range, &on.app.zone))?;
+    let (too_long, health) = (health.is_none(), health.unwrap_or_default());
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let action = state.site.link(&format!("/apps/{}/versions", on.app.slug));
-    let address = Address { range: range.preset.name(), environment: &environments.chosen, search: &search };
+    let address =
+        Address { range: standing::range_name(range.preset), environment: &environments.chosen, search: &search };
     let one = |name: &str| {
         let path = state.site.link(&format!("/apps/{}/version", on.app.slug));
         let pairs = [("name", name), ("range", address.range), ("environment", address.environment)];
@@ -100,7 +105,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         frame: Frame::app(&state, &on, "/versions"),
         pages: standing::pages(&state, &on, "versions"),
         ranges: standing::ranges(range.preset, |range| Address { range, ..address }.after(&action, "")),
-        range: range.preset.name(),
+        range: standing::range_name(range.preset),
         environments: environments.tabs(&on, |environment| Address { environment, ..address }.after(&action, "")),
         days: format::days(&range.whole),
         zone: on.app.zone.name().to_owned(),
@@ -109,6 +114,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         // Whoever looks into one environment must find the way back.
         known: list.known > 0 || !environments.chosen.is_empty(),
         has_unfinished: range.unfinished.is_some(),
+        too_long,
         interval: range.interval.name(),
         stack,
         rows: list.rows.iter().map(row).collect(),
@@ -125,6 +131,7 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let range = standing::range(&on, &fields, state.clock.now());
     let health = release::health(&state, &Environments::of(&on, &fields), &range, &on.app.zone).await?;
+    let health = health.ok_or(StoreError::Interrupted)?;
     let wanted = fields.get("search").trim().to_lowercase();
     let mut table = Table::new(COLUMNS);
     let found = releases(&health.versions).into_iter().rev();
