@@ -52,13 +52,17 @@ fn question(name: impl Into<String>, address: impl Into<String>, bar: f64) -> Qu
 
 fn questions() -> Vec<Question> {
     let funnel = "/apps/bench/funnel?step=app_opened&step=note_created&step=note_shared&window=7d&range=90d";
+    let week_ago = jiff::Timestamp::from_millisecond(now() - 7 * Millis::DAY).expect("in range");
+    // Rare enough that the whole week is looked through.
+    let events = format!("/api/v1/apps/bench/events?since={week_ago}&prop:format=html&limit=1000");
     let mut all = vec![
         question("overview_28d", "/apps/bench?range=28d", 50.0),
         question("overview_year", "/apps/bench?range=year", 50.0),
         question("monthly_users", "/api/v1/apps/bench/query?metric=users&range=year&by=month", 50.0),
         question("retention_12_weeks", "/apps/bench/retention?by=week", 300.0),
         question("funnel_90d", funnel, 1_000.0),
-        question("events_by_property_7d", "/api/v1/apps/bench/events?range=7d&prop:network=mobile", 500.0),
+        question("property_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network", 500.0),
+        question("events_by_property_7d", events, 500.0),
     ];
     all.extend(Dimension::OFFERED.iter().map(|dimension| {
         let address = format!("/api/v1/apps/bench/query?range=year&dimension={dimension}");
