@@ -9,7 +9,7 @@ mod scale;
 use crate::model::Metric;
 
 use plot::Plot;
-use scale::Scale;
+use scale::{Scale, nice_scale};
 
 /// Height of the plot in pixels.
 pub const PLOT: u32 = 220;
