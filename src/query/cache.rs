@@ -10,7 +10,8 @@ use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
 use crate::model::{
-    Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, Millis, PropSummary, Query, Report,
+    Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Live, Millis, PropSummary, Query,
+    Report, SessionsTold,
 };
 use crate::store::StoreError;
 
@@ -23,6 +24,10 @@ const LIVE: i64 = 500;
 const OLDEST: i64 = 60_000;
 /// An answer that took this long is given out once more while it is loaded anew.
 const DEAR: Duration = Duration::from_millis(100);
+/// What pages that are open watch holds for so many times as long as it took to find, up to so many milliseconds:
+/// however much happens, watching it keeps the database busy for a twentieth of the time at the most.
+const WATCHED: u32 = 20;
+const WATCHED_MOST: u128 = 30_000;
 /// How many answers are expected at a time.
 const ANSWERS: usize = 1_024;
 
@@ -61,6 +66,8 @@ pub(super) enum Reach {
     Over,
     /// Up to now.
     Now,
+    /// Up to now, asked again and again by pages that are open.
+    Watched,
     /// The newest events themselves: an answer that may not hold any more is never given out.
     Newest,
 }
@@ -110,7 +117,11 @@ impl<T> Kept<T> {
             return None;
         }
         let unchanged = self.of.data.is_some() && self.of.data == asked.data;
-        if age < LIVE || unchanged || asked.reach == Reach::Over {
+        let holds = match asked.reach {
+            Reach::Watched => LIVE.max((self.took * WATCHED).as_millis().min(WATCHED_MOST) as i64),
+            Reach::Over | Reach::Now | Reach::Newest => LIVE,
+        };
+        if age < holds || unchanged || asked.reach == Reach::Over {
             return Some(Found::Fresh(self.answer.clone()));
         }
         (self.took >= DEAR && asked.reach == Reach::Now).then(|| {
@@ -216,7 +227,14 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
             Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
             Ask::Health(ask) => 32 + 32 * ask.days.len(),
+            Ask::Live(ask) => 32 + weight(&ask.filters),
+            Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
             Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
+            Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
+            Ask::Funnel(ask) => {
+                let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
+                128 + steps.sum::<usize>() + weight(&ask.filters)
+            }
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -229,7 +247,14 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Live(live) => live_weight(live),
+            Report::Sessions(_) => size_of::<SessionsTold>(),
             Report::Props(props) => props.iter().map(summary).sum(),
+            Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
+            Report::Funnel(funnel) => {
+                let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
+                32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
+            }
             Report::Since(_) => 16,
             Report::Errors(rows) => rows.iter().map(error).sum(),
             Report::ErrorGroup(None) => 16,
@@ -241,6 +266,11 @@ impl Weighter<Query, Kept<Report>> for Weigh {
         };
         (128 + asked + answered) as u64
     }
+}
+
+fn live_weight(live: &Live) -> usize {
+    let rows = live.tops.iter().flat_map(|top| &top.rows);
+    8 * live.minutes.len() + rows.map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum::<usize>()
 }
 
 /// What a property's summary takes in memory, roughly.
@@ -378,5 +408,23 @@ mod tests {
             assert!(ask(&cache, moment(0, None), &loads).await.is_ok());
             assert_eq!(cache.stats(), Stats { hits: 0, misses: 2 });
         });
+    }
+
+    #[test]
+    fn what_is_watched_holds_for_as_long_as_it_is_dear() {
+        let watched = |now: i64| Moment { reach: Reach::Watched, ..moment(now, None) };
+        for (took, age, holds) in [
+            (1, 499, true),
+            (1, 500, false),
+            (100, 1_999, true),
+            (100, 2_000, false),
+            (5_000, 29_999, true),
+            (5_000, 30_000, false),
+        ] {
+            let answer = Arc::new(Report::Since(None));
+            let kept = Kept::new(answer, watched(0), Duration::from_millis(took));
+            assert_eq!(matches!(kept.judge(watched(age)), Some(Found::Fresh(_))), holds, "{took} ms, {age} ms ago");
+            assert!(holds || kept.judge(watched(age)).is_none());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::Params;
-use crate::model::{EnvironmentId, Millis, SessionRow};
+use crate::model::{EnvironmentId, Millis, SessionHash, SessionName, SessionRow, UserHash};
 use crate::store::Result;
 use crate::store::sql::{Cell, Row, Sql};
 
@@ -52,13 +52,20 @@ pub(super) fn sessions(
 }
 
 /// Sessions with what [`session`] reads of them.
-const SESSIONS: &str = "SELECT s.id, s.hash, s.started_at, s.ended_at, s.events, v.text, b.text, y.text, w.text, d.text \
-     FROM sessions s JOIN facts f ON f.id = s.facts_id LEFT JOIN strings v ON v.id = f.version \
-     LEFT JOIN strings b ON b.id = f.build LEFT JOIN strings y ON y.id = f.system \
-     LEFT JOIN strings w ON w.id = f.system_version LEFT JOIN strings d ON d.id = f.device";
+pub(super) const SESSIONS: &str = "SELECT s.id, s.hash, s.started_at, s.ended_at, s.events, v.text, b.text, y.text, w.text, \
+     d.text, u.hash, s.crashed FROM sessions s JOIN facts f ON f.id = s.facts_id LEFT JOIN users u ON u.id = s.user_id \
+     LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings b ON b.id = f.build \
+     LEFT JOIN strings y ON y.id = f.system LEFT JOIN strings w ON w.id = f.system_version \
+     LEFT JOIN strings d ON d.id = f.device";
 
-fn session(row: &Row) -> SessionRow {
+/// From a row of [`SESSIONS`].
+pub(super) fn session(row: &Row) -> SessionRow {
+    let (named, user) = (row.array(1).map(SessionHash), row.array(10).map(UserHash));
+    let derived = user.map(|user| SessionName::Derived(user, Millis(row.int(2))));
     SessionRow {
+        name: named.map(SessionName::Named).or(derived),
+        user,
+        crashed: row.int(11) != 0,
         started_at: Millis(row.int(2)),
         ended_at: Millis(row.int(3)),
         events: row.int(4),
