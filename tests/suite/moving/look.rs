@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 29] = [
+pub const TABLES: [(&str, &str, &str); 31] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -24,19 +24,21 @@ pub const TABLES: [(&str, &str, &str); 29] = [
     ("strings", "id, app_id, kind, text", ""),
     (
         "facts",
-        "id, app_id, version, build, system, system_version, arch, device, locale, sdk, service, language, shell, ci",
+        "id, app_id, version, build, system, system_version, arch, device, locale, sdk, service, language, shell, ci, country",
         "digest",
     ),
     ("users", "id, env_id, first_at, last_day", "hash"),
-    ("user_days", "env_id, day, user_id, hours", ""),
-    ("sessions", "id, env_id, user_id, facts_id, started_at, ended_at, events", "hash"),
+    ("user_days", "env_id, day, user_id, hours, crashes", ""),
+    ("device_days", "env_id, day, device_id, hours", ""),
+    ("error_groups", "env_id, error_id, message, first_at, last_at", ""),
+    ("sessions", "id, env_id, user_id, facts_id, started_at, ended_at, events, crashed", "hash"),
     (
         "events",
-        "env_id, claimed_at, skew, delay, name_id, category_id, facts_id, user_id, session_id, props",
+        "env_id, claimed_at, skew, delay, name_id, category_id, facts_id, user_id, session_id, props, error_id, fatal",
         "event_id",
     ),
-    ("rollup_hours", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users", ""),
-    ("rollup_days", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users", ""),
+    ("rollup_hours", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions", ""),
+    ("rollup_days", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions", ""),
     ("intake_days", "app_id, day, outcome, events", ""),
     ("set_aside", "id, app_id, env_id, received_at, reason, detail, body", "event_id"),
     ("nonces", "at, app_id", "value"),
