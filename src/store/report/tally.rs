@@ -42,6 +42,8 @@ pub(super) struct Tally {
     /// Who was seen in a cell, and whether something has crashed for them there.
     users: HashMap<Pair, bool>,
     sessions: HashMap<Pair, ()>,
+    /// As [`MOST`], but in tests.
+    most: usize,
     is_crowded: bool,
 }
 
@@ -87,6 +89,7 @@ impl Tally {
             cells: Vec::new(),
             users: HashMap::new(),
             sessions: HashMap::new(),
+            most: MOST,
             is_crowded: false,
         }
     }
@@ -118,7 +121,7 @@ impl Tally {
         if event.session != 0 && self.tells_sessions {
             self.sessions.insert(Pair::new(event.session, cell), ());
         }
-        self.is_crowded = self.users.len() + self.sessions.len() > MOST;
+        self.is_crowded = self.users.len() + self.sessions.len() > self.most;
         if self.is_crowded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -293,4 +296,28 @@ fn first_sights(db: &dyn Sql, environment: EnvironmentId, range: TimeRange) -> R
         if firsts.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if firsts.len() > MOST { Err(StoreError::TooMuch) } else { Ok(firsts) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_breaks_off_where_there_are_too_many_users_and_sessions() {
+        let event = |user, session| Glance { at: Millis(0), name: 1, facts: 1, user, session, error: 0, fatal: false };
+        let mut tally = Tally::new(&[Metric::Users, Metric::Sessions], SessionsBy::Events);
+        tally.most = 3;
+        for (user, session, goes_on) in [(1, 1, true), (1, 1, true), (2, 0, true), (1_i64 << 40, 0, false)] {
+            assert_eq!(tally.event(0, &event(user, session)).is_continue(), goes_on, "{user} {session}");
+        }
+        assert!(tally.is_crowded);
+    }
+
+    #[test]
+    fn rows_beyond_32_bits_keep_apart() {
+        for row in [0, 1, i64::from(u32::MAX), 1 << 32, (1 << 40) + 7, i64::MAX] {
+            assert_eq!(Pair::new(row, 9).row(), row);
+        }
+        assert!(Pair::new(1 << 32, 0) > Pair::new(1, 5));
+    }
 }
