@@ -1,4 +1,5 @@
-// Comfort on top of pages that are complete without it: copy buttons, and pages that keep themselves current.
+// Comfort on top of pages that are complete without it: copy buttons, and pages that keep themselves current or
+// are told when there is something new.
 "use strict";
 
 for (const block of document.querySelectorAll("[data-copy]")) {
@@ -49,6 +50,9 @@ const main = document.querySelector("main[data-refresh]");
 let touched = 0;
 let timer = 0;
 let lively = 0;
+let asking = false;
+let news = null;
+let heard = "";
 
 // A document response is parsed without running scripts, so it needs no trusted type.
 function fetchPage(done) {
@@ -86,7 +90,9 @@ function replace(part, fresh) {
 function refresh() {
   timer = 0;
   if (document.visibilityState === "hidden") return plan();
+  asking = true;
   fetchPage((page, moved) => {
+    asking = false;
     const next = page && page.querySelector("main");
     if (moved || (next && next.dataset.view !== main.dataset.view)) return location.reload();
     if (next) {
@@ -94,6 +100,11 @@ function refresh() {
         const fresh = next.querySelector(`[data-live="${part.dataset.live}"]`);
         if (fresh && !isInUse(part)) replace(part, document.importNode(fresh, true));
       }
+      if (next.dataset.mark) main.dataset.mark = next.dataset.mark;
+    }
+    if (heard && heard !== main.dataset.mark && next) {
+      heard = "";
+      return refresh();
     }
     plan();
   });
@@ -101,16 +112,48 @@ function refresh() {
 
 // Whoever has just come to the page may be waiting for what a program sends now.
 function plan() {
+  if (news) return;
   timer = setTimeout(refresh, performance.now() < lively ? 800 : Number(main.dataset.refresh));
 }
 
 function welcome() {
+  if (main.dataset.stream) listen();
   if (document.visibilityState === "hidden") return;
   lively = performance.now() + 60000;
   if (timer) {
     clearTimeout(timer);
     refresh();
   }
+}
+
+// A page about now is told when there is something new, and asks by itself only where nobody tells it. A page that nobody
+// sees is not told: browsers open few connections at a time, and the box few streams.
+function listen() {
+  if (document.visibilityState === "hidden") return news && stop();
+  if (news) return;
+  news = new EventSource(main.dataset.stream);
+  news.addEventListener("open", () => pulse(true));
+  news.addEventListener("news", (event) => {
+    if (event.data === main.dataset.mark) return;
+    heard = event.data;
+    if (!asking) refresh();
+  });
+  news.addEventListener("error", () => {
+    pulse(false);
+    if (!news || news.readyState !== EventSource.CLOSED) return;
+    stop();
+    plan();
+  });
+}
+
+function stop() {
+  news.close();
+  news = null;
+  pulse(false);
+}
+
+function pulse(on) {
+  for (const sign of main.querySelectorAll("[data-pulse]")) sign.hidden = !on;
 }
 
 if (main) {

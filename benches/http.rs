@@ -11,12 +11,13 @@ mod rig;
 
 use std::path::Path;
 
-use rig::{Backend, Floor, Sender};
+use rig::traffic::Sender;
+use rig::{Backend, Floor, measure};
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
 
 fn main() {
-    rig::run("http", &Sqlite);
+    measure::run("http", &Sqlite);
 }
 
 /// The file in the server's own directory.

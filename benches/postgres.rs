@@ -15,7 +15,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cluster::{Cluster, Session};
-use rig::{Backend, Floor, Sender};
+use rig::traffic::Sender;
+use rig::{Backend, Floor, measure};
 use tallybox::store::Store;
 use tallybox::store::postgres::{PostgresOptions, PostgresStore};
 
@@ -25,7 +26,7 @@ const BOX: &str = "tallybox";
 const BARE: &str = "bare";
 
 fn main() {
-    rig::run("postgres", &Postgres::start());
+    measure::run("postgres", &Postgres::start());
 }
 
 struct Postgres {

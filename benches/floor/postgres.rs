@@ -7,7 +7,7 @@ use futures_util::SinkExt;
 use tokio_postgres::Statement;
 
 use crate::cluster::{Cluster, Session};
-use crate::rig::Sender;
+use crate::rig::traffic::Sender;
 
 /// Rows of one commit.
 const GROUP: usize = 2_000;

@@ -28,7 +28,8 @@ impl Figures {
         self.0.push((name, value));
     }
 
-    fn save(&self, bench: &str) {
+    /// Writes all to a file in `target/bench` that is named after the bench.
+    pub fn save(&self, bench: &str) {
         let fields: Vec<_> = self.0.iter().map(|(name, value)| format!("  \"{name}\": {value:.3}")).collect();
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         std::fs::create_dir_all(&folder).expect("the folder is made");
@@ -43,7 +44,8 @@ pub fn run(bench: &str, backend: &dyn Backend) {
     let millions = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).filter(|n| *n > 0).unwrap_or(2);
     let events = millions * 1_000_000 + SINGLE_REQUESTS;
     let mut figures = Figures::default();
-    let rig = Rig::start(backend);
+    let mut rig = Rig::new(backend.environment(), |directory| backend.open(directory));
+    rig.launch();
     let directory = rig.directory.path();
     let memory = || process::memory(rig.id());
     std::thread::sleep(Duration::from_secs(2));
@@ -208,7 +210,8 @@ fn pages(rig: &Rig, figures: &mut Figures) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The one in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

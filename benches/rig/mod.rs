@@ -1,9 +1,9 @@
 //! A real server in a process of its own over any database, and what a load needs: credentials and signed requests.
 
 mod identify;
-mod measure;
+pub mod measure;
 mod process;
-mod traffic;
+pub mod traffic;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +17,7 @@ use tallybox::auth::{ingest_key, seal::MasterKey, token};
 use tallybox::model::{Millis, NewApp, NewMember, Role, Salt, Slug, Zone};
 use tallybox::store::Store;
 
-use self::traffic::YEAR_START;
-
-pub use self::measure::run;
-pub use self::traffic::Sender;
+use self::traffic::{Sender, YEAR_START};
 
 /// The database under the server.
 pub trait Backend {
@@ -55,7 +52,10 @@ pub struct Floor {
     pub bulk: Option<f64>,
 }
 
-/// A running server with one app.
+/// The file in which a server tells where it listens.
+const ADDRESS: &str = "tallybox.addr";
+
+/// A server with one app.
 pub struct Rig {
     pub address: SocketAddr,
     pub directory: tempfile::TempDir,
@@ -69,22 +69,22 @@ pub struct Rig {
     /// Public id of the app.
     pub app: uuid::Uuid,
     secret: String,
-    process: Child,
+    environment: Vec<(&'static str, String)>,
+    process: Option<Child>,
 }
 
 impl Rig {
-    /// Prepares an app, a key and a login in an empty database, and starts the release binary over it.
-    pub fn start(backend: &dyn Backend) -> Self {
+    /// Prepares an app, a key and a login in the empty database that `open` opens, for a server with that environment.
+    /// Its directory is the one that `open` is given.
+    pub fn new(mut environment: Vec<(&'static str, String)>, open: impl FnOnce(&Path) -> Box<dyn Store>) -> Self {
         let private = std::fs::Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
         let master_key = token::issue("");
-        let Prepared { token, secret, organization, app, cookie } =
-            prepare(&*backend.open(directory.path()), &master_key);
-        let mut environment = backend.environment();
+        let Prepared { token, secret, organization, app, cookie } = prepare(&*open(directory.path()), &master_key);
         environment.push(("TALLYBOX_MASTER_KEY", master_key));
-        let mut rig = Self {
+        Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            process: launch(directory.path(), environment),
+            environment,
             directory,
             path: format!("/v1/ingest/{organization}/{app}"),
             cookie,
@@ -92,9 +92,16 @@ impl Rig {
             organization,
             app,
             secret,
-        };
-        rig.address = rig.wait_for_address();
-        rig
+            process: None,
+        }
+    }
+
+    /// Starts the release binary over the database; one that runs already is killed before.
+    pub fn launch(&mut self) {
+        self.kill();
+        _ = std::fs::remove_file(self.directory.path().join(ADDRESS));
+        self.process = Some(launch(self.directory.path(), &self.environment));
+        self.address = self.wait_for_address();
     }
 
     /// A request head and body as the telemetry-kit SDK sends them, signed now, in the nonce form.
@@ -117,11 +124,11 @@ impl Rig {
 
     /// The number of the server's process.
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.process.as_ref().expect("it was launched").id()
     }
 
     fn wait_for_address(&self) -> SocketAddr {
-        let file = self.directory.path().join("tallybox.addr");
+        let file = self.directory.path().join(ADDRESS);
         for _ in 0..600 {
             if let Some(address) = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok())
                 && TcpStream::connect(address).is_ok()
@@ -132,12 +139,18 @@ impl Rig {
         }
         panic!("the server does not start");
     }
+
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            _ = process.kill();
+            _ = process.wait();
+        }
+    }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
+        self.kill();
     }
 }
 
@@ -179,14 +192,14 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     }
 }
 
-fn launch(directory: &Path, environment: Vec<(&'static str, String)>) -> Child {
+fn launch(directory: &Path, environment: &[(&'static str, String)]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_tallybox"))
         .env_clear()
         .env("TALLYBOX_DATA_DIR", directory)
         .env("TALLYBOX_PORT", "0")
         .env("TALLYBOX_LOG_LEVEL", "warn")
         .env("TALLYBOX_DISK_BALLAST_BYTES", "0")
-        .envs(environment)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .spawn()
         .expect("the server starts")

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 
 use tallybox::model::Millis;
 
@@ -23,8 +24,8 @@ impl Connection {
         Self { stream, buffer: vec![0; 1 << 16] }
     }
 
-    /// The status and the length of the body.
-    pub fn exchange(&mut self, request: &[u8]) -> (u16, usize) {
+    /// The status and the body.
+    pub fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.stream.write_all(request).expect("the request is taken");
         let mut filled = 0;
         loop {
@@ -33,7 +34,7 @@ impl Connection {
                 read => read,
             };
             if let Some((status, body)) = whole(&self.buffer[..filled]) {
-                return (status, body);
+                return (status, &self.buffer[body]);
             }
             if filled == self.buffer.len() {
                 self.buffer.resize(filled * 2, 0);
@@ -42,12 +43,14 @@ impl Connection {
     }
 }
 
-fn whole(answer: &[u8]) -> Option<(u16, usize)> {
+/// Status and place of the body, once all of it is there.
+fn whole(answer: &[u8]) -> Option<(u16, Range<usize>)> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&answer[..head]).ok()?;
     let status = text.get(9..12)?.parse().ok()?;
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
-    (answer.len() >= head + 4 + length).then_some((status, length))
+    let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+    let body = head + 4..head + 4 + length;
+    (answer.len() >= body.end).then_some((status, body))
 }
 
 /// What a client sends: who, when, in which version, and how many events.

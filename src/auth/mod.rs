@@ -1,5 +1,6 @@
-//! Proving who one is: ingest keys and signatures for SDKs, passwords and logins for people.
+//! Proving who one is: ingest keys and signatures for SDKs, tokens for programs that read, passwords and logins for people.
 
+pub mod api_token;
 pub mod ingest_key;
 pub mod login;
 pub mod password;

@@ -172,7 +172,7 @@ fn read_pair(input: &mut dyn BufRead) -> anyhow::Result<(String, String)> {
 }
 
 /// A number with s, m, h or d behind it, up to ten years.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "a time is a number with s, m, h or d behind it, such as 24h".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(problem)?;
     let unit = match unit {

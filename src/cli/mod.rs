@@ -5,6 +5,7 @@ pub mod open;
 pub mod serve;
 
 mod app;
+mod client;
 mod config;
 mod demo;
 mod healthcheck;
@@ -12,9 +13,12 @@ mod key;
 mod member;
 mod moving;
 mod progress;
+mod query;
 mod rebuild;
 mod routes;
 mod table;
+mod tail;
+mod token;
 mod version;
 
 use std::ffi::OsString;
@@ -47,9 +51,16 @@ enum Verb {
     /// Make, list, rotate and revoke the keys that SDKs prove themselves with.
     #[command(subcommand)]
     Key(key::Verb),
+    /// Make, list and revoke the tokens that programs read counts and events with.
+    #[command(subcommand)]
+    Token(token::Verb),
     /// Make members, set their passwords and list them.
     #[command(subcommand)]
     Member(member::Verb),
+    /// Ask a running server for counts, over HTTP and with a token.
+    Query(query::Args),
+    /// Follow the events of a running server as they come, over HTTP and with a token.
+    Tail(tail::Args),
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
@@ -89,7 +100,10 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Serve => serve::run(load()?),
         Verb::App(verb) => app::run(&load()?, &verb),
         Verb::Key(verb) => key::run(&load()?, &verb),
+        Verb::Token(verb) => token::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
+        Verb::Query(args) => query::run(&args),
+        Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
@@ -200,6 +214,8 @@ mod tests {
             "tallybox --read-replica-url postgres://db",
             "tallybox member create ada --password x",
             "tallybox key create app --secret x",
+            "tallybox query events --token x",
+            "tallybox tail --token x",
         ] {
             assert!(parse(line.split(' ').map(OsString::from)).is_err(), "{line}");
         }

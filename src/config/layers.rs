@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{Fallback, SETTINGS, Setting};
-use super::{Shown, Source, Sources, read};
+use super::{Shown, Source, Sources, read, remote};
 
 /// One value before its check.
 #[derive(Debug)]
@@ -136,7 +136,11 @@ fn variables(sources: &Sources, problems: &mut Vec<String>) -> BTreeMap<String, 
 fn known_variables() -> impl Iterator<Item = String> {
     let files = SETTINGS.iter().filter(|setting| setting.may_be_in_a_file());
     let files = files.map(|setting| format!("{}_FILE", setting.variable()));
-    SETTINGS.iter().map(Setting::variable).chain(files).chain(["TALLYBOX_CONFIG".to_owned()])
+    SETTINGS
+        .iter()
+        .map(Setting::variable)
+        .chain(files)
+        .chain(["TALLYBOX_CONFIG"].into_iter().chain(remote::VARIABLES).map(str::to_owned))
 }
 
 fn known_keys() -> impl Iterator<Item = String> {

@@ -3,6 +3,7 @@
 mod layers;
 mod postgres_url;
 mod read;
+mod remote;
 mod settings;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use postgres_url::PostgresUrl;
 pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant, database};
+pub use remote::Remote;
 pub use settings::{Config, Fallback, Kind, SETTINGS, Setting};
 
 const DATABASE_FLAG: &str = "--database-url";

@@ -16,6 +16,8 @@ pub enum Access {
     SetupToken,
     /// Programs on this machine, and elsewhere the holder of the metrics token.
     Metrics,
+    /// The holder of a token of the read API, or a signed-in member of any role.
+    ApiToken,
     /// A signed-in member of any role.
     Member,
     /// A signed-in member who may administer.
@@ -30,6 +32,7 @@ impl Access {
             Self::IngestKey => "ingest-key",
             Self::SetupToken => "setup-token",
             Self::Metrics => "metrics",
+            Self::ApiToken => "api-token",
             Self::Member => "member",
             Self::Admin => "admin",
         }

@@ -171,6 +171,7 @@ fn refusal(error: &StoreError) -> Refusal {
         }
         StoreError::Exists(_)
         | StoreError::NotFound(_)
+        | StoreError::NoRoom(_)
         | StoreError::TokenSpent
         | StoreError::TooMuch
         | StoreError::Schema(_)

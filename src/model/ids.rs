@@ -29,6 +29,8 @@ row_id! {
     IngestKeyId,
     /// A [`Member`](super::Member)'s row.
     MemberId,
+    /// An [`ApiToken`](super::ApiToken)'s row.
+    ApiTokenId,
 }
 
 /// The id that a client gave an event, the same on every resend: a UUID's 16 bytes.

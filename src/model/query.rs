@@ -1,6 +1,9 @@
 //! Questions to the store. A new chart is a new [`Query`], not a new method.
 
-use super::{Cursor, Dimension, EnvironmentId, Filters, LocalTime, Metric, Millis, TimeRange};
+use super::{
+    Cursor, Dimension, EnvironmentId, ErrorGroupAsk, ErrorsAsk, Filters, FunnelAsk, HealthAsk, LiveAsk, LocalTime,
+    Metric, Millis, RetentionAsk, SessionsAsk, TimeRange,
+};
 
 /// A question about one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,10 +28,24 @@ pub enum Ask {
     /// Users who began a session of a version in a period, and all who began one, as two rows of one count each.
     /// That looks at each session of the period. Answered by [`Report::Series`](super::Report::Series).
     AdoptionUsers(String, Period),
+    /// What happens now. Answered by [`Report::Live`](super::Report::Live).
+    Live(LiveAsk),
+    /// What sessions come to. Answered by [`Report::Sessions`](super::Report::Sessions).
+    Sessions(SessionsAsk),
     /// The properties of one event. Answered by [`Report::Props`](super::Report::Props).
     Props(PropsAsk),
+    /// Who comes back, of each cohort. Answered by [`Report::Cohorts`](super::Report::Cohorts).
+    Retention(RetentionAsk),
+    /// How many users take some steps in order. Answered by [`Report::Funnel`](super::Report::Funnel).
+    Funnel(FunnelAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
+    /// The groups of errors of a period. Answered by [`Report::Errors`](super::Report::Errors).
+    Errors(ErrorsAsk),
+    /// One group of errors. Answered by [`Report::ErrorGroup`](super::Report::ErrorGroup).
+    ErrorGroup(ErrorGroupAsk),
+    /// How each version does. Answered by [`Report::Health`](super::Report::Health).
+    Health(HealthAsk),
     /// Events of single values in each period, for small charts. Answered by
     /// [`Report::Series`](super::Report::Series), one row for each value.
     Trends(TrendsAsk),

@@ -1,6 +1,8 @@
 //! Answers of the store.
 
-use super::{Cursor, EventId, Millis, Reason, UserHash};
+use super::{
+    Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Live, Millis, Reason, SessionsTold, UserHash,
+};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,10 +11,24 @@ pub enum Report {
     Series(Vec<Vec<Option<i64>>>),
     /// A top list.
     Breakdown(Breakdown),
+    /// What happens now.
+    Live(Live),
+    /// What sessions come to.
+    Sessions(SessionsTold),
     /// Properties, those that most events have first.
     Props(Vec<PropSummary>),
+    /// Cohorts, one for each period asked.
+    Cohorts(Vec<Cohort>),
+    /// How far users got.
+    Funnel(Funnel),
     /// An instant.
     Since(Option<Millis>),
+    /// Groups of errors, most events first; ties in a fixed order.
+    Errors(Vec<ErrorRow>),
+    /// A group of errors; none where the environment has none of that title.
+    ErrorGroup(Option<Box<ErrorGroup>>),
+    /// How versions do.
+    Health(Health),
     /// The versions with the most events of those first seen in a period, six at the most, oldest first: what clients
     /// call them, and the beginning of the bucket.
     Arrivals(Vec<(String, Millis)>),
@@ -23,7 +39,7 @@ impl Report {
     pub fn counts(&self) -> Vec<Vec<i64>> {
         match self {
             Self::Series(rows) => rows.iter().map(|row| row.iter().map(|count| count.unwrap_or(0)).collect()).collect(),
-            Self::Breakdown(_) | Self::Props(_) | Self::Since(_) | Self::Arrivals(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }

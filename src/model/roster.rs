@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Cursor, EnvironmentId, EventRow, Millis, UserHash, Zone};
+use super::{Cursor, EnvironmentId, EventRow, Millis, SessionRow, UserHash, Zone};
 
 /// The order of a list of devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -269,25 +269,4 @@ pub struct TimelineItem {
     pub event: Option<EventRow>,
     /// Its session's place in [`Timeline::sessions`].
     pub session: Option<usize>,
-}
-
-/// One session, as a timeline shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Its first event, or when the device was told of it.
-    pub started_at: Millis,
-    /// Its last event.
-    pub ended_at: Millis,
-    /// All its events.
-    pub events: i64,
-    /// App version.
-    pub version: Option<String>,
-    /// App build.
-    pub build: Option<String>,
-    /// Operating system.
-    pub system: Option<String>,
-    /// Its version.
-    pub system_version: Option<String>,
-    /// The device by name, or else its model.
-    pub device: Option<String>,
 }

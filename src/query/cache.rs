@@ -9,7 +9,10 @@ use quick_cache::Weighter;
 use quick_cache::sync::{EntryAction, EntryResult};
 
 use crate::clock::Stopwatch;
-use crate::model::{Ask, BreakdownRow, EventList, EventRow, EventsPage, Filters, Millis, PropSummary, Query, Report};
+use crate::model::{
+    Ask, BreakdownRow, ErrorRow, EventList, EventRow, EventsPage, Filters, FunnelRow, Live, Millis, PropSummary, Query,
+    Report, SessionsTold,
+};
 use crate::store::StoreError;
 
 /// Bytes that kept answers may take, roughly.
@@ -21,6 +24,10 @@ const LIVE: i64 = 500;
 const OLDEST: i64 = 60_000;
 /// An answer that took this long is given out once more while it is loaded anew.
 const DEAR: Duration = Duration::from_millis(100);
+/// What pages that are open watch holds for so many times as long as it took to find, up to so many milliseconds:
+/// however much happens, watching it keeps the database busy for a twentieth of the time at the most.
+const WATCHED: u32 = 20;
+const WATCHED_MOST: u128 = 30_000;
 /// How many answers are expected at a time.
 const ANSWERS: usize = 1_024;
 
@@ -59,6 +66,8 @@ pub(super) enum Reach {
     Over,
     /// Up to now.
     Now,
+    /// Up to now, asked again and again by pages that are open.
+    Watched,
     /// The newest events themselves: an answer that may not hold any more is never given out.
     Newest,
 }
@@ -108,7 +117,11 @@ impl<T> Kept<T> {
             return None;
         }
         let unchanged = self.of.data.is_some() && self.of.data == asked.data;
-        if age < LIVE || unchanged || asked.reach == Reach::Over {
+        let holds = match asked.reach {
+            Reach::Watched => LIVE.max((self.took * WATCHED).as_millis().min(WATCHED_MOST) as i64),
+            Reach::Over | Reach::Now | Reach::Newest => LIVE,
+        };
+        if age < holds || unchanged || asked.reach == Reach::Over {
             return Some(Found::Fresh(self.answer.clone()));
         }
         (self.took >= DEAR && asked.reach == Reach::Now).then(|| {
@@ -211,7 +224,17 @@ impl Weighter<Query, Kept<Report>> for Weigh {
             Ask::Adoption(version, periods) => version.len() + 32 * periods.len(),
             Ask::AdoptionUsers(version, _) => version.len() + 32,
             Ask::Breakdown(ask) => 64 + ask.metrics.len() + weight(&ask.filters),
+            Ask::Errors(ask) => 64 + ask.search.len() + weight(&ask.filters),
+            Ask::ErrorGroup(ask) => 64 + ask.group.len() + weight(&ask.filters),
+            Ask::Health(ask) => 32 + 32 * ask.days.len(),
+            Ask::Live(ask) => 32 + weight(&ask.filters),
+            Ask::Sessions(ask) => 64 + weight(&ask.filters.facts),
             Ask::Props(ask) => 64 + ask.event.len() + weight(&ask.filters),
+            Ask::Retention(ask) => 96 + 32 * ask.cohorts.len() + weight(&ask.filters),
+            Ask::Funnel(ask) => {
+                let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
+                128 + steps.sum::<usize>() + weight(&ask.filters)
+            }
             Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
@@ -224,12 +247,30 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let row = |row: &BreakdownRow| 64 + row.value.as_ref().map_or(0, String::len) + 16 * row.metrics.len();
                 list.rows.iter().map(row).sum::<usize>()
             }
+            Report::Live(live) => live_weight(live),
+            Report::Sessions(_) => size_of::<SessionsTold>(),
             Report::Props(props) => props.iter().map(summary).sum(),
+            Report::Cohorts(cohorts) => cohorts.iter().map(|cohort| 32 + 8 * cohort.back.len()).sum(),
+            Report::Funnel(funnel) => {
+                let row = |row: &FunnelRow| 64 + row.value.as_ref().map_or(0, String::len) + 8 * row.users.len();
+                32 * (2 + funnel.steps.len()) + funnel.values.iter().map(row).sum::<usize>()
+            }
             Report::Since(_) => 16,
+            Report::Errors(rows) => rows.iter().map(error).sum(),
+            Report::ErrorGroup(None) => 16,
+            Report::ErrorGroup(Some(group)) => {
+                error(&group.row) + values(&group.systems) + group.newest.iter().map(event).sum::<usize>()
+            }
+            Report::Health(health) => health.versions.iter().map(|row| 96 + row.version.len()).sum(),
             Report::Arrivals(versions) => versions.iter().map(|(name, _)| 32 + name.len()).sum(),
         };
         (128 + asked + answered) as u64
     }
+}
+
+fn live_weight(live: &Live) -> usize {
+    let rows = live.tops.iter().flat_map(|top| &top.rows);
+    8 * live.minutes.len() + rows.map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum::<usize>()
 }
 
 /// What a property's summary takes in memory, roughly.
@@ -244,17 +285,25 @@ fn weight(filters: &Filters) -> usize {
 
 impl Weighter<EventsPage, Kept<EventList>> for Weigh {
     fn weight(&self, page: &EventsPage, kept: &Kept<EventList>) -> u64 {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let row = |row: &EventRow| {
-            size_of::<EventRow>()
-                + row.name.len()
-                + text(&row.category)
-                + text(&row.version)
-                + text(&row.system)
-                + text(&row.props)
-        };
-        (128 + weight(&page.filters) + kept.answer.rows.iter().map(row).sum::<usize>()) as u64
+        (128 + weight(&page.filters) + kept.answer.rows.iter().map(event).sum::<usize>()) as u64
     }
+}
+
+/// What an event takes in memory, roughly.
+fn event(row: &EventRow) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    size_of::<EventRow>()
+        + row.name.len()
+        + [&row.category, &row.version, &row.system, &row.props].map(text).iter().sum::<usize>()
+}
+
+/// What a group of errors takes in memory, roughly.
+fn error(row: &ErrorRow) -> usize {
+    size_of::<ErrorRow>() + row.group.len() + row.message.len() + values(&row.versions)
+}
+
+fn values(values: &[(Option<String>, i64)]) -> usize {
+    values.iter().map(|(value, _)| 48 + value.as_ref().map_or(0, String::len)).sum()
 }
 
 #[cfg(test)]
@@ -359,5 +408,23 @@ mod tests {
             assert!(ask(&cache, moment(0, None), &loads).await.is_ok());
             assert_eq!(cache.stats(), Stats { hits: 0, misses: 2 });
         });
+    }
+
+    #[test]
+    fn what_is_watched_holds_for_as_long_as_it_is_dear() {
+        let watched = |now: i64| Moment { reach: Reach::Watched, ..moment(now, None) };
+        for (took, age, holds) in [
+            (1, 499, true),
+            (1, 500, false),
+            (100, 1_999, true),
+            (100, 2_000, false),
+            (5_000, 29_999, true),
+            (5_000, 30_000, false),
+        ] {
+            let answer = Arc::new(Report::Since(None));
+            let kept = Kept::new(answer, watched(0), Duration::from_millis(took));
+            assert_eq!(matches!(kept.judge(watched(age)), Some(Found::Fresh(_))), holds, "{took} ms, {age} ms ago");
+            assert!(holds || kept.judge(watched(age)).is_none());
+        }
     }
 }

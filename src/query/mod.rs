@@ -1,12 +1,16 @@
 //! Reports for pages, and who must update: the store's answers behind small caches, loaded once however many ask.
 
 mod cache;
+mod cohorts;
 mod compare;
 pub mod filters;
+mod funnel;
 mod policy;
 mod preset;
 mod range;
+mod returns;
 pub mod step;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -18,10 +22,14 @@ use crate::store::{Store, StoreError};
 
 pub use cache::Stats;
 use cache::{Cache, Found, Moment, Reach, Renewal};
+pub use cohorts::{COHORTS, cohorts};
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
+pub use funnel::{FunnelProblem, FunnelShape, WINDOW, window};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};
 pub use range::{MAX_DAYS, MAX_PERIODS, Range, RangeProblem, Wanted};
+pub use returns::return_days;
+pub use verdict::{Aspect, Proportion, Release, Verdict, releases};
 
 /// How many loads may run at once; further ones wait.
 const LOADS: usize = 4;
@@ -42,7 +50,8 @@ impl Reports {
     }
 
     /// Answers a question, from the cache where an answer holds: no event has come since, or it is not older than half a
-    /// second, or it is of times that are over and not older than a minute. An answer that took long is given out for up
+    /// second, or it is of times that are over and not older than a minute; what happens now may be as old as twenty times what it
+    /// took to find. An answer that took long is given out for up
     /// to a minute while a new one is loaded behind. Those who ask the same meanwhile share one load; errors are not kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
         let asked = self.moment(query.environment, reach(&query.ask, self.clock.now()));
@@ -109,13 +118,22 @@ fn loading(query: Query) -> impl FnOnce(&dyn Store) -> Result<Arc<Report>, Store
 }
 
 fn reach(ask: &Ask, now: Millis) -> Reach {
+    if let Ask::Live(_) = ask {
+        return Reach::Watched;
+    }
     let open = match ask {
         Ask::Series(_, periods, _) | Ask::Adoption(_, periods) => periods.iter().any(|period| period.range.to > now),
         Ask::Breakdown(ask) => ask.period.range.to > now,
+        Ask::Retention(ask) => ask.cohorts.iter().any(|cohort| cohort.range.to > now),
+        Ask::Funnel(ask) => ask.period.range.to.plus(ask.window) > now,
         Ask::AdoptionUsers(_, period) | Ask::Arrivals(period) => period.range.to > now,
+        Ask::Errors(ask) => ask.period.range.to > now,
+        Ask::ErrorGroup(ask) => ask.period.range.to > now,
+        Ask::Health(ask) => ask.period.range.to > now,
         Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
-        Ask::Since => true,
+        Ask::Sessions(ask) => ask.period.range.to > now,
+        Ask::Live(_) | Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }
 }

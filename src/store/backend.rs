@@ -2,15 +2,17 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
+use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail,
-    VersionPolicy, VersionRule, Versions, VersionsPage,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
+    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
-use super::{directory, identify, members, recount, report, roster, versions};
+use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
+use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -118,6 +120,14 @@ impl<B: Backend> Store for B {
         self.study(|db| roster::timeline(db, page))
     }
 
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList> {
+        self.study(|db| roster::sessions(db, page))
+    }
+
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>> {
+        self.study(|db| roster::session(db, page))
+    }
+
     fn apps(&self) -> Result<Vec<App>> {
         self.look(directory::apps)
     }
@@ -144,6 +154,30 @@ impl<B: Backend> Store for B {
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
         self.look(|db| directory::key_ring(db, lookup, now))
+    }
+
+    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken> {
+        self.change(|db| tokens::create(db, token, now))
+    }
+
+    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>> {
+        self.look(|db| tokens::all(db, app))
+    }
+
+    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()> {
+        self.change(|db| tokens::revoke(db, token, at))
+    }
+
+    fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>> {
+        let found = self.look(|db| tokens::find(db, token_hash, now))?;
+        // Being unable to note the use, on a full disk say, must not keep anybody from reading.
+        if let Some(token) = &found
+            && token.last_used_at.is_none_or(|at| now.since(at) >= Millis::HOUR)
+            && let Err(error) = self.change(|db| tokens::note_use(db, token.id, now))
+        {
+            tracing::warn!(%error, "the last use of an API token could not be noted");
+        }
+        Ok(found)
     }
 
     fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>> {
@@ -234,6 +268,18 @@ impl<B: Backend> Store for B {
 
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
         self.look(|db| versions::audit(db, app, before, limit))
+    }
+
+    fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {
+        self.look(|db| funnels::all(db, environment))
+    }
+
+    fn save_funnel(&self, save: &SaveFunnel) -> Result<SavedFunnel> {
+        self.change(|db| funnels::save(db, save))
+    }
+
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()> {
+        self.change(|db| funnels::delete(db, environment, id))
     }
 
     fn status(&self) -> Result<StoreStatus> {

@@ -4,6 +4,7 @@
 mod backend;
 mod commit;
 mod directory;
+mod funnels;
 mod identify;
 mod intern;
 mod members;
@@ -18,15 +19,18 @@ mod scan;
 mod slow;
 mod sql;
 pub mod sqlite;
+mod tokens;
 mod versions;
 
+use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Outcome, Query, Receipt, Report, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange, VersionDetail,
-    VersionPolicy, VersionRule, Versions, VersionsPage,
+    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
+    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 
@@ -162,6 +166,9 @@ pub enum StoreError {
     /// What was named is not there; which, in words.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// There are as many as there may be; of what, in words.
+    #[error("no room for one more {0}")]
+    NoRoom(&'static str),
     /// A one-time token is unknown, used or too old.
     #[error("the token is not valid any more")]
     TokenSpent,
@@ -222,10 +229,15 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of a user; `None` where the environment has none of that pseudonym.
     fn person(&self, environment: EnvironmentId, user: UserHash) -> Result<Option<Person>>;
 
-    /// What a user did, newest first. Looking is limited in time: a page may be short and go on. Not found is an event
-    /// whose clock was off by more than a day and not by years, and one off by more than ten minutes in an hour in which
-    /// another clock of the same user was right.
+    /// What a user did, newest first, whatever their clocks. Looking is limited in time: a page may be short and go on.
     fn timeline(&self, page: &TimelinePage) -> Result<Timeline>;
+
+    /// Sessions, by page.
+    fn sessions(&self, page: &SessionsPage) -> Result<SessionList>;
+
+    /// One session with a stretch of its events; `None` where the environment has none of that name. Looking is limited
+    /// in time: a page may be short and go on.
+    fn session(&self, page: &SessionPage) -> Result<Option<SessionDetail>>;
 
     /// All apps, by name.
     fn apps(&self) -> Result<Vec<App>>;
@@ -248,6 +260,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
+
+    /// Makes a token of the read API. [`StoreError::Exists`] where it is known already.
+    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken>;
+
+    /// Tokens of an app, or of all, revoked ones included, newest first. Those for all apps are in every list.
+    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>>;
+
+    /// Lets a token stop working at `at`; it never starts again.
+    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()>;
+
+    /// The token of that hash, where it works at `now`; the hour of its last use is noted.
+    fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>>;
 
     /// The device that calls itself so, or has that public id.
     fn find_device(&self, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>>;
@@ -319,6 +343,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who changed what in an app, newest first: the lines before one's id, or the newest.
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
+
+    /// The funnels that an environment keeps, by name.
+    fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;
+
+    /// Keeps a funnel: in place of the one of the same name where none is meant by its id. [`StoreError::Exists`] where
+    /// another than the one that is meant has the name, [`StoreError::NotFound`] where that is not there,
+    /// [`StoreError::NoRoom`] where there are [`SaveFunnel::MOST`].
+    fn save_funnel(&self, save: &SaveFunnel) -> Result<SavedFunnel>;
+
+    /// Forgets a funnel; an unknown one is no error.
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

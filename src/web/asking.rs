@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Ask, Breakdown, BreakdownAsk, Cursor, Dimension, EnvironmentId, EventList, EventsPage, Filters, Metric, Millis,
-    Period, PropSummary, PropsAsk, Query, Report, TrendsAsk,
+    Ask, Breakdown, BreakdownAsk, Cohort, Cursor, Dimension, EnvironmentId, EventList, EventsPage, Filters, Funnel,
+    FunnelAsk, Metric, Millis, Period, PropSummary, PropsAsk, Query, Report, RetentionAsk, TrendsAsk,
 };
 use crate::store::StoreError;
 
@@ -82,6 +82,22 @@ impl<'a> Asking<'a> {
     ) -> Result<Arc<EventList>, StoreError> {
         let (environment, filters) = (self.environment, self.filters.clone());
         self.state.reports.events(EventsPage { environment, filters, since, after, limit }).await
+    }
+
+    /// Who comes back; the question has filters of its own.
+    pub async fn retention(&self, ask: RetentionAsk) -> Result<Vec<Cohort>, StoreError> {
+        match &*self.ask(Ask::Retention(ask)).await? {
+            Report::Cohorts(cohorts) => Ok(cohorts.clone()),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// How many users take some steps; the question has filters of its own.
+    pub async fn funnel(&self, ask: FunnelAsk) -> Result<Funnel, StoreError> {
+        match &*self.ask(Ask::Funnel(ask)).await? {
+            Report::Funnel(funnel) => Ok(funnel.clone()),
+            _ => Err(mismatch()),
+        }
     }
 
     async fn ask(&self, ask: Ask) -> Result<Arc<Report>, StoreError> {

@@ -39,6 +39,14 @@ pub fn cards(selection: &Selection, metrics: &[Metric], totals: &[Vec<Option<i64
     metrics.iter().zip(totals).map(card).collect()
 }
 
+/// The selection of a page that has only these metrics: the first of them is on the chart where none was chosen.
+pub fn choosing(mut selection: Selection, metrics: &[Metric]) -> Selection {
+    if !metrics.contains(&selection.metric) {
+        selection.metric = metrics.first().copied().unwrap_or(selection.metric);
+    }
+    selection
+}
+
 /// The metrics of a page with the chosen one among them.
 pub fn with_chosen(metrics: &[Metric], chosen: Metric) -> Vec<Metric> {
     let mut metrics = metrics.to_vec();

@@ -193,7 +193,11 @@ fn store_failure(error: &StoreError) -> Shown {
                 text: "The server's log says what was found. What can be trusted is the latest backup.",
             }
         }
-        StoreError::Exists(_) | StoreError::TokenSpent | StoreError::Schema(_) | StoreError::Unexpected(_) => {
+        StoreError::Exists(_)
+        | StoreError::NoRoom(_)
+        | StoreError::TokenSpent
+        | StoreError::Schema(_)
+        | StoreError::Unexpected(_) => {
             tracing::error!(%error, "page failed");
             defect()
         }

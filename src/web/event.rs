@@ -28,6 +28,8 @@ pub struct EventLine {
     pub received: When,
     /// Properties, laid out and cut.
     pub props: Option<String>,
+    /// What a list that can be filtered offers to filter by: name, value, and where that leads.
+    pub narrow: Vec<(String, String, String)>,
 }
 
 impl EventLine {
@@ -43,6 +45,7 @@ impl EventLine {
             id: event.id.to_string(),
             received: calendar.moment(event.received_at),
             props: event.props.as_deref().map(|props| pretty(props, PROPS)),
+            narrow: Vec::new(),
         }
     }
 }

@@ -86,6 +86,7 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
     expose_events(&mut text, &state.metrics.counters);
     state.metrics.identify.expose(&mut text);
     expose_caches(&mut text, state.keys.stats(), state.reports.stats());
+    text.gauge("tallybox_live_streams", "Open pages that are told of news.", state.streams.count());
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
 }

@@ -1,7 +1,10 @@
-//! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics.
+//! Pages for people: set-up, sign-in, apps, the overview, users, devices, keys; with assets, health and metrics. The
+//! same for programs: the read API.
 
+mod api;
 mod asking;
 mod assets;
+mod bars;
 mod board;
 mod cards;
 mod chart;
@@ -9,6 +12,7 @@ mod cookie;
 mod credentials;
 mod error;
 mod event;
+mod export;
 mod extract;
 mod form;
 mod format;
@@ -18,12 +22,18 @@ mod health;
 mod json;
 mod listing;
 mod metrics;
+mod occurrence;
 mod pages;
 mod person;
+mod release;
 mod selection;
+mod session;
 mod snippet;
+mod stack;
 mod standing;
 mod state;
+mod steps;
+mod stream;
 mod table;
 mod toolbar;
 mod tops;
@@ -31,6 +41,7 @@ mod waiting;
 
 use std::any::Any;
 
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -43,11 +54,11 @@ pub use state::{Site, WebParts, WebState};
 
 /// Every route of this module: pages, assets, health and metrics.
 pub fn routes() -> Routes<WebState> {
-    open_routes().merge(pages::routes())
+    open_routes().merge(api::routes()).merge(pages::routes())
 }
 
-/// The routes ready to serve: pages wait for set-up, failures are shown in the design, and every response carries the
-/// security headers. Paths that no route takes, and methods that a page does not have, get the design's error pages.
+/// The routes ready to serve: pages wait for set-up, failures are shown in the design (to programs as JSON), and every
+/// response carries the security headers. Paths that no route takes, and methods that a page does not have, get the design's error pages.
 ///
 /// Mount it under the site's base path: paths here begin after it. Each request needs an
 /// [`Origin`](crate::model::Origin) among its extensions.
@@ -55,13 +66,15 @@ pub fn mount(state: WebState) -> Routes<()> {
     let waiting = from_fn_with_state(state.clone(), pages::require_setup);
     let pages = pages::routes().map(|router| router.route_layer(waiting));
     open_routes()
+        .merge(api::routes())
         .merge(pages)
         .map(|router| {
             router
-                .fallback(|| async { PageError::NotFound })
-                .method_not_allowed_fallback(|| async { PageError::Method })
+                .fallback(async |uri: Uri| api::refuse(uri.path(), PageError::NotFound))
+                .method_not_allowed_fallback(async |uri: Uri| api::refuse(uri.path(), PageError::Method))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(state.clone(), error::show))
+                .layer(from_fn(api::finish))
                 .layer(from_fn(headers::secure))
         })
         .with_state(state)

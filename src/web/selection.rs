@@ -44,7 +44,7 @@ pub struct Selection {
     /// The interval, where the address names one.
     interval: Option<Interval>,
     /// The page's own parameters.
-    own: Vec<(&'static str, String)>,
+    own: Vec<(String, String)>,
 }
 
 /// What is wrong with an address, in words for its reader.
@@ -81,7 +81,7 @@ struct Address {
     compare: Compare,
     metric: Metric,
     filters: Filters,
-    own: Vec<(&'static str, String)>,
+    own: Vec<(String, String)>,
 }
 
 impl Selection {
@@ -152,6 +152,13 @@ impl Selection {
         self
     }
 
+    /// With parameters of the page's own, some of which may be of one name.
+    #[must_use]
+    pub fn keeping_all(mut self, pairs: Vec<(String, String)>) -> Self {
+        self.own.extend(pairs);
+        self
+    }
+
     /// The query string that leads here.
     pub fn query(&self) -> String {
         self.address().query()
@@ -161,6 +168,13 @@ impl Selection {
     pub fn with(&self, name: &'static str, value: &str) -> String {
         let here = self.address();
         Address { own: with_own(here.own.clone(), name, value), ..here }.query()
+    }
+
+    /// The one that leads here with other values of several of them.
+    pub fn with_all(&self, own: &[(&'static str, &str)]) -> String {
+        let here = self.address();
+        let own = own.iter().fold(here.own.clone(), |all, (name, value)| with_own(all, name, value));
+        Address { own, ..here }.query()
     }
 
     /// With another metric.
@@ -270,7 +284,7 @@ impl Address {
         if self.metric != Metric::Events {
             pairs.push(("metric", self.metric.name().to_owned()));
         }
-        pairs.extend(self.own.iter().cloned());
+        pairs.extend(self.own.iter().map(|(name, value)| (name.as_str(), value.clone())));
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(filters::pairs(&self.filters)).collect()
     }
 
@@ -280,9 +294,9 @@ impl Address {
     }
 }
 
-fn with_own(mut own: Vec<(&'static str, String)>, name: &'static str, value: &str) -> Vec<(&'static str, String)> {
+fn with_own(mut own: Vec<(String, String)>, name: &'static str, value: &str) -> Vec<(String, String)> {
     own.retain(|(there, _)| *there != name);
-    own.extend((!value.is_empty()).then(|| (name, value.to_owned())));
+    own.extend((!value.is_empty()).then(|| (name.to_owned(), value.to_owned())));
     own
 }
 
@@ -404,6 +418,7 @@ mod tests {
         let selection = read("metric=users&country=CH").keeping("name", "a&b").keeping("break", "");
         assert_eq!(selection.query(), "?range=7d&metric=users&name=a%26b&country=CH");
         assert_eq!(selection.with("sort", "users"), "?range=7d&metric=users&name=a%26b&sort=users&country=CH");
+        assert_eq!(selection.with_all(&[("name", ""), ("break", "x")]), "?range=7d&metric=users&break=x&country=CH");
         assert_eq!(selection.with("name", ""), "?range=7d&metric=users&country=CH");
         assert_eq!(selection.pairs_without_range().len(), 3);
     }

@@ -1,14 +1,15 @@
 //! What the pages about versions share: statuses in colour, the way between the pages, environments to choose from.
 
 use crate::model::{EnvironmentId, Judged, Millis, VersionStatus, VersionsPage};
+use crate::query::{Preset, Range};
 
 use super::extract::AppVisit;
 use super::form::Fields;
 use super::frame::Tab;
 use super::state::WebState;
 
-/// Days over which the lists count sessions.
-pub const DAYS: i64 = 28;
+/// Ranges to choose from.
+pub const RANGES: [Preset; 4] = [Preset::Days7, Preset::Days28, Preset::Days90, Preset::Year];
 
 /// A status in colour.
 pub struct Standing {
@@ -73,6 +74,18 @@ pub fn pages(state: &WebState, on: &AppVisit, current: &str) -> Vec<Tab> {
     [("All versions", "versions"), ("Rules", "rules"), ("Changes", "changes")].into_iter().map(tab).collect()
 }
 
+/// The range that an address names, by default that of four weeks.
+pub fn range(on: &AppVisit, fields: &Fields, now: Millis) -> Range {
+    let preset = RANGES.into_iter().find(|preset| preset.name() == fields.get("range")).unwrap_or(Preset::Days28);
+    Range::of(preset, &on.app.zone, now)
+}
+
+/// Ranges to choose from; `href` makes the address for the name of one.
+pub fn ranges(current: Preset, href: impl Fn(&str) -> String) -> Vec<Tab> {
+    let tab = |one: Preset| Tab { label: one.label().to_owned(), href: href(one.name()), current: one == current };
+    RANGES.into_iter().map(tab).collect()
+}
+
 /// The text of a field, `None` where it is blank.
 pub fn given(fields: &Fields, name: &str) -> Option<String> {
     // Browsers send line breaks as two characters, which would count twice.
@@ -101,16 +114,9 @@ impl Environments {
         std::iter::once("").chain(names).map(tab).collect()
     }
 
-    /// What the store is asked for, as far as pages agree on it.
-    pub fn wanted(&self, on: &AppVisit, now: Millis) -> VersionsPage {
-        VersionsPage {
-            app: on.app.id,
-            environments: self.ids.clone(),
-            since: now.plus(-(DAYS - 1) * Millis::DAY),
-            search: None,
-            after: None,
-            limit: 0,
-        }
+    /// What the store is asked for, as far as pages agree on it; sessions are counted from an instant on.
+    pub fn wanted(&self, on: &AppVisit, since: Millis) -> VersionsPage {
+        VersionsPage { app: on.app.id, environments: self.ids.clone(), since, search: None, after: None, limit: 0 }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
@@ -11,6 +12,7 @@ use crate::store::{Store, StoreError};
 
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
+use super::stream::Streams;
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +79,8 @@ pub struct WebState {
     pub logins: Logins,
     /// For issuing keys.
     pub keys: IngestKeys,
+    /// For the read API.
+    pub api_tokens: ApiTokens,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -84,6 +88,7 @@ pub struct WebState {
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) streams: Streams,
     set_up: Arc<AtomicBool>,
 }
 
@@ -92,6 +97,7 @@ impl WebState {
     pub fn new(parts: WebParts) -> Self {
         let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
         Self {
+            api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
             reports,
             policies,
@@ -102,6 +108,7 @@ impl WebState {
             draining,
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
+            streams: Streams::default(),
             set_up: Arc::default(),
         }
     }

@@ -9,7 +9,7 @@ use super::selection::Selection;
 
 /// A selection as it is shown and changed, for `parts/toolbar.html`.
 pub struct Toolbar {
-    /// Ranges by name.
+    /// Ranges by name; empty on a page that is not about a range.
     pub presets: Vec<Tab>,
     /// The stretch before, where there is one.
     pub back: Option<String>,

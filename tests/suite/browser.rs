@@ -2,6 +2,8 @@
 
 mod pages;
 
+mod live;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};

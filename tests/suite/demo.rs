@@ -35,6 +35,8 @@ fn a_made_up_app_is_conserved_and_shown(backend: Backend) {
         let found = server.count(&format!("SELECT count(*) FROM {what}"));
         assert!(found >= least, "{found} {what}");
     }
+    let rebuilt = server.run(&["rebuild"]);
+    assert!(rebuilt.contains("all summaries are what was counted"), "{rebuilt}");
     let opened = "SELECT count(*) FROM events WHERE name_id IN (SELECT id FROM strings WHERE text = 'app_opened')";
     let opened = server.count(opened);
     server.restart();

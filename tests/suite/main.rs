@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
 mod architecture;
 mod browser;
 mod cli;
@@ -10,6 +11,7 @@ mod docs;
 mod durability;
 mod harness;
 mod http;
+mod live;
 mod moving;
 mod pages;
 mod privacy;

@@ -1,5 +1,8 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod errors;
+mod events;
+mod journeys;
 mod people;
 mod ranges;
 mod still;

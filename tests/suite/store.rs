@@ -1,11 +1,15 @@
 //! The storage contract, held over every backend.
 
+mod errors;
 mod filtered;
 mod identify;
+mod journeys;
+mod live;
 mod nodes;
 mod rebuild;
 mod recount;
 mod roster;
+mod sessions;
 mod versions;
 
 use std::sync::Arc;
@@ -36,6 +40,7 @@ on_both_backends! {
     clocks_far_ahead_do_not_hide_the_newest_events,
     a_hundred_takers_of_one_setup_link_make_one_member,
     a_setup_token_dies_after_its_time,
+    an_api_token_is_found_until_its_end,
     a_newer_or_changed_schema_is_refused,
     credentials_are_found_by_token_and_by_every_path,
     old_events_are_forgotten_and_counts_stay,
@@ -412,6 +417,40 @@ fn a_setup_token_dies_after_its_time(backend: Backend) {
     assert!(!bench.store.setup_token_valid(&hash, later).unwrap());
     let member = NewMember { name: "m".to_owned(), role: Role::Owner, password_hash: "x".to_owned() };
     assert!(matches!(bench.store.complete_setup(&hash, &member, later), Err(StoreError::TokenSpent)));
+}
+
+fn an_api_token_is_found_until_its_end(backend: Backend) {
+    let bench = Bench::new(backend);
+    let app = bench.app("UTC");
+    let scopes: Scopes = TokenScope::ALL.into_iter().collect();
+    let new = |byte: u8, app: Option<AppId>, expires_at: Option<Millis>| NewApiToken {
+        app,
+        name: "t".to_owned(),
+        hint: "tb_".to_owned(),
+        token_hash: [byte; 32],
+        scopes: scopes.clone(),
+        expires_at,
+    };
+    let later = NOW.plus(Millis::HOUR);
+    let one = bench.store.create_api_token(&new(1, Some(app.id), Some(later)), NOW).unwrap();
+    let all = bench.store.create_api_token(&new(2, None, None), NOW).unwrap();
+    assert!(one.covers(&app) && all.covers(&app) && one.scopes == scopes);
+    assert!(matches!(bench.store.create_api_token(&new(1, None, None), NOW), Err(StoreError::Exists(_))));
+    let nowhere = bench.store.create_api_token(&new(3, Some(AppId(99)), None), NOW);
+    assert!(matches!(nowhere, Err(StoreError::NotFound(_))));
+    let found = |byte: u8, at: Millis| bench.store.find_api_token(&[byte; 32], at).unwrap().map(|token| token.id);
+    assert_eq!((found(1, later.plus(-1)), found(1, later), found(3, NOW)), (Some(one.id), None, None));
+    // An end comes nearer, never later, and an end to come is no end yet.
+    for (at, works_until) in [(later, later), (later.plus(5), later), (later.plus(-5), later.plus(-5))] {
+        bench.store.revoke_api_token(all.id, at).unwrap();
+        assert_eq!((found(2, works_until.plus(-1)), found(2, works_until)), (Some(all.id), None));
+    }
+    assert!(matches!(bench.store.revoke_api_token(ApiTokenId(99), NOW), Err(StoreError::NotFound(_))));
+    let ids = |app| bench.store.api_tokens(app).unwrap().iter().map(|token| token.id).collect::<Vec<_>>();
+    assert_eq!(
+        (ids(None), ids(Some(app.id)), ids(Some(AppId(99)))),
+        (vec![all.id, one.id], vec![all.id, one.id], vec![all.id])
+    );
 }
 
 fn a_newer_or_changed_schema_is_refused(backend: Backend) {

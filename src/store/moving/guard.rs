@@ -9,10 +9,11 @@ use crate::store::Result;
 use crate::store::sql::{Cell, Row};
 
 /// What names a thing that only its own database can have made.
-const NAMES: [(&str, &str); 3] = [
+const NAMES: [(&str, &str); 4] = [
     ("apps", "SELECT uuid, slug FROM apps"),
     ("members", "SELECT name, name FROM members"),
     ("ingest keys", "SELECT token_hash, hint FROM ingest_keys"),
+    ("API tokens", "SELECT token_hash, hint FROM api_tokens"),
 ];
 
 /// How many of the destination's newest events are looked for in the source, in each environment.
@@ -21,7 +22,7 @@ const NEWEST: i64 = 200;
 /// Events whose clocks were not far off, so that they are forgotten about in the order of their claimed times.
 const TIMELY: &str = "FROM events WHERE env_id = $1 AND skew BETWEEN -86400000 AND 86400000";
 
-/// Refuses a destination with an app, a member or a key that the source has not, or that has taken events by itself.
+/// Refuses a destination with an app, a member, a key or a token that the source has not, or that has taken events by itself.
 pub(super) fn check(source: &dyn House, destination: &dyn House) -> std::result::Result<(), MoveError> {
     check_names(source, destination)?;
     check_arrivals(source, destination)?;

@@ -53,7 +53,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 8] = [
+pub(in crate::store) const DIRECTORY: [Table; 9] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -104,6 +104,25 @@ pub(in crate::store) const DIRECTORY: [Table; 8] = [
         prefix: 0,
         cut: WHOLE,
     },
+    Table {
+        name: "api_tokens",
+        columns: &[
+            ("id", Int),
+            ("organization_id", Int),
+            ("app_id", Int),
+            ("name", Text),
+            ("hint", Text),
+            ("token_hash", Bytes),
+            ("scopes", Text),
+            ("created_at", Int),
+            ("expires_at", Int),
+            ("last_used_at", Int),
+            ("revoked_at", Int),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
     Table { name: "directory", columns: &[("id", Int), ("version", Int)], key: 1, prefix: 0, cut: WHOLE },
     Table {
         name: "members",
@@ -145,7 +164,7 @@ const ROLLUP: &[(&str, Kind)] = &[
 ];
 
 /// All others, in the order in which they are moved. None refers to another in a way that a database checks.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 13] = [
     Table {
         name: "strings",
         columns: &[("id", Int), ("app_id", Int), ("kind", Text), ("text", Text)],
@@ -242,6 +261,14 @@ const TABLES: [Table; 12] = [
         key: 3,
         prefix: 1,
         cut: BY_DAY_OF_MILLIS,
+    },
+    // One that is renamed may take the name of another: all in one unit, or the unique index could meet the old one.
+    Table {
+        name: "funnels",
+        columns: &[("id", Int), ("env_id", Int), ("uuid", Bytes), ("name", Text), ("query", Text), ("saved_at", Int)],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
     },
     Table { name: "rollup_hours", columns: ROLLUP, key: 4, prefix: 2, cut: BY_DAY_OF_QUARTERS },
     Table { name: "rollup_days", columns: ROLLUP, key: 4, prefix: 2, cut: BY_DAY_OF_QUARTERS },

@@ -191,8 +191,17 @@ impl House for PostgresHouse {
     }
 
     fn settle(&self) -> Result<()> {
-        let counted =
-            ["organizations", "apps", "environments", "ingest_keys", "members", "strings", "facts", "set_aside"];
+        let counted = [
+            "organizations",
+            "apps",
+            "environments",
+            "ingest_keys",
+            "api_tokens",
+            "members",
+            "strings",
+            "facts",
+            "set_aside",
+        ];
         let mut steps = vec![format!("BEGIN; {UNLIMITED}; SET LOCAL synchronous_commit = on")];
         for table in counted {
             steps.push(format!(

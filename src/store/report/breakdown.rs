@@ -43,7 +43,8 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     Ok(Breakdown { rows, together: of(&whole), values: all as u64 })
 }
 
-/// Whole UTC days come from the day table, the hours around them from the hour table.
+/// What a period comes to by value of a summary. Whole UTC days come from the day table, the hours around them from the
+/// hour table.
 pub(super) fn of_summary(
     db: &dyn Sql,
     environment: EnvironmentId,
@@ -71,7 +72,7 @@ pub(super) fn of_summary(
 }
 
 /// The text of a value, none for not reported.
-fn text(db: &dyn Sql, value: Shown) -> Result<Option<String>> {
+pub(super) fn text(db: &dyn Sql, value: Shown) -> Result<Option<String>> {
     match value {
         Shown::Text(text) => Ok(text),
         Shown::Number(0) => Ok(None),

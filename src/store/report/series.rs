@@ -23,7 +23,7 @@ pub(super) fn series(
 }
 
 /// What each period comes to, as far as the metrics need it.
-pub(super) fn counts(
+pub(in crate::store) fn counts(
     db: &dyn Sql,
     environment: EnvironmentId,
     (metrics, periods): (&[Metric], &[Period]),
@@ -125,6 +125,15 @@ fn of_values(
         }
     }
     Ok(all)
+}
+
+/// How many of the sessions that began in a period are of each class of lengths, shortest first.
+pub(in crate::store) fn length_classes(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    period: &Period,
+) -> Result<Vec<(i64, i64)>> {
+    Ok(Sums::read(db, environment, &[*period], (LENGTHS, None))?.classes(period))
 }
 
 /// Whether [`counts`] come from the summaries.

@@ -2,12 +2,16 @@
 //! PostgreSQL's `users` and `sessions` than in the tables of devices, so rows of the two are put together here.
 
 mod devices;
+mod session;
+mod session_list;
 mod sessions;
 mod timeline;
 mod users;
 mod walk;
 
 pub(super) use devices::devices;
+pub(super) use session::session;
+pub(super) use session_list::{sessions, sessions_told};
 pub(super) use timeline::timeline;
 pub(super) use users::{person, users};
 

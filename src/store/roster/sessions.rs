@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::Params;
-use crate::model::{EnvironmentId, Millis, SessionRow, TimeRange};
+use crate::model::{EnvironmentId, Millis, SessionHash, SessionName, SessionRow, UserHash};
 use crate::store::Result;
 use crate::store::sql::{Cell, Row, Sql};
 
@@ -52,13 +52,20 @@ pub(super) fn sessions(
 }
 
 /// Sessions with what [`session`] reads of them.
-const SESSIONS: &str = "SELECT s.id, s.hash, s.started_at, s.ended_at, s.events, v.text, b.text, y.text, w.text, d.text \
-     FROM sessions s JOIN facts f ON f.id = s.facts_id LEFT JOIN strings v ON v.id = f.version \
-     LEFT JOIN strings b ON b.id = f.build LEFT JOIN strings y ON y.id = f.system \
-     LEFT JOIN strings w ON w.id = f.system_version LEFT JOIN strings d ON d.id = f.device";
+pub(super) const SESSIONS: &str = "SELECT s.id, s.hash, s.started_at, s.ended_at, s.events, v.text, b.text, y.text, w.text, \
+     d.text, u.hash, s.crashed FROM sessions s JOIN facts f ON f.id = s.facts_id LEFT JOIN users u ON u.id = s.user_id \
+     LEFT JOIN strings v ON v.id = f.version LEFT JOIN strings b ON b.id = f.build \
+     LEFT JOIN strings y ON y.id = f.system LEFT JOIN strings w ON w.id = f.system_version \
+     LEFT JOIN strings d ON d.id = f.device";
 
-fn session(row: &Row) -> SessionRow {
+/// From a row of [`SESSIONS`].
+pub(super) fn session(row: &Row) -> SessionRow {
+    let (named, user) = (row.array(1).map(SessionHash), row.array(10).map(UserHash));
+    let derived = user.map(|user| SessionName::Derived(user, Millis(row.int(2))));
     SessionRow {
+        name: named.map(SessionName::Named).or(derived),
+        user,
+        crashed: row.int(11) != 0,
         started_at: Millis(row.int(2)),
         ended_at: Millis(row.int(3)),
         events: row.int(4),
@@ -69,30 +76,6 @@ fn session(row: &Row) -> SessionRow {
         device: row.some_text(9),
     }
 }
-
-/// From when to when devices have been in sessions without any event, as far as those touch a stretch of time.
-pub(super) fn quiet(
-    db: &dyn Sql,
-    environment: EnvironmentId,
-    profile: i64,
-    range: TimeRange,
-) -> Result<Vec<TimeRange>> {
-    let sql = "SELECT hash, started_at, seen_at FROM device_sessions \
-               WHERE profile_id = $1 AND started_at < $2 AND seen_at >= $3 ORDER BY started_at DESC LIMIT 1000";
-    let spans = db.rows(sql, &[profile.into(), range.to.0.into(), range.from.0.into()])?;
-    if spans.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut params = Params::default();
-    let own = params.add(environment.0);
-    let list = params.list(spans.iter().filter_map(|row| row.array(0).map(Cell::Uuid)));
-    let sql = format!("SELECT hash FROM sessions WHERE env_id = {own} AND hash IN ({list}) AND events > 0");
-    let loud = db.rows(&sql, &params.0)?;
-    let is_quiet = |span: &&Row| !loud.iter().any(|row| row.bytes(0) == span.bytes(0));
-    let span = |row: &Row| TimeRange { from: Millis(row.int(1)), to: Millis(row.int(2)) };
-    Ok(spans.iter().filter(is_quiet).map(span).collect())
-}
-
 /// Adds what is known of sessions on devices: the device's name, and sessions that are known by nothing else.
 fn on_devices(
     db: &dyn Sql,

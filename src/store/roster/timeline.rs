@@ -13,7 +13,7 @@ use crate::store::sql::{Row, Sql};
 /// A stretch of a user's items.
 pub(in crate::store) fn timeline(db: &dyn Sql, page: &TimelinePage) -> Result<Timeline> {
     let profile = profile_row(db, page.environment, page.user)?;
-    let mut walk = Walk::new(db, page, profile);
+    let mut walk = Walk::new(db, page);
     let stopped = walk.run()?;
     let mut found = walk.found;
     if let Some(profile) = profile {

@@ -81,6 +81,21 @@ impl Sieve {
         Ok(self)
     }
 
+    /// What passes both.
+    pub(in crate::store) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.errors.extend(other.errors);
+        self.props.extend(other.props);
+        self.facts = match (self.facts, other.facts) {
+            (Some(mut own), Some(others)) => {
+                own.retain(|set| others.contains(set));
+                Some(own)
+            }
+            (own, others) => own.or(others),
+        };
+        self
+    }
+
     /// Whether no event can pass.
     pub(in crate::store) fn keeps_nothing(&self) -> bool {
         let hopeless = |numbers: &Numbers| numbers.keep == Keep::Is && numbers.values.is_empty();
@@ -175,6 +190,9 @@ pub(in crate::store) fn numbers(db: &dyn Sql, environment: EnvironmentId, filter
             found.push(0);
             continue;
         };
+        if text.contains('\0') {
+            continue; // no text of ours has one, and PostgreSQL does not take it as a question
+        }
         let sql = "SELECT s.id FROM environments e JOIN strings s ON s.app_id = e.app_id \
                    WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
         found.extend(db.value(sql, &[environment.0.into(), kind.into(), text.as_ref().into()])?.some_int());

@@ -9,7 +9,7 @@ mod scale;
 use crate::model::Metric;
 
 use plot::Plot;
-use scale::Scale;
+use scale::{Scale, nice_scale};
 
 /// Height of the plot in pixels.
 pub const PLOT: u32 = 220;
@@ -155,6 +155,15 @@ pub fn draw(series: &Series) -> Chart {
 /// Draws a series of shares, each in thousandths.
 pub fn draw_shares(series: &Series) -> Chart {
     drawn(series, &Beside::default(), &Scale::THOUSANDTHS)
+}
+
+/// Draws a series of shares as a curve, however few they are.
+pub fn draw_share_curve(series: &Series) -> Chart {
+    let values: Vec<_> = series.points.iter().map(|point| Some(point.value)).collect();
+    let slots = (series.points.len() + series.ahead.len()).max(1);
+    let top = nice_scale(values.iter().copied().flatten().max().unwrap_or(0)).last().copied().unwrap_or(1);
+    let plot = Plot { slots, floor: 0, ceiling: top.max(1) };
+    Chart { bars: Vec::new(), curve: Some(plot.curve(&values, series.unfinished)), ..draw_shares(series) }
 }
 
 /// Draws a series of a metric, in its unit, with what stands beside it.

@@ -56,7 +56,7 @@ fn percent_of(thousandths: i64) -> String {
 
 /// Values for horizontal lines: 0 and up to five steps of 1, 2 or 5 times a power of ten, whole numbers only, the last
 /// not below `top`.
-fn nice_scale(top: i64) -> Vec<i64> {
+pub(super) fn nice_scale(top: i64) -> Vec<i64> {
     let top = top.max(1);
     let mut power = 1_i64;
     loop {

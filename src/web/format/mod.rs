@@ -27,6 +27,11 @@ pub fn grouped(count: i64) -> String {
     text
 }
 
+/// `1 user`, `2 users`.
+pub fn counted(count: i64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
 /// `950`, `1.2k`, `12k`, `3.4M`: two digits that count, rounded down so that no figure looks larger than it is.
 pub fn compact(count: i64) -> String {
     let size = count.unsigned_abs();

@@ -4,14 +4,23 @@ pub mod apps;
 pub mod breakdown;
 pub mod changes;
 pub mod devices;
+pub mod error_group;
+pub mod errors;
 pub mod event;
 pub mod events;
+pub mod explorer;
+pub mod funnel;
+pub mod funnels;
 pub mod keys;
+pub mod live;
 pub mod login;
 pub mod new_app;
 pub mod overview;
 pub mod person;
+pub mod retention;
 pub mod rules;
+pub mod session;
+pub mod sessions;
 pub mod set_aside;
 pub mod setup;
 pub mod users;
@@ -31,14 +40,36 @@ use super::state::WebState;
 
 /// The navigation of an app, in groups under their headings: label of each page, and what follows the app's own path.
 pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
-    ("Activity", &[("Overview", ""), ("Events", "/events"), ("Breakdown", "/breakdown")]),
-    ("People", &[("Users", "/users"), ("Devices", "/devices")]),
-    ("Quality", &[("Versions", "/versions")]),
+    (
+        "Activity",
+        &[
+            ("Overview", ""),
+            ("Live", "/live"),
+            ("Events", "/events"),
+            ("Breakdown", "/breakdown"),
+            ("Explorer", "/explorer"),
+            ("Funnels", "/funnels"),
+        ],
+    ),
+    ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
+    ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
     ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
 ];
 
 /// Those of them that are about one environment.
-pub const BY_ENVIRONMENT: &[&str] = &["", "/events", "/breakdown", "/users", "/devices"];
+pub const BY_ENVIRONMENT: &[&str] = &[
+    "",
+    "/live",
+    "/events",
+    "/breakdown",
+    "/explorer",
+    "/funnels",
+    "/users",
+    "/sessions",
+    "/devices",
+    "/retention",
+    "/errors",
+];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -58,14 +89,28 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
+        .get("/apps/{app}/versions.csv", Access::Member, versions::file)
+        .get("/apps/{app}/versions.json", Access::Member, versions::file)
         .get("/apps/{app}/version", Access::Member, version::show)
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
         .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/users", Access::Member, users::show)
         .get("/apps/{app}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/{env}/errors", Access::Member, errors::show)
+        .get("/apps/{app}/{env}/errors.csv", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/errors.json", Access::Member, errors::file)
+        .get("/apps/{app}/{env}/error", Access::Member, error_group::show)
+        .get("/apps/{app}/{env}/error.csv", Access::Member, error_group::file)
+        .get("/apps/{app}/{env}/error.json", Access::Member, error_group::file)
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
@@ -76,6 +121,23 @@ pub fn routes() -> Routes<WebState> {
         .merge(figures("/events", events::figures))
         .merge(by_environment("/event", event::show))
         .merge(figures("/event", event::figures))
+        .merge(by_environment("/retention", retention::show))
+        .merge(figures("/retention", retention::file))
+        .merge(by_environment("/funnels", funnels::show))
+        .merge(by_environment("/funnel", funnel::show))
+        .merge(figures("/funnel", funnel::file))
+        .post("/apps/{app}/funnels", Access::Admin, form::LIMIT, funnel::change)
+        .post("/apps/{app}/{env}/funnels", Access::Admin, form::LIMIT, funnel::change)
+        .merge(by_environment("/live", live::show))
+        .merge(figures("/live", live::file))
+        .merge(by_environment("/live/stream", live::news))
+        .merge(by_environment("/explorer", explorer::show))
+        .merge(figures("/explorer", explorer::file))
+        .merge(by_environment("/explorer.ndjson", explorer::file))
+        .merge(by_environment("/sessions", sessions::show))
+        .merge(figures("/sessions", sessions::file))
+        .merge(by_environment("/session", session::show))
+        .merge(figures("/session", session::file))
 }
 
 /// A page about an environment: the default one, and one that the path names.

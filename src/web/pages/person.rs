@@ -16,6 +16,7 @@ use super::super::format::{Calendar, When, duration, grouped};
 use super::super::frame::Frame;
 use super::super::listing::{ROWS, address};
 use super::super::person::{label, model, short_id, system};
+use super::super::session::facts as session_facts;
 use super::super::state::WebState;
 
 #[derive(Template)]
@@ -58,6 +59,8 @@ struct Session {
     place: Option<usize>,
     /// From when to when.
     span: Option<String>,
+    /// Where its own page is.
+    href: Option<String>,
     length: String,
     /// Of all its events, wherever they are shown.
     events: i64,
@@ -108,7 +111,7 @@ pub async fn show(
         public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
         devices: devices(&person, &calendar),
-        days: days(timeline, (&zone, &calendar), &users),
+        days: days(timeline, (&zone, &calendar), &users, &state.site.link(&format!("{}/session", on.path()))),
         newest: query.find("before").map(|_| here),
         frame,
         label,
@@ -149,7 +152,7 @@ fn devices(person: &Person, calendar: &Calendar) -> Vec<Device> {
 }
 
 /// Items by local day, and in each day by session, both in the order of their newest item.
-fn days(timeline: Timeline, (zone, calendar): (&Arc<Zone>, &Calendar), users: &str) -> Vec<Day> {
+fn days(timeline: Timeline, (zone, calendar): (&Arc<Zone>, &Calendar), users: &str, one: &str) -> Vec<Day> {
     let mut days: Vec<(i32, Day)> = Vec::new();
     for item in timeline.items {
         let day = zone.local(item.at).day;
@@ -160,7 +163,10 @@ fn days(timeline: Timeline, (zone, calendar): (&Arc<Zone>, &Calendar), users: &s
         let at = today.sessions.iter().position(|session| session.place == item.session);
         let at = at.unwrap_or_else(|| {
             let row = item.session.and_then(|place| timeline.sessions.get(place));
-            today.sessions.push(session(item.session, row, (zone, calendar), day));
+            let mut session = session(item.session, row, (zone, calendar), day);
+            let name = row.and_then(|row| row.name);
+            session.href = name.map(|name| address(one, &[("id", &name.to_string())]));
+            today.sessions.push(session);
             today.sessions.len() - 1
         });
         if let Some(event) = &item.event {
@@ -179,19 +185,6 @@ fn session(place: Option<usize>, row: Option<&SessionRow>, (zone, calendar): (&Z
         (from, to) => format!("{from} – {to}"),
     });
     let length = row.map_or_else(String::new, |row| duration(row.ended_at.since(row.started_at)));
-    let facts = row.map(session_facts).unwrap_or_default();
-    Session { place, span, length, events: row.map_or(0, |row| row.events), facts, lines: Vec::new() }
-}
-
-/// Version, system and device, as far as they are known.
-fn session_facts(row: &SessionRow) -> Vec<String> {
-    let pair = |first: &Option<String>, second: Option<String>| {
-        let words: Vec<String> = [first.clone(), second].into_iter().flatten().collect();
-        (!words.is_empty()).then(|| words.join(" "))
-    };
-    let build = row.build.as_ref().map(|build| format!("({build})"));
-    [pair(&row.version, build), pair(&row.system, row.system_version.clone()), row.device.clone()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let facts = row.map(session_facts).unwrap_or_default().into_iter().map(|(_, text)| text).collect();
+    Session { place, span, href: None, length, events: row.map_or(0, |row| row.events), facts, lines: Vec::new() }
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 
 use crate::model::{Ask, KnownBuild, Period, Platform, Query, SetStatus, VersionDetail, VersionStatus};
-use crate::query::{Preset, Range};
+use crate::query::{Range, releases};
 use crate::store::StoreError;
 
 use super::super::chart::{self, Chart};
@@ -15,11 +15,9 @@ use super::super::extract::{AppAction, AppVisit};
 use super::super::form::Fields;
 use super::super::format::{self, Calendar, When, grouped};
 use super::super::frame::{Frame, Tab};
+use super::super::release::{self, Rate};
 use super::super::standing::{self, Choice, Environments, Standing, given, query};
 use super::super::state::WebState;
-
-/// Ranges to choose from.
-const RANGES: [Preset; 4] = [Preset::Days7, Preset::Days28, Preset::Days90, Preset::Year];
 
 #[derive(Template)]
 #[template(path = "pages/version.html")]
@@ -36,6 +34,10 @@ struct VersionPage {
     named: Option<When>,
     figures: Vec<Figure>,
     drawing: Drawing,
+    /// How it does.
+    rates: Vec<Rate>,
+    /// The version that it is compared with, and its page.
+    before: Option<(String, String)>,
     builds: Vec<Build>,
     action: String,
     administers: bool,
@@ -136,30 +138,29 @@ pub async fn set(State(state): State<WebState>, action: AppAction) -> Page {
 async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<VersionPage, PageError> {
     let environments = Environments::of(on, fields);
     let now = state.clock.now();
-    let preset = RANGES.into_iter().find(|preset| preset.name() == fields.get("range")).unwrap_or(Preset::Days28);
-    let range = Range::of(preset, &on.app.zone, now);
+    let range = standing::range(on, fields, now);
+    let preset = range.preset;
     let name = fields.get("name").to_owned();
-    let wanted = environments.wanted(on, now);
+    let wanted = environments.wanted(on, range.whole.range.from);
     let found = state.ask(move |store| store.version(&wanted, &name)).await?;
     let VersionDetail { version, builds, .. } = found.ok_or(PageError::NotFound)?;
-    let counts = count(state, &environments, &version.name, &range).await?;
+    let (counts, health) = tokio::try_join!(
+        count(state, &environments, &version.name, &range),
+        release::health(state, &environments, &range, &on.app.zone),
+    )?;
+    let release = releases(&health.versions).into_iter().find(|one| one.version.version == version.name);
     let calendar = Calendar::new(on.app.zone.clone(), now);
     let action = state.site.link(&format!("/apps/{}/version", on.app.slug));
     let to = |range: &str, environment: &str| {
         let pairs = [("name", version.name.as_str()), ("range", range), ("environment", environment)];
         format!("{action}{}", query(&pairs))
     };
-    let tab = |one: Preset| Tab {
-        label: one.label().to_owned(),
-        href: to(one.name(), &environments.chosen),
-        current: one == preset,
-    };
     let frame = Frame::app(state, on, "/versions");
     Ok(VersionPage {
         frame: Frame { title: format!("{} · {}", version.name, on.app.name), ..frame },
         pages: standing::pages(state, on, ""),
         standing: standing::standing(&version.judged),
-        ranges: RANGES.into_iter().map(tab).collect(),
+        ranges: standing::ranges(preset, |range| to(range, &environments.chosen)),
         environments: environments.tabs(on, |environment| to(preset.name(), environment)),
         days: format::days(&range.whole),
         zone: on.app.zone.name().to_owned(),
@@ -167,6 +168,12 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
         named: version.created_at.map(|at| calendar.date_time(at)),
         figures: figures(&counts),
         drawing: drawing(&range, &counts, &calendar),
+        rates: release.as_ref().map(release::rates).unwrap_or_default(),
+        before: release.and_then(|one| one.before).map(|before| {
+            let pairs =
+                [("name", before.version.as_str()), ("range", preset.name()), ("environment", &environments.chosen)];
+            (before.version.clone(), format!("{action}{}", query(&pairs)))
+        }),
         builds: builds.into_iter().map(|build| self::build(build, version.judged.status, &calendar)).collect(),
         administers: on.visit.member.role.may_administer(),
         csrf: on.visit.csrf.clone(),

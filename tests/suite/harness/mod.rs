@@ -6,6 +6,7 @@ pub mod kit;
 pub mod poll;
 pub mod postgres;
 pub mod random;
+pub mod terminal;
 mod verbs;
 
 use std::fs::{self, File, OpenOptions};

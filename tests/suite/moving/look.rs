@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 27] = [
+pub const TABLES: [(&str, &str, &str); 29] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -12,6 +12,11 @@ pub const TABLES: [(&str, &str, &str); 27] = [
     ),
     ("environments", "id, app_id, slug", ""),
     ("ingest_keys", "id, environment_id, name, hint, created_at, last_used_at, revoked_at", "token_hash sealed_secret"),
+    (
+        "api_tokens",
+        "id, organization_id, app_id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at",
+        "token_hash",
+    ),
     ("directory", "id, version", ""),
     ("members", "id, organization_id, name, role, password_hash, created_at", ""),
     ("logins", "member_id, created_at, seen_at", "token_hash"),
@@ -50,6 +55,7 @@ pub const TABLES: [(&str, &str, &str); 27] = [
         "uuid hash",
     ),
     ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
+    ("funnels", "id, env_id, name, query, saved_at", "uuid"),
     ("audit", "id, at, app_id, member, action, subject, detail", ""),
 ];
 

@@ -350,15 +350,23 @@ fn clocks_that_are_wrong_hide_nothing_from_a_timeline(backend: Backend) {
     bench.send(&scope, &others.map(|at| Sent { at, user: Some("ben".to_owned()), ..Sent::new("e") })).unwrap();
     let received_at = NOW.plus(-3 * Millis::DAY);
     let mut events = Vec::new();
-    // Clocks behind and ahead: minutes, a zone, and years, and one that was never set.
-    for (number, offset) in
-        [0, 20 * Millis::MINUTE, -9 * Millis::HOUR, 14 * Millis::HOUR, 9_000 * Millis::DAY, -800 * Millis::DAY]
-            .into_iter()
-            .enumerate()
+    // Clocks behind and ahead: minutes, a zone, days and years, and one that was never set; all in the same hours.
+    for (number, offset) in [
+        0,
+        9 * Millis::MINUTE,
+        20 * Millis::MINUTE,
+        -9 * Millis::HOUR,
+        14 * Millis::HOUR,
+        3 * Millis::DAY,
+        -40 * Millis::DAY,
+        9_000 * Millis::DAY,
+        -800 * Millis::DAY,
+    ]
+    .into_iter()
+    .enumerate()
     {
         for step in 0..5 {
-            let at =
-                received_at.plus(-(number as i64) * 2 * Millis::HOUR - step * 11 * Millis::MINUTE - Millis::MINUTE);
+            let at = received_at.plus(-(number as i64) * Millis::SECOND - step * 41 * Millis::MINUTE - Millis::MINUTE);
             let event = Sent { at: at.plus(-offset), user: Some("ada".to_owned()), ..Sent::new("e") };
             let sent_at = Some(received_at.plus(-offset));
             let request = Request {

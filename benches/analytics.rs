@@ -1,0 +1,271 @@
+//! Questions over a made-up year of 100,000 people, cold and warm, and what ingest and pages cost each other.
+//!
+//! `cargo bench --bench analytics -- [millions]` prints a table with bars and writes `target/bench/analytics.json`. The
+//! year comes from the verb `demo`. An answer is cold where the server has never given it: each question is put to a
+//! server that was started for it, and the server's own count of its reads says that nothing came from its cache, and
+//! for warm ones that everything did. The operating system has the file in memory all the while.
+
+#[path = "rig/mod.rs"]
+#[expect(dead_code, reason = "the load of the other benches is not measured here")]
+mod rig;
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use jiff::civil::Date;
+use rig::Rig;
+use rig::measure::{Figures, at, median};
+use rig::traffic::{Connection, Sender, batch, clients};
+use tallybox::model::{Dimension, Millis};
+use tallybox::store::sqlite::{Options, SqliteStore};
+
+/// People of the year.
+const PEOPLE: &str = "100000";
+/// How often each question is put; the one in the middle counts.
+const ROUNDS: usize = 5;
+/// Longest that an overview may take once it is in the cache, in milliseconds.
+const WARM: f64 = 5.0;
+
+/// Connections that send batches, and events of a batch.
+const SENDERS: usize = 8;
+const BATCH: usize = 100;
+/// Batches that are sent without pages, with them, and without them again.
+const BATCHES: usize = 3_000;
+/// Pages are asked for this often while batches are sent: four cold overviews a second.
+const PACE: Duration = Duration::from_millis(250);
+/// Most that pages may slow down, and the share of its rate that ingest must keep.
+const PAGES_SLOWED: f64 = 2.0;
+const INGEST_KEPT: f64 = 0.9;
+
+/// What is asked.
+struct Question {
+    name: String,
+    address: String,
+    /// Longest that it may take cold, in milliseconds.
+    bar: f64,
+}
+
+fn question(name: impl Into<String>, address: impl Into<String>, bar: f64) -> Question {
+    Question { name: name.into(), address: address.into(), bar }
+}
+
+fn questions() -> Vec<Question> {
+    let funnel = "/apps/bench/funnel?step=app_opened&step=note_created&step=note_shared&window=7d&range=90d";
+    let mut all = vec![
+        question("overview_28d", "/apps/bench?range=28d", 50.0),
+        question("overview_year", "/apps/bench?range=year", 50.0),
+        question("monthly_users", "/api/v1/apps/bench/query?metric=users&range=year&by=month", 50.0),
+        question("retention_12_weeks", "/apps/bench/retention?by=week", 300.0),
+        question("funnel_90d", funnel, 1_000.0),
+        question("events_by_property_7d", "/api/v1/apps/bench/events?range=7d&prop:network=mobile", 500.0),
+    ];
+    all.extend(Dimension::OFFERED.iter().map(|dimension| {
+        let address = format!("/api/v1/apps/bench/query?range=year&dimension={dimension}");
+        question(format!("breakdown_{dimension}_year"), address, 100.0)
+    }));
+    all
+}
+
+fn main() {
+    let millions = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).filter(|n| *n > 0).unwrap_or(1_u32);
+    let mut rig = Rig::new(Vec::new(), |directory| {
+        let path = directory.join("tallybox.db");
+        Box::new(SqliteStore::open(&path, Options::default()).expect("the database opens"))
+    });
+    let mut figures = Figures::default();
+    let began = Instant::now();
+    let events = (millions * 1_000_000).to_string();
+    print!("{}", verb(&rig, &["demo", "--app", "bench", "--users", PEOPLE, "--events", &events]));
+    figures.add("demo_s", began.elapsed().as_secs_f64());
+    let token = verb(&rig, &["token", "create", "bench"]);
+    let token = token.lines().find_map(|line| line.strip_prefix("token ")).expect("it is shown").trim().to_owned();
+    let asker = Asker { token };
+    let mut bars = Vec::new();
+    for question in questions() {
+        bars.extend(asker.measure(&mut rig, &question, &mut figures));
+    }
+    rig.launch();
+    bars.extend(asker.together(&rig, &mut figures));
+    tell(&bars);
+    figures.save("analytics");
+}
+
+/// Runs a verb over the rig's data; what it says.
+fn verb(rig: &Rig, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallybox"));
+    command.env_clear().env("TALLYBOX_DATA_DIR", rig.directory.path()).args(arguments).stderr(Stdio::inherit());
+    let output = command.output().expect("the verb starts");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What was measured against its bar.
+struct Bar {
+    name: String,
+    value: f64,
+    bar: f64,
+    is_kept: bool,
+}
+
+impl Bar {
+    fn most(name: String, value: f64, bar: f64) -> Self {
+        Self { name, value, bar, is_kept: value <= bar }
+    }
+}
+
+fn tell(bars: &[Bar]) {
+    println!("\n{:<36} {:>10} {:>8}", "against its bar", "value", "bar");
+    for Bar { name, value, bar, is_kept } in bars {
+        println!("{name:<36} {value:>10.2} {bar:>8.2}  {}", if *is_kept { "kept" } else { "MISSED" });
+    }
+}
+
+/// Who asks: with the owner's cookie for pages, and a token for the read API.
+struct Asker {
+    token: String,
+}
+
+impl Asker {
+    fn request(&self, rig: &Rig, address: &str) -> Vec<u8> {
+        let Rig { address: host, cookie, .. } = rig;
+        let token = &self.token;
+        format!("GET {address} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\nauthorization: Bearer {token}\r\n\r\n")
+            .into_bytes()
+    }
+
+    /// How long the answer took, in milliseconds, and the reads from the cache and from the database that it made.
+    fn ask(&self, rig: &Rig, connection: &mut Connection, address: &str) -> (f64, [i64; 2]) {
+        let request = self.request(rig, address);
+        let before = reads(rig, connection);
+        let began = Instant::now();
+        let (status, body) = connection.exchange(&request);
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        assert_eq!(status, 200, "{address}: {}", String::from_utf8_lossy(body));
+        let after = reads(rig, connection);
+        (took, [after[0] - before[0], after[1] - before[1]])
+    }
+
+    /// A question cold, by a server that was started for it, and warm.
+    fn measure(&self, rig: &mut Rig, question: &Question, figures: &mut Figures) -> Vec<Bar> {
+        let Question { name, address, bar } = question;
+        let (mut cold, mut warm) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            rig.launch();
+            let mut connection = Connection::open(rig);
+            // Whoever asks is known from here on.
+            connection.exchange(&self.request(rig, "/apps"));
+            connection.exchange(&self.request(rig, "/api/v1/apps"));
+            let (took, [hits, misses]) = self.ask(rig, &mut connection, address);
+            assert!(hits == 0 && misses > 0, "{name} is not cold: {hits} hits, {misses} misses");
+            cold.push(took);
+            let (took, [hits, misses]) = self.ask(rig, &mut connection, address);
+            assert!(hits > 0 && misses == 0, "{name} is not warm: {hits} hits, {misses} misses");
+            warm.push(took);
+        }
+        let (cold, warm) = (median(cold), median(warm));
+        figures.add(format!("{name}_cold_ms"), cold);
+        figures.add(format!("{name}_warm_ms"), warm);
+        let mut bars = vec![Bar::most(format!("{name}_cold_ms"), cold, *bar)];
+        if name.starts_with("overview") {
+            bars.push(Bar::most(format!("{name}_warm_ms"), warm, WARM));
+        }
+        bars
+    }
+
+    /// Ingest as fast as it goes, and overviews that nobody has asked for before, alone and together.
+    fn together(&self, rig: &Rig, figures: &mut Figures) -> Vec<Bar> {
+        let idle = AtomicBool::new(false);
+        let mut weeks = (0..).map(overview_of_the_past);
+        let alone = self.pages(rig, &mut weeks, |asked| asked < 12);
+        let before = ingest(rig, 0);
+        let (during, together) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| self.pages(rig, &mut weeks, |_| !idle.load(Ordering::Relaxed)));
+            let rate = ingest(rig, 1);
+            idle.store(true, Ordering::Relaxed);
+            (rate, reader.join().expect("pages are read"))
+        });
+        let after = ingest(rig, 2);
+        let (alone, together) = (at(&alone, 0.5), at(&together, 0.5));
+        let kept = during / f64::midpoint(before, after);
+        figures.add("page_alone_ms", alone);
+        figures.add("page_beside_ingest_ms", together);
+        figures.add("ingest_alone_events_per_s", before);
+        figures.add("ingest_beside_pages_events_per_s", during);
+        figures.add("ingest_alone_again_events_per_s", after);
+        vec![
+            Bar::most("pages_slowed_by_ingest".to_owned(), together / alone, PAGES_SLOWED),
+            Bar {
+                name: "ingest_kept_beside_pages".to_owned(),
+                value: kept,
+                bar: INGEST_KEPT,
+                is_kept: kept >= INGEST_KEPT,
+            },
+        ]
+    }
+
+    /// Pages at their pace as long as `goes_on` says of how many were asked for: how long they took, shortest first.
+    fn pages(
+        &self,
+        rig: &Rig,
+        addresses: &mut impl Iterator<Item = String>,
+        goes_on: impl Fn(usize) -> bool,
+    ) -> Vec<Duration> {
+        let mut connection = Connection::open(rig);
+        let mut waits = Vec::new();
+        while waits.is_empty() || goes_on(waits.len()) {
+            let request = self.request(rig, &addresses.next().expect("it has no end"));
+            let began = Instant::now();
+            assert_eq!(connection.exchange(&request).0, 200);
+            waits.push(began.elapsed());
+            std::thread::sleep(PACE.saturating_sub(began.elapsed()));
+        }
+        waits.sort_unstable();
+        waits
+    }
+}
+
+/// The overview of 28 days that ended some days ago: each is another one.
+fn overview_of_the_past(back: i64) -> String {
+    let day = |ago: i64| -> Date {
+        let at = jiff::Timestamp::from_millisecond(now() - ago * Millis::DAY).expect("in range");
+        at.to_zoned(jiff::tz::TimeZone::UTC).date()
+    };
+    format!("/apps/bench?from={}&to={}", day(back + 30), day(back + 3))
+}
+
+/// Batches of this moment on all connections: events a second. The requests are made before the time is taken.
+fn ingest(rig: &Rig, phase: usize) -> f64 {
+    let request = |n: usize| {
+        let number = phase * BATCHES + n;
+        let session = 2_000_000_000 + number * 2;
+        rig.signed(&batch(&Sender { user: number % 20_000, session, at: now(), release: 3, events: BATCH }))
+    };
+    let requests: Vec<_> = (0..BATCHES).map(request).collect();
+    let next = AtomicUsize::new(0);
+    let began = Instant::now();
+    clients(rig, SENDERS, |_, mut connection| {
+        while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            assert_eq!(connection.exchange(request).0, 200);
+        }
+    });
+    (BATCHES * BATCH) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// How often the server has read from its cache and from its database so far, by its own count.
+fn reads(rig: &Rig, connection: &mut Connection) -> [i64; 2] {
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", rig.address);
+    let (status, body) = connection.exchange(request.as_bytes());
+    let text = std::str::from_utf8(body).expect("text");
+    assert_eq!(status, 200, "{text}");
+    ["hit", "miss"].map(|result| {
+        let name = format!("tallybox_report_reads_total{{result=\"{result}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name)).expect("it is counted");
+        line.parse().expect("a number")
+    })
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    i64::try_from(UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis()).expect("in range")
+}

@@ -1,0 +1,116 @@
+//! `GET /api/v1/apps/{app}/query`: metrics over time, or of each value of a dimension.
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::super::asking::Asking;
+use super::super::state::WebState;
+use super::{Answer, ApiError, AppReader, Params, Step, Units, Utc, Values};
+use crate::model::{App, Breakdown, Dimension, Metric, Period};
+use crate::query::{Range, compared};
+
+/// Values of a breakdown where the address does not say.
+const USUAL: u32 = 50;
+/// Most values of a breakdown.
+const MOST: u32 = 1_000;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    app: &'a str,
+    environment: &'a str,
+    zone: &'a str,
+    range: &'static str,
+    by: &'static str,
+    from: Utc,
+    to: Utc,
+    /// Whether the last period is not over.
+    unfinished: bool,
+    units: Units<'a>,
+    /// Of the whole range.
+    total: Values<'a>,
+    periods: Option<Vec<Step<'a>>>,
+    breakdown: Option<Top<'a>>,
+    compare: Option<Earlier<'a>>,
+}
+
+/// The values of a dimension.
+#[derive(Serialize)]
+struct Top<'a> {
+    dimension: String,
+    rows: Vec<TopRow<'a>>,
+    /// How many values there are, those not listed included.
+    in_all: u64,
+}
+
+#[derive(Serialize)]
+struct TopRow<'a> {
+    value: Option<&'a str>,
+    values: Values<'a>,
+}
+
+/// What the range is compared with.
+#[derive(Serialize)]
+struct Earlier<'a> {
+    with: &'static str,
+    from: Utc,
+    to: Utc,
+    total: Values<'a>,
+}
+
+/// Answers with periods, or with a breakdown where a dimension is named; with the whole range in both cases.
+pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Params) -> Result<Answer, ApiError> {
+    let (environment, metrics) = (params.environment(&on.app)?, params.metrics()?);
+    let (dimension, limit, how) = (params.dimension()?, params.limit(USUAL, MOST)?, params.compare()?);
+    let range = params.range(&state, (&on.app, environment.id)).await?;
+    let filters = params.filters()?;
+    params.end()?;
+    let asking = Asking::new(&state, environment.id, filters);
+    let earlier = compared(&range, how, &on.app.zone, state.clock.now()).map(|compared| compared.whole);
+    let wholes: Vec<Period> = std::iter::once(range.whole).chain(earlier).collect();
+    let totals = asking.series(&metrics, wholes).await?;
+    let column = |place: usize| totals.iter().map(|row| row.get(place).copied().flatten()).collect();
+    let (steps, top) = match &dimension {
+        None => (Some(asking.series(&metrics, range.periods.clone()).await?), None),
+        Some(dimension) => {
+            let found = asking.breakdown(dimension.clone(), &metrics, range.whole, limit).await?;
+            (None, Some((dimension, found)))
+        }
+    };
+    let compare = earlier.map(|earlier| Earlier {
+        with: how.name(),
+        from: Utc(earlier.range.from),
+        to: Utc(earlier.range.to),
+        total: Values(&metrics, column(1)),
+    });
+    Ok(Answer::new(&Shown {
+        periods: steps.as_ref().map(|rows| Step::all(&on.app.zone, &range.periods, (&metrics, rows))),
+        breakdown: top.as_ref().map(|(dimension, found)| shown(dimension, found, &metrics)),
+        total: Values(&metrics, column(0)),
+        compare,
+        ..head(&on.app, environment.slug.as_str(), &range, &metrics)
+    }))
+}
+
+fn head<'a>(app: &'a App, environment: &'a str, range: &Range, metrics: &'a [Metric]) -> Shown<'a> {
+    Shown {
+        app: app.slug.as_str(),
+        environment,
+        zone: app.zone.name(),
+        range: range.preset.name(),
+        by: range.interval.name(),
+        from: Utc(range.whole.range.from),
+        to: Utc(range.whole.range.to),
+        unfinished: range.unfinished.is_some(),
+        units: Units(metrics),
+        total: Values(metrics, Vec::new()),
+        periods: None,
+        breakdown: None,
+        compare: None,
+    }
+}
+
+fn shown<'a>(dimension: &Dimension, found: &'a Breakdown, metrics: &'a [Metric]) -> Top<'a> {
+    let rows = found.rows.iter();
+    let rows = rows.map(|row| TopRow { value: row.value.as_deref(), values: Values(metrics, row.metrics.clone()) });
+    Top { dimension: dimension.to_string(), rows: rows.collect(), in_all: found.values }
+}
