@@ -8,9 +8,8 @@ ALTER TABLE events ADD COLUMN error_id INTEGER;
 ALTER TABLE events ADD COLUMN fatal INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX events_errors ON events (env_id, claimed_at) WHERE error_id IS NOT NULL;
 
--- Events whose client's clock was off by more than ten minutes, by the time at which they occurred: all others are found
--- near their claimed time.
-CREATE INDEX events_skewed ON events (env_id, (claimed_at + skew)) WHERE skew < -600000 OR skew > 600000;
+-- Events whose client's clock was off, by the time at which they occurred: for all others that is their claimed time.
+CREATE INDEX events_skewed ON events (env_id, (claimed_at + skew), event_id) WHERE skew <> 0;
 
 -- Whether something has crashed in it.
 ALTER TABLE sessions ADD COLUMN crashed INTEGER NOT NULL DEFAULT 0;

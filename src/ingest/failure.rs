@@ -73,7 +73,8 @@ pub(super) fn error_of(raw: &RawEvent<'_>, props: Option<&str>) -> Option<EventE
         return None;
     }
     // What cannot be read, such as a member that occurs twice, tells nothing more.
-    let told: Told<'_> = props.and_then(|props| serde_json::from_str(props).ok()).unwrap_or_default();
+    let object = props.filter(|props| props.starts_with('{'));
+    let told: Told<'_> = object.and_then(|props| serde_json::from_str(props).ok()).unwrap_or_default();
     if failed && told.success.is_none_or(|success| success.get() != "false") {
         return None; // it stands somewhere within
     }

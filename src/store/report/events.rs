@@ -5,14 +5,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::super::Result;
-use super::super::scan::{Beside, Scope, Sieve, scan_beside};
+use super::super::scan::{self, Beside, CLOCKS, Passing, Sieve};
 use super::super::sql::{Cell, Row, Sql};
 use crate::clock::Deadline;
 use crate::model::{
-    AppId, Cursor, CursorKey, EventId, EventList, EventRow, EventsPage, Millis, Reason, SetAsideRow, TimeRange,
-    UserHash,
+    AppId, Cursor, CursorKey, EventId, EventList, EventRow, EventsPage, Millis, Reason, SetAsideRow, UserHash,
 };
-use crate::rollup::Bucket;
 
 macro_rules! events_from {
     ($table:literal) => {
@@ -34,18 +32,11 @@ pub(in crate::store) const EVENTS: &str = events_from!("events e");
 /// through all events for them.
 const NAMED: &str = events_from!("k CROSS JOIN events e");
 
-/// No further stretch is begun after so long: then the page is short.
+/// No further events are looked at after so long: then the page is short.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Events of the first stretch that is looked through, of which a page mostly has enough.
-const FEW: i64 = 1_000;
-/// Events of a stretch at the most, as far as hours can be cut.
-const MANY: i64 = 64_000;
-/// Parts of an hour at the most.
-const PARTS: i64 = 60;
-
-/// Hours that are read together.
-const CHUNK: i64 = 1_000;
+/// Events that are looked at together, at first and at the most.
+const LOOKS: (i64, i64) = (500, 64_000);
 
 /// Rows that are read together.
 const ROWS: usize = 200;
@@ -57,9 +48,18 @@ pub fn events(db: &dyn Sql, page: &EventsPage) -> Result<EventList> {
         return Ok(EventList::default());
     }
     let wanted = page.limit as usize;
-    let mut search = Search { db, page, sieve, found: Vec::new() };
-    let mut next = search.run(wanted + 1)?.map(Cursor::before);
-    let mut places = search.found;
+    let search = Search { db, page, sieve, wanted: wanted + 1, deadline: Deadline::after(PATIENCE) };
+    let mut places = Vec::new();
+    let mut unseen = None;
+    for half in CLOCKS {
+        let (found, until) = search.half(half)?;
+        places.extend(found);
+        unseen = unseen.max(until);
+    }
+    places.sort_unstable_by_key(|place| Reverse(*place));
+    // Where one half was not looked through, events of that time and before may be missing.
+    places.retain(|place: &Place| unseen.is_none_or(|unseen| place.at > unseen));
+    let mut next = unseen.map(|unseen| Cursor::before(Millis(unseen.saturating_add(1))));
     if places.len() > wanted {
         places.truncate(wanted);
         next = places.last().map(|place| Cursor { key: CursorKey::Number(place.at), id: place.id });
@@ -75,36 +75,30 @@ struct Place {
     claimed_at: i64,
 }
 
-/// The search, stretch by stretch into the past.
+/// The search for the newest events that pass, in the order of an index.
 struct Search<'a> {
     db: &'a dyn Sql,
     page: &'a EventsPage,
     sieve: Sieve,
-    /// Newest first.
-    found: Vec<Place>,
+    wanted: usize,
+    deadline: Deadline,
 }
 
 impl Search<'_> {
-    /// Looks until there are so many. Where looking took long, the instant before which it did not look any more.
-    fn run(&mut self, wanted: usize) -> Result<Option<Millis>> {
-        let deadline = Deadline::after(PATIENCE);
-        let (mut to, _) = self.bound();
-        to = to.saturating_add(1);
-        let mut looked = false;
+    /// The newest events of one half of [`CLOCKS`] that pass. Where looking took long, the time of the event at which it
+    /// ended.
+    fn half(&self, half: (&str, &str)) -> Result<(Vec<Place>, Option<i64>)> {
+        let mut found = Vec::new();
+        let (mut bound, mut most) = (self.bound(), LOOKS.0);
         loop {
-            let hours = self.hours(to)?;
-            let Some((earliest, _)) = hours.last() else { return Ok(None) };
-            for stretch in stretches(&hours, to) {
-                if looked && deadline.passed() {
-                    return Ok(Some(stretch.to));
-                }
-                looked = true;
-                self.stretch(stretch, wanted)?;
-                if self.found.len() >= wanted {
-                    return Ok(None);
-                }
+            let (last, looked) = self.batch(half, (bound, most), &mut found)?;
+            if found.len() >= self.wanted || looked < most {
+                return Ok((found, None));
             }
-            to = *earliest;
+            if self.deadline.passed() {
+                return Ok((found, Some(last.0)));
+            }
+            (bound, most) = (last, (most * 4).min(LOOKS.1));
         }
     }
 
@@ -116,77 +110,38 @@ impl Search<'_> {
         }
     }
 
-    /// The latest hours before an instant in which something has happened, and how many events they have.
-    fn hours(&self, to: i64) -> Result<Vec<(i64, i64)>> {
-        let sql = "SELECT bucket, events FROM rollup_hours WHERE env_id = $1 AND dimension = 0 AND bucket > $2 \
-                   AND bucket < $3 AND events > 0 ORDER BY bucket DESC LIMIT $4";
-        let from = self.page.since.map_or(i64::MIN, |since| Bucket::at_or_after(since.plus(-Millis::HOUR)).0 - 1);
-        let to = Bucket::at_or_after(Millis(to)).0;
-        let params = [self.page.environment.0, from, to, CHUNK].map(Cell::Int);
-        let read = |row: &Row| (Bucket(row.int(0)).start().0, row.int(1));
-        Ok(self.db.rows(sql, &params)?.iter().map(read).collect())
-    }
-
-    fn stretch(&mut self, stretch: TimeRange, wanted: usize) -> Result<()> {
-        let from = self.page.since.map_or(stretch.from, |since| since.max(stretch.from));
-        let scope =
-            Scope { environment: self.page.environment, range: TimeRange { from, to: stretch.to }, sieve: &self.sieve };
-        let (bound, room) = (self.bound(), wanted - self.found.len());
-        let mut found: Vec<Place> = Vec::new();
-        scan_beside(self.db, scope, Beside::Place, &mut |event| {
-            let (claimed_at, id) = event.place();
-            let at = event.glance.at.0;
-            if (at, id) < bound {
-                if found.len() >= 2 * room + ROWS {
-                    keep_newest(&mut found, room);
-                }
+    /// Looks at the next events below a place, so many at the most: the last one's place, and how many there were.
+    fn batch(
+        &self,
+        (clock, at): (&str, &str),
+        (bound, most): ((i64, [u8; 16]), i64),
+        found: &mut Vec<Place>,
+    ) -> Result<((i64, [u8; 16]), i64)> {
+        let since = self.page.since.map_or(i64::MIN, |since| since.0);
+        let mut params =
+            vec![Cell::Int(self.page.environment.0), Cell::Int(bound.0), Cell::Uuid(bound.1), Cell::Int(since)];
+        let errors = self.sieve.errors_alone(&mut params);
+        params.push(Cell::Int(most));
+        let sql = format!(
+            "SELECT {}, claimed_at, event_id{} FROM events WHERE env_id = $1 AND {clock} AND {at} <= $2 \
+             AND ({at}, event_id) < ($2, $3) AND {at} >= $4{errors} ORDER BY {at} DESC, event_id DESC LIMIT ${}",
+            scan::COLUMNS,
+            if self.sieve.wants_props() { ", props" } else { "" },
+            params.len()
+        );
+        let (mut last, mut looked) = (bound, 0);
+        self.db.stream(&sql, &params, &mut |line| {
+            let passing = Passing::of(line, Beside::Place, &self.sieve);
+            let (claimed_at, id) = passing.place();
+            let at = passing.glance.at.0;
+            (last, looked) = ((at, id), looked + 1);
+            if self.sieve.passes(&passing) {
                 found.push(Place { at, id, claimed_at });
             }
-            ControlFlow::Continue(())
+            if found.len() >= self.wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        keep_newest(&mut found, room);
-        self.found.extend(found);
-        Ok(())
+        Ok((last, looked))
     }
-}
-
-fn keep_newest(places: &mut Vec<Place>, most: usize) {
-    places.sort_unstable_by_key(|place| Reverse(*place));
-    places.truncate(most);
-}
-
-/// Cuts hours, the latest first, into stretches that end at `to`: of few events at first, then of more, and never of many
-/// more than it takes a moment to look through.
-fn stretches(hours: &[(i64, i64)], to: i64) -> Vec<TimeRange> {
-    let mut stretches = Vec::new();
-    let mut stretch = |from: i64, to: i64| stretches.push(TimeRange { from: Millis(from), to: Millis(to) });
-    let (mut end, mut before, mut events, mut enough) = (to, to, 0, FEW);
-    for (start, own) in hours {
-        let own_end = before.min(start.saturating_add(Millis::HOUR));
-        if *own > MANY {
-            if events > 0 {
-                stretch(before, end);
-            }
-            events = 0;
-            let parts = (own / MANY + 1).min(PARTS);
-            let edge = |part: i64| start + (own_end - start) * part / parts;
-            (0..parts).rev().for_each(|part| stretch(edge(part), edge(part + 1)));
-        } else {
-            if events == 0 {
-                end = own_end;
-            }
-            events += own;
-            if events >= enough {
-                stretch(*start, end);
-                (events, enough) = (0, (enough * 4).min(MANY));
-            }
-        }
-        before = *start;
-    }
-    if events > 0 {
-        stretch(before, end);
-    }
-    stretches
 }
 
 /// The events at these places, in their order.
@@ -242,35 +197,5 @@ pub(in crate::store) fn event_row(row: &Row) -> EventRow {
         version: row.some_text(6),
         system: row.some_text(7),
         props: row.some_text(8),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_hold_every_hour_with_events_once() {
-        let hour = |number: i64| number * Millis::HOUR;
-        for (hours, to, expected) in [
-            (&[][..], hour(9), &[][..]),
-            (&[(8, 5)], hour(8) + 1, &[(hour(8), hour(8) + 1)]),
-            (&[(8, 5), (3, 5)], i64::MAX, &[(hour(3), hour(9))]),
-            (&[(8, FEW), (3, FEW), (1, 1)], i64::MAX, &[(hour(8), hour(9)), (hour(1), hour(4))]),
-            (
-                &[(8, 1), (7, MANY + 1), (6, 1)],
-                i64::MAX,
-                &[
-                    (hour(8), hour(9)),
-                    (hour(7) + hour(1) / 2, hour(8)),
-                    (hour(7), hour(7) + hour(1) / 2),
-                    (hour(6), hour(7)),
-                ],
-            ),
-        ] {
-            let hours: Vec<_> = hours.iter().map(|(number, events)| (hour(*number), *events)).collect();
-            let found: Vec<_> = stretches(&hours, to).iter().map(|range| (range.from.0, range.to.0)).collect();
-            assert_eq!(found, expected, "{hours:?}");
-        }
     }
 }

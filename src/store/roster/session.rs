@@ -9,10 +9,8 @@ use crate::model::{
 };
 use crate::store::Result;
 use crate::store::report::{EVENTS, event_row};
+use crate::store::scan::CLOCKS;
 use crate::store::sql::{Cell, Row, Sql};
-
-/// How far claimed times may be from ours where an event is looked for near its time. Others have an index of their own.
-const NEAR: i64 = 10 * Millis::MINUTE;
 
 /// How much of a session is looked through at first, and the most at a time.
 const STRETCH: (i64, i64) = (Millis::HOUR, Millis::DAY);
@@ -78,23 +76,14 @@ fn within(
     (range, behind): (TimeRange, [u8; 16]),
     wanted: usize,
 ) -> Result<Vec<EventRow>> {
-    const NEAR_CLOCKS: &str = "e.claimed_at >= $6 AND e.claimed_at < $7 AND e.skew BETWEEN -600000 AND 600000";
-    const FAR_CLOCKS: &str = "(e.skew < -600000 OR e.skew > 600000)";
     let mut events = Vec::new();
-    for (clocks, window) in [(NEAR_CLOCKS, Some([range.from.plus(-NEAR).0, range.to.plus(NEAR).0])), (FAR_CLOCKS, None)]
-    {
-        let sql = [
-            EVENTS,
-            "WHERE e.env_id = $1 AND e.session_id = $2 AND e.claimed_at + e.skew >= $3 AND e.claimed_at + e.skew < $4 \
-             AND (e.claimed_at + e.skew, e.event_id) > ($3, $5) AND ",
-            clocks,
-            " ORDER BY e.claimed_at + e.skew, e.event_id LIMIT ",
-            if window.is_some() { "$8" } else { "$6" },
-        ]
-        .concat();
+    for (clock, at) in CLOCKS {
+        let sql = format!(
+            "{EVENTS} WHERE e.env_id = $1 AND {clock} AND e.session_id = $2 AND {at} >= $3 AND {at} < $4 \
+             AND ({at}, e.event_id) > ($3, $5) ORDER BY {at}, e.event_id LIMIT $6"
+        );
         let mut params: Vec<Cell> = [environment.0, session, range.from.0, range.to.0].map(Cell::Int).to_vec();
         params.push(Cell::Uuid(behind));
-        params.extend(window.into_iter().flatten().map(Cell::Int));
         params.push(i64::try_from(wanted).unwrap_or(i64::MAX).into());
         events.extend(db.rows(&sql, &params)?.iter().map(event_row));
     }

@@ -10,11 +10,8 @@ use crate::clock::Deadline;
 use crate::model::{Cursor, CursorKey, Millis, TimeRange, TimelineItem, TimelinePage, Zone};
 use crate::store::Result;
 use crate::store::report::{EVENTS, event_row};
+use crate::store::scan::CLOCKS;
 use crate::store::sql::{Cell, Row, Sql};
-
-/// How far claimed times may be from ours where an event is looked for by them. Those that are further off have an index
-/// of their own, by the time they occurred.
-const NEAR: i64 = 10 * Millis::MINUTE;
 
 /// No further hours are begun after so long: then the page is short.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -100,48 +97,27 @@ impl<'a> Walk<'a> {
     /// The newest events of hours that follow each other, as many as are wanted still.
     fn stretch(&mut self, user: i64, range: TimeRange) -> Result<()> {
         let wanted = self.limit - self.found.len();
-        let mut found = self.near(user, range, wanted)?;
-        found.extend(self.skewed(user, range, wanted)?);
+        let mut found = Vec::new();
+        for half in CLOCKS {
+            found.extend(self.events(half, (user, range), wanted)?);
+        }
         found.sort_unstable_by_key(|item| Reverse(item.place()));
         found.truncate(wanted);
         self.found.extend(found);
         Ok(())
     }
 
-    /// Those whose clocks were about right.
-    fn near(&self, user: i64, range: TimeRange, wanted: usize) -> Result<Vec<Found>> {
-        let ends = [range.from.plus(-NEAR).0, range.to.plus(NEAR).0];
-        let window = "WHERE e.env_id = $1 AND e.claimed_at >= $2 AND e.claimed_at < $3 \
-                      AND e.skew >= -600000 AND e.skew <= 600000 \
-                      AND e.user_id = $4 AND e.claimed_at + e.skew >= $5 AND e.claimed_at + e.skew < $6 \
-                      AND (e.claimed_at + e.skew, e.event_id) < ($7, $8) \
-                      ORDER BY e.claimed_at + e.skew DESC, e.event_id DESC LIMIT $9";
-        self.events(window, (&ends, user, range), wanted)
-    }
-
-    /// The others.
-    fn skewed(&self, user: i64, range: TimeRange, wanted: usize) -> Result<Vec<Found>> {
-        let window = "WHERE e.env_id = $1 AND (e.skew < -600000 OR e.skew > 600000) \
-                      AND e.user_id = $2 AND e.claimed_at + e.skew >= $3 AND e.claimed_at + e.skew < $4 \
-                      AND (e.claimed_at + e.skew, e.event_id) < ($5, $6) \
-                      ORDER BY e.claimed_at + e.skew DESC, e.event_id DESC LIMIT $7";
-        self.events(window, (&[], user, range), wanted)
-    }
-
-    /// The newest events of a range that lie below the bound: `window` says by what they are found.
-    fn events(
-        &self,
-        window: &str,
-        (claimed, user, range): (&[i64], i64, TimeRange),
-        wanted: usize,
-    ) -> Result<Vec<Found>> {
-        let occurred = [user, range.from.0, range.to.0, self.bound.at];
-        let ends = claimed.iter().chain(&occurred);
-        let mut params: Vec<Cell> =
-            std::iter::once(&self.page.environment.0).chain(ends).copied().map(Cell::Int).collect();
+    /// The newest events of a range that lie below the bound, of one half of [`CLOCKS`].
+    fn events(&self, (clock, at): (&str, &str), (user, range): (i64, TimeRange), wanted: usize) -> Result<Vec<Found>> {
+        let sql = format!(
+            "{EVENTS} WHERE e.env_id = $1 AND {clock} AND e.user_id = $2 AND {at} >= $3 AND {at} < $4 \
+             AND ({at}, e.event_id) < ($5, $6) ORDER BY {at} DESC, e.event_id DESC LIMIT $7"
+        );
+        let ends = [self.page.environment.0, user, range.from.0, range.to.0, self.bound.at];
+        let mut params: Vec<Cell> = ends.map(Cell::Int).to_vec();
         params.push(Cell::Uuid(self.bound.id));
         params.push(i64::try_from(wanted).unwrap_or(i64::MAX).into());
-        Ok(self.db.rows(&[EVENTS, window].concat(), &params)?.iter().map(event).collect())
+        Ok(self.db.rows(&sql, &params)?.iter().map(event).collect())
     }
 }
 

@@ -12,12 +12,13 @@ use crate::model::{EnvironmentId, Millis, TimeRange};
 pub(in crate::store) use props::{Key, Value, members};
 pub(in crate::store) use sieve::{Sieve, fact_sets, numbers};
 
-/// How far a claimed time may be from ours where an event is looked for by it, as the index `events_skewed` has it:
-/// those that are further off are found through that.
-const SLACK: i64 = 10 * Millis::MINUTE;
+/// The two halves of all events, each with the time at which they occurred, and an index that has them in its order: those
+/// of right clocks by what was claimed, the others by `events_skewed`. Every event is in one of them.
+pub(in crate::store) const CLOCKS: [(&str, &str); 2] =
+    [("skew = 0", "claimed_at"), ("skew <> 0", "(claimed_at + skew)")];
 
 /// What is read of every event: its interned numbers, zero where there is none.
-const COLUMNS: &str = "claimed_at + skew, name_id, facts_id, user_id, session_id, error_id, fatal";
+pub(in crate::store) const COLUMNS: &str = "claimed_at + skew, name_id, facts_id, user_id, session_id, error_id, fatal";
 /// How many those are.
 const WIDTH: usize = 7;
 
@@ -66,7 +67,15 @@ pub(in crate::store) struct Passing<'l> {
     props: Option<usize>,
 }
 
-impl Passing<'_> {
+impl<'l> Passing<'l> {
+    /// From a row that begins with [`COLUMNS`], then has what `beside` names, and the properties where the sieve or
+    /// `beside` wants those.
+    pub(in crate::store) fn of(line: &'l dyn Line, beside: Beside, sieve: &Sieve) -> Self {
+        let props = if beside == Beside::Place { WIDTH + 2 } else { WIDTH };
+        let wants_props = beside == Beside::Props || sieve.wants_props();
+        Self { glance: glance(line), line, props: wants_props.then_some(props) }
+    }
+
     /// Its properties as JSON text, where they were asked for and it has any.
     pub(in crate::store) fn props(&self) -> Option<&str> {
         self.line.text(self.props?)
@@ -104,40 +113,24 @@ pub(in crate::store) fn scan_beside(
     }
     let place = if beside == Beside::Place { ", claimed_at, event_id" } else { "" };
     let wants_props = beside == Beside::Props || sieve.wants_props();
-    let props = wants_props.then_some(if place.is_empty() { WIDTH } else { WIDTH + 2 });
-    let ends = [environment.0, range.from.plus(-SLACK).0, range.to.plus(SLACK).0, range.from.0, range.to.0];
-    let mut params: Vec<Cell> = ends.map(Cell::Int).to_vec();
+    let mut params: Vec<Cell> = [environment.0, range.from.0, range.to.0].map(Cell::Int).to_vec();
     let conditions = sieve.conditions(&mut params);
     let sql = statement(&[COLUMNS, place, if wants_props { ", props" } else { "" }].concat(), &conditions);
     db.stream(&sql, &params, &mut |line| {
-        let glance = glance(line);
-        if !sieve.keeps(&glance) {
-            return ControlFlow::Continue(());
-        }
-        let passing = Passing { glance, line, props };
-        if !sieve.keeps_props(passing.props()) {
+        let passing = Passing::of(line, beside, sieve);
+        if !sieve.passes(&passing) {
             return ControlFlow::Continue(());
         }
         visit(&passing)
     })
 }
 
-/// Events near their claimed times, by those; the others through their own index. What holds for one half never holds for
-/// the other.
+/// Both halves. What holds for one never holds for the other.
 fn statement(columns: &str, conditions: &str) -> String {
-    [
-        "SELECT ",
-        columns,
-        " FROM events WHERE env_id = $1 AND claimed_at >= $2 AND claimed_at < $3 \
-         AND claimed_at + skew >= $4 AND claimed_at + skew < $5 AND skew >= -600000 AND skew <= 600000",
-        conditions,
-        " UNION ALL SELECT ",
-        columns,
-        " FROM events WHERE env_id = $1 AND claimed_at + skew >= $4 AND claimed_at + skew < $5 \
-         AND (skew < -600000 OR skew > 600000)",
-        conditions,
-    ]
-    .concat()
+    let half = |(clock, at): (&str, &str)| {
+        format!("SELECT {columns} FROM events WHERE env_id = $1 AND {at} >= $2 AND {at} < $3 AND {clock}{conditions}")
+    };
+    CLOCKS.map(half).join(" UNION ALL ")
 }
 
 fn glance(line: &dyn Line) -> Glance {

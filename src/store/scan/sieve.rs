@@ -9,7 +9,7 @@ use hashbrown::HashSet;
 use super::super::Result;
 use super::super::intern::{ERROR, EVENT};
 use super::super::sql::{Cell, Sql};
-use super::{Glance, Key, Value};
+use super::{Glance, Key, Passing, Value};
 use crate::model::{Dimension, EnvironmentId, Fact, Filter, Filters, Keep};
 
 /// So many sets of facts at the most are named to the database; where more match, they are looked up here.
@@ -109,18 +109,36 @@ impl Sieve {
         self.facts.as_ref().is_none_or(|sets| sets.contains(&set))
     }
 
-    pub(super) fn keeps(&self, event: &Glance) -> bool {
+    /// Whether an event passes. Its properties are looked at last, since that is dear.
+    pub(in crate::store) fn passes(&self, event: &Passing<'_>) -> bool {
+        self.keeps(&event.glance) && self.keeps_props(event.props())
+    }
+
+    fn keeps(&self, event: &Glance) -> bool {
         self.names.iter().all(|numbers| numbers.keep(event.name))
             && self.errors.iter().all(|numbers| numbers.keep(event.error))
             && self.keeps_facts(event.facts)
     }
 
-    pub(super) fn wants_props(&self) -> bool {
+    pub(in crate::store) fn wants_props(&self) -> bool {
         !self.props.is_empty()
     }
 
-    pub(super) fn keeps_props(&self, props: Option<&str>) -> bool {
+    fn keeps_props(&self, props: Option<&str>) -> bool {
         self.props.iter().all(|wanted| wanted.keep(props))
+    }
+
+    /// The same for conditions on errors alone, which are few among events and have an index of their own.
+    pub(in crate::store) fn errors_alone(&self, params: &mut Vec<Cell>) -> String {
+        let mut sql = String::new();
+        for numbers in self.errors.iter().filter(|numbers| !numbers.keep(0)) {
+            // Said by itself, it leads to the index.
+            sql.push_str(" AND error_id IS NOT NULL");
+            if numbers.keep == Keep::Is {
+                one_of(&mut sql, "error_id", numbers.values.iter(), params);
+            }
+        }
+        sql
     }
 
     /// What the database can tell by itself, as conditions for a WHERE that has others already; their parameters are added.
@@ -129,13 +147,7 @@ impl Sieve {
         for numbers in self.names.iter().filter(|numbers| numbers.keep == Keep::Is) {
             one_of(&mut sql, "name_id", numbers.values.iter(), params);
         }
-        for numbers in self.errors.iter().filter(|numbers| !numbers.keep(0)) {
-            // Said by itself, it leads to the index of errors.
-            sql.push_str(" AND error_id IS NOT NULL");
-            if numbers.keep == Keep::Is {
-                one_of(&mut sql, "error_id", numbers.values.iter(), params);
-            }
-        }
+        sql += &self.errors_alone(params);
         if let Some(sets) = self.facts.as_ref().filter(|sets| sets.len() <= NAMED_SETS) {
             one_of(&mut sql, "facts_id", sets.iter(), params);
         }

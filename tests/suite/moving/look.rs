@@ -37,8 +37,16 @@ pub const TABLES: [(&str, &str, &str); 31] = [
         "env_id, claimed_at, skew, delay, name_id, category_id, facts_id, user_id, session_id, props, error_id, fatal",
         "event_id",
     ),
-    ("rollup_hours", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions", ""),
-    ("rollup_days", "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions", ""),
+    (
+        "rollup_hours",
+        "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions",
+        "",
+    ),
+    (
+        "rollup_days",
+        "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions",
+        "",
+    ),
     ("intake_days", "app_id, day, outcome, events", ""),
     ("set_aside", "id, app_id, env_id, received_at, reason, detail, body", "event_id"),
     ("nonces", "at, app_id", "value"),
