@@ -21,7 +21,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/live", "Newest events"),
     ("/explorer", "Events, newest first"),
     ("/sessions", "How long they last"),
-    ("/versions", "shares of sessions"),
+    ("/versions", "Share of sessions"),
     ("/version?name=1.2.3", "Builds"),
     ("/rules", "the rule is gone"),
     ("/changes", "all platforms"),
