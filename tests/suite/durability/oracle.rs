@@ -14,11 +14,11 @@ on_both_backends! { the_oracle_sees_what_it_is_there_for }
 
 /// Each event with what the summaries count it by; time in universal time.
 const SEEN: &str = "WITH seen AS (
-    SELECT e.env_id, e.claimed_at + e.skew AS at, e.user_id, e.session_id, e.name_id, f.*
+    SELECT e.env_id, e.claimed_at + e.skew AS at, e.user_id, e.session_id, e.name_id, e.error_id, e.fatal, f.*
     FROM events e JOIN facts f ON f.id = e.facts_id)";
 
 /// Summaries that count events by a column: number of the dimension, column of [`SEEN`].
-const DIMENSIONS: [(u8, &str); 8] = [
+const DIMENSIONS: [(u8, &str); 12] = [
     (0, "0"),
     (1, "name_id"),
     (2, "version"),
@@ -27,10 +27,14 @@ const DIMENSIONS: [(u8, &str); 8] = [
     (5, "arch"),
     (6, "sdk"),
     (7, "locale"),
+    (8, "error_id"),
+    (10, "build"),
+    (11, "device"),
+    (12, "country"),
 ];
 
 /// Pairs of queries that must give the same rows (both are closed: [`SEEN`] stands before them).
-const RECOUNTS: [(&str, &str, &str); 7] = [
+const RECOUNTS: [(&str, &str, &str); 9] = [
     (
         "users by hour",
         "SELECT env_id, at / 3600000 * 4, count(DISTINCT user_id) FROM seen WHERE user_id NOTNULL GROUP BY 1, 2",
@@ -54,10 +58,20 @@ const RECOUNTS: [(&str, &str, &str); 7] = [
     ),
     ("sessions", "SELECT count(*) FROM sessions", "SELECT sum(sessions) FROM rollup_hours WHERE dimension = 0"),
     (
+        "lengths of sessions",
+        "SELECT count(*) FROM sessions",
+        "SELECT sum(sessions) FROM rollup_hours WHERE dimension = 9",
+    ),
+    (
+        "errors and crashes",
+        "SELECT env_id, at / 3600000 * 4, count(error_id), sum(fatal) FROM seen GROUP BY 1, 2 HAVING count(error_id) > 0",
+        "SELECT env_id, bucket, errors, crashes FROM rollup_hours WHERE dimension = 0 AND errors > 0",
+    ),
+    (
         "days against hours",
         "SELECT env_id, dimension, bucket / 96, value, sum(events), sum(sessions), sum(users), sum(day_users),
-                sum(new_users) FROM rollup_hours GROUP BY 1, 2, 3, 4",
-        "SELECT env_id, dimension, bucket / 96, value, events, sessions, users, day_users, new_users
+                sum(new_users), sum(errors), sum(crashes), sum(crashed_sessions) FROM rollup_hours GROUP BY 1, 2, 3, 4",
+        "SELECT env_id, dimension, bucket / 96, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions
          FROM rollup_days",
     ),
 ];
@@ -119,8 +133,9 @@ pub fn contradictions(database: &Database) -> Vec<String> {
         found.push(format!("integrity: {damage}"));
     }
     for (number, column) in DIMENSIONS {
-        let recount =
-            format!("SELECT env_id, at / 3600000 * 4, coalesce({column}, 0), count(*) FROM seen GROUP BY 1, 2, 3");
+        let recount = format!(
+            "SELECT env_id, at / 3600000 * 4, {column}, count(*) FROM seen WHERE {column} IS NOT NULL GROUP BY 1, 2, 3"
+        );
         let kept =
             format!("SELECT env_id, bucket, value, events FROM rollup_hours WHERE dimension = {number} AND events > 0");
         compare(database, &format!("events by {column}"), &recount, &kept, &mut found);
