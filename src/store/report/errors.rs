@@ -16,9 +16,9 @@ use crate::model::{
     Dimension, EnvironmentId, ErrorGroup, ErrorGroupAsk, ErrorRow, ErrorsAsk, EventRow, Fact, Keep, Millis, TimeRange,
 };
 
-/// Most users, sessions and sets of facts, each counted once for each group: some 200 MB. Who has more errors asks for
+/// Most users, sessions and sets of facts, each counted once for each group: some 35 MB. Who has more errors asks for
 /// less time.
-const MOST: usize = 6_000_000;
+const MOST: usize = 1_000_000;
 
 /// What a period has of one group.
 #[derive(Default)]
