@@ -1,6 +1,10 @@
 //! A made-up app: made by the verb through the real pipeline, counted and shown as any other.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::harness::backend::on_both_backends;
 use crate::harness::{Backend, MEMBER, PASSWORD, Server};
@@ -44,6 +48,46 @@ fn a_made_up_app_is_conserved_and_shown(backend: Backend) {
     let page = server.page("/apps/demo?range=year", &server.sign_in()).expect(200).text();
     for figure in [thousands(told["stored"]), thousands(opened), "app_opened".to_owned()] {
         assert!(page.contains(&figure), "no {figure} in {page}");
+    }
+}
+
+/// Pages of an app with much to show. None may weigh more than 60 KB on its way to the browser.
+const HEAVY: &[&str] = &[
+    "",
+    "?range=year&by=day&compare=year",
+    "?range=28d&system=windows&version!=1.0.0&metric=crash_free_sessions",
+    "?range=28d&prop:template=blank",
+    "/live",
+    "/events?range=28d",
+    "/event?name=note_created&range=28d",
+    "/breakdown?dimension=device&range=28d",
+    "/breakdown?dimension=prop:template&metric=users&range=28d",
+    "/explorer?range=28d",
+    "/funnels",
+    "/funnel?step=app_opened&step=note_created&step=note_shared&window=7d&range=28d&split=system",
+    "/users",
+    "/sessions?range=28d",
+    "/devices",
+    "/retention?cohort=day",
+    "/retention?cohort=week&born=note_created&back=note_shared",
+    "/errors?range=28d",
+    "/versions",
+    "/version?name=1.1.0",
+];
+
+#[test]
+fn no_page_of_a_well_filled_app_weighs_more_than_60_kb() {
+    let mut server = Server::with().prepare();
+    server.run(&["demo", "--days", "40", "--users", "400", "--events", "20000"]);
+    server.restart();
+    server.run_with(&["member", "create", MEMBER, "--role", "owner"], &format!("{PASSWORD}\n"));
+    let cookie = server.sign_in();
+    for path in HEAVY {
+        let page = server.page(&format!("/apps/demo{path}"), &cookie).expect(200).text();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(page.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap().len();
+        assert!(packed < 60_000, "{path}: {packed} of {} bytes", page.len());
     }
 }
 
