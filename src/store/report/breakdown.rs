@@ -51,12 +51,24 @@ pub(super) fn of_summary(
     code: i64,
     period: &Period,
 ) -> Result<Vec<(i64, Measures)>> {
+    let rows = summed(db, environment, code, period, &Measures::COLUMNS)?;
+    Ok(rows.iter().map(|row| (row.int(0), measures(row, 1))).collect())
+}
+
+/// The same of some columns: each row is a value and its sums.
+pub(super) fn summed(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    code: i64,
+    period: &Period,
+    columns: &[&str],
+) -> Result<Vec<Row>> {
     let from = Bucket::at_or_after(period.range.from);
     let to = Bucket::at_or_after(period.range.to);
     let first_day = Bucket(from.0 + Bucket::PER_DAY - 1).day();
     let (day_from, day_to) = if first_day < to.day() { (first_day, to.day()) } else { (to, to) };
-    let columns = Measures::COLUMNS.join(", ");
-    let sums = Measures::COLUMNS.map(|column| format!("CAST(sum({column}) AS BIGINT)")).join(", ");
+    let sums: Vec<_> = columns.iter().map(|column| format!("CAST(sum({column}) AS BIGINT)")).collect();
+    let (sums, columns) = (sums.join(", "), columns.join(", "));
     let sql = format!(
         "SELECT value, {sums} FROM ( \
          SELECT value, {columns} FROM rollup_days \
@@ -67,8 +79,7 @@ pub(super) fn of_summary(
          WHERE env_id = $1 AND dimension = $2 AND bucket >= $4 AND bucket < $6) AS parts GROUP BY value"
     );
     let params = [environment.0, code, day_from.0, day_to.0, from.0, to.0].map(Cell::Int);
-    let read = |row: &Row| (row.int(0), measures(row, 1));
-    Ok(db.rows(&sql, &params)?.iter().map(read).collect())
+    db.rows(&sql, &params)
 }
 
 /// The text of a value, none for not reported.

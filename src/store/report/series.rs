@@ -3,7 +3,7 @@
 use super::super::Result;
 use super::super::scan::numbers;
 use super::super::sql::{Cell, Row, Sql};
-use super::breakdown::of_summary;
+use super::breakdown::{of_summary, summed};
 use super::{bucket, scanned, users};
 use crate::model::{Counts, Dimension, EnvironmentId, Filter, Filters, Keep, LENGTHS, Metric, Millis, Period};
 use crate::rollup::{Bucket, Measures, length_quantile};
@@ -50,7 +50,9 @@ fn everything(
     // Long periods are of whole days, nearly: those are summed up already, and far fewer than hours.
     let is_long = periods.iter().all(|period| period.range.len() > LONG);
     let totals = if is_long { None } else { Some(sums(0, Some(0))?) };
-    let lengths = if is_long || !wants_lengths { None } else { Some(sums(LENGTHS, None)?) };
+    // There are many lengths in an hour, and periods of hours are few.
+    let is_short = periods.iter().all(|period| period.range.len() <= Millis::HOUR);
+    let lengths = if is_short && wants_lengths { Some(sums(LENGTHS, None)?) } else { None };
     periods
         .iter()
         .map(|period| {
@@ -90,11 +92,12 @@ fn whole(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<Me
     Ok(sum)
 }
 
-/// How many sessions of a long period there are of each length.
+/// How many sessions of a period there are of each length.
 fn classes(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<Vec<(i64, i64)>> {
-    let mut classes: Vec<_> = of_summary(db, environment, LENGTHS, period)?;
-    classes.sort_unstable_by_key(|(class, _)| *class);
-    Ok(classes.into_iter().map(|(class, measures)| (class, measures.sessions)).collect())
+    let rows = summed(db, environment, LENGTHS, period, &["sessions"])?;
+    let mut classes: Vec<_> = rows.iter().map(|row| (row.int(0), row.int(1))).collect();
+    classes.sort_unstable();
+    Ok(classes)
 }
 
 /// Of some values of one dimension.
