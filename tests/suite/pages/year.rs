@@ -190,15 +190,19 @@ fn look(still: &Still, apps: &[App], now: Millis, random: &mut Random) -> Vec<(S
     pages
 }
 
-/// Where the lists of users and versions lead: some of each.
+/// Where lists lead: some of each.
 fn links(path: &str, text: &str) -> Vec<String> {
     let part = match path.rsplit('/').next() {
         Some("users") => "/users/",
         Some("versions") => "/version?name=",
+        Some("events") => "/event?name=",
+        Some("errors") => "/error?",
+        Some("sessions") => "/session?",
         _ => return Vec::new(),
     };
     let targets = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let mut found: Vec<_> = targets.filter(|to| to.contains(part)).map(|to| to.replace("&amp;", "&")).collect();
+    let mut found: Vec<_> =
+        targets.filter(|to| to.contains(part)).map(|to| to.replace("&amp;", "&").replace("&#38;", "&")).collect();
     found.dedup();
     found.truncate(8);
     found
@@ -209,8 +213,12 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
     let routes = tallybox::web::routes();
     let pages = routes.list().iter().filter(|route| route.method == "GET");
     let pages = pages.filter(|route| matches!(route.access, Access::Member | Access::Admin));
-    // One user and one version are found behind the links to them.
-    let pages = pages.filter(|route| !route.path.contains("{user}") && !route.path.ends_with("/version"));
+    // What is one of many is found behind the links to it, and a stream has no end.
+    let one = ["version", "event", "error", "session", "stream"];
+    let page = |path: &str| path.rsplit('/').next().and_then(|last| last.split('.').next().map(str::to_owned));
+    let pages = pages.filter(|route| {
+        !route.path.contains("{user}") && !page(&route.path).is_some_and(|page| one.contains(&page.as_str()))
+    });
     let mut addresses = Vec::new();
     for page in pages {
         if !page.path.contains("{app}") {
@@ -220,7 +228,9 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
         for app in apps {
             let path = page.path.replace("{app}", app.slug.as_str()).replace("{env}", "development");
             assert!(!path.contains('{'), "nobody knows what stands for the part of {path}");
-            addresses.push(path.clone());
+            let steps = "?step=%C3%A9vent+0&step=%C3%A9vent+1&window=30d&range=90d";
+            let asked = if path.contains("/funnel.") || path.ends_with("/funnel") { steps } else { "" };
+            addresses.push(format!("{path}{asked}"));
             if page.path.ends_with("{app}") || page.path.ends_with("{env}") {
                 addresses.extend(queries(now, random).iter().map(|query| format!("{path}?{query}")));
             }
