@@ -49,13 +49,14 @@ pub fn events(db: &dyn Sql, page: &EventsPage) -> Result<EventList> {
     }
     let wanted = page.limit as usize;
     let search = Search { db, page, sieve, wanted: wanted + 1, deadline: Deadline::after(PATIENCE) };
-    let mut places = Vec::new();
-    let mut unseen = None;
-    for half in CLOCKS {
-        let (found, until) = search.half(half)?;
-        places.extend(found);
-        unseen = unseen.max(until);
-    }
+    // Wrong clocks first: they alone stand in their index, while whoever looks for right ones passes by all. So no more
+    // of those is looked at than can be on the page.
+    let [right, wrong] = CLOCKS;
+    let (mut places, mut unseen) = search.half(wrong, i64::MIN)?;
+    let full = places.get(search.wanted - 1).map(|place| place.at);
+    let (others, until) = search.half(right, full.max(unseen).unwrap_or(i64::MIN))?;
+    places.extend(others);
+    unseen = unseen.max(until);
     places.sort_unstable_by_key(|place| Reverse(*place));
     // Where one half was not looked through, events of that time and before may be missing.
     places.retain(|place: &Place| unseen.is_none_or(|unseen| place.at > unseen));
@@ -85,13 +86,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The newest events of one half of [`CLOCKS`] that pass. Where looking took long, the time of the event at which it
-    /// ended.
-    fn half(&self, half: (&str, &str)) -> Result<(Vec<Place>, Option<i64>)> {
+    /// The newest events of one half of [`CLOCKS`] that pass and occurred at `floor` or later. Where looking took long, the
+    /// time of the event at which it ended.
+    fn half(&self, half: (&str, &str), floor: i64) -> Result<(Vec<Place>, Option<i64>)> {
         let mut found = Vec::new();
         let (mut bound, mut most) = (self.bound(), LOOKS.0);
+        let floor = self.page.since.map_or(floor, |since| since.0.max(floor));
         loop {
-            let (last, looked) = self.batch(half, (bound, most), &mut found)?;
+            let (last, looked) = self.batch(half, (bound, floor, most), &mut found)?;
             if found.len() >= self.wanted || looked < most {
                 return Ok((found, None));
             }
@@ -114,12 +116,11 @@ impl Search<'_> {
     fn batch(
         &self,
         (clock, at): (&str, &str),
-        (bound, most): ((i64, [u8; 16]), i64),
+        (bound, floor, most): ((i64, [u8; 16]), i64, i64),
         found: &mut Vec<Place>,
     ) -> Result<((i64, [u8; 16]), i64)> {
-        let since = self.page.since.map_or(i64::MIN, |since| since.0);
         let mut params =
-            vec![Cell::Int(self.page.environment.0), Cell::Int(bound.0), Cell::Uuid(bound.1), Cell::Int(since)];
+            vec![Cell::Int(self.page.environment.0), Cell::Int(bound.0), Cell::Uuid(bound.1), Cell::Int(floor)];
         let errors = self.sieve.errors_alone(&mut params);
         params.push(Cell::Int(most));
         let sql = format!(
