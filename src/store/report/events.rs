@@ -9,10 +9,8 @@ use super::super::scan::{self, Beside, CLOCKS, Passing, Sieve};
 use super::super::sql::{Cell, Row, Sql};
 use crate::clock::Deadline;
 use crate::model::{
-    AppId, Cursor, CursorKey, EnvironmentId, EventId, EventList, EventRow, EventsPage, Millis, Reason, SetAsideRow,
-    UserHash,
+    AppId, Cursor, CursorKey, EventId, EventList, EventRow, EventsPage, Millis, Reason, SetAsideRow, UserHash,
 };
-use crate::rollup::Bucket;
 
 macro_rules! events_from {
     ($table:literal) => {
@@ -52,12 +50,11 @@ pub fn events(db: &dyn Sql, page: &EventsPage) -> Result<EventList> {
     let wanted = page.limit as usize;
     let search = Search { db, page, sieve, wanted: wanted + 1, deadline: Deadline::after(PATIENCE) };
     // Wrong clocks first: they alone stand in their index, while whoever looks for right ones passes by all. So those
-    // are looked for only from the latest hour in which anything happened, since many a clock is ahead, down to where the
-    // page is full.
+    // are looked for only down to where the page is full.
     let [right, wrong] = CLOCKS;
-    let (mut places, mut unseen) = search.half(wrong, (i64::MIN, i64::MAX))?;
+    let (mut places, mut unseen) = search.half(wrong, i64::MIN)?;
     let full = places.get(search.wanted - 1).map(|place| place.at);
-    let (others, until) = search.half(right, (full.max(unseen).unwrap_or(i64::MIN), latest(db, page.environment)?))?;
+    let (others, until) = search.half(right, full.max(unseen).unwrap_or(i64::MIN))?;
     places.extend(others);
     unseen = unseen.max(until);
     places.sort_unstable_by_key(|place| Reverse(*place));
@@ -89,11 +86,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The newest events of one half of [`CLOCKS`] that pass and occurred between two instants. Where looking took long,
-    /// the time of the event at which it ended.
-    fn half(&self, half: (&str, &str), (floor, ceiling): (i64, i64)) -> Result<(Vec<Place>, Option<i64>)> {
+    /// The newest events of one half of [`CLOCKS`] that pass and occurred at `floor` or later. Where looking took long, the
+    /// time of the event at which it ended.
+    fn half(&self, half: (&str, &str), floor: i64) -> Result<(Vec<Place>, Option<i64>)> {
         let mut found = Vec::new();
-        let (mut bound, mut most) = (self.bound().min((ceiling, [0xff; 16])), LOOKS.0);
+        let (mut bound, mut most) = (self.bound(), LOOKS.0);
         let floor = self.page.since.map_or(floor, |since| since.0.max(floor));
         loop {
             let (last, looked) = self.batch(half, (bound, floor, most), &mut found)?;
@@ -146,14 +143,6 @@ impl Search<'_> {
         })?;
         Ok((last, looked))
     }
-}
-
-/// The end of the latest hour of an environment in which an event happened.
-fn latest(db: &dyn Sql, environment: EnvironmentId) -> Result<i64> {
-    let sql = "SELECT bucket FROM rollup_hours WHERE env_id = $1 AND dimension = 0 AND events > 0 \
-               ORDER BY bucket DESC LIMIT 1";
-    let bucket = db.value(sql, &[environment.0.into()])?.some_int();
-    Ok(bucket.map_or(i64::MAX, |bucket| Bucket(bucket).start().plus(Millis::HOUR).0))
 }
 
 /// The events at these places, in their order.
