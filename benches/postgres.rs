@@ -68,7 +68,7 @@ impl Backend for Postgres {
         // Over PostgreSQL the box makes none by itself.
         vec![
             ("TALLYBOX_DATABASE_URL", self.url.clone()),
-            ("TALLYBOX_SESSION_SECRETS", "a secret that only the bench has, and long".to_owned()),
+            ("TALLYBOX_SESSION_SECRETS", "a-secret-that-only-the-bench-has".to_owned()),
         ]
     }
 
