@@ -20,7 +20,12 @@ const PAGES: &[(&str, &str)] = &[
     ("/breakdown?dimension=version&metric=users", "All together"),
     ("/live", "Newest events"),
     ("/explorer", "Events, newest first"),
+    ("/funnels", "A new funnel"),
+    ("/funnel?step=opened&step=checkout_completed&window=7d&split=version", "Keep this funnel"),
     ("/sessions", "How long they last"),
+    ("/retention?cohort=day", "Came in"),
+    ("/errors", "TornError: torn apart"),
+    ("/error?group=TornError%3A+torn+apart", "Message of the first one"),
     ("/versions", "Share of sessions"),
     ("/version?name=1.2.3", "Builds"),
     ("/rules", "the rule is gone"),
@@ -45,6 +50,9 @@ fn seed(server: &Server) -> Credentials {
         event["event"]["data"]["where"] = json!("a-value-without-a-space-".repeat(8));
         server.accept(&app, &[event]);
     }
+    let mut torn = kit::event("error");
+    torn["event"]["data"] = json!({ "type": "TornError", "message": "torn apart", "fatal": true });
+    server.accept(&app, &[torn]);
     let mut broken = kit::event("opened");
     broken["event"]["type"] = json!(null);
     server.send(&app.sdk(&kit::batch(&[broken]))).expect(200);
