@@ -10,7 +10,7 @@ use super::super::scan::{Beside, Scope, Sieve, Value, members, scan_beside};
 use super::super::sql::Sql;
 use super::numbers::Numbers;
 use super::values::LONGEST;
-use crate::model::{EnvironmentId, PropSummary, PropValue, PropsAsk};
+use crate::model::{Dimension, EnvironmentId, Filters, Keep, PropSummary, PropValue, PropsAsk};
 
 /// Properties that are told of at the most.
 const TOLD: usize = 50;
@@ -29,7 +29,8 @@ const NUMBERS: usize = 2_000_000;
 
 /// The properties of an event over a period, those that most of its occurrences have first.
 pub(super) fn props(db: &dyn Sql, environment: EnvironmentId, ask: &PropsAsk) -> Result<Vec<PropSummary>> {
-    let sieve = Sieve::of(db, environment, &ask.filters)?.and_named(db, environment, &ask.event)?;
+    let named = Filters::none().with(Dimension::Event, Keep::Is, Some(ask.event.as_str().into()));
+    let sieve = Sieve::of(db, environment, &ask.filters)?.and(Sieve::of(db, environment, &named)?);
     let mut all = All { names: HashMap::new(), event: 0, texts: TEXTS, numbers: NUMBERS };
     let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
     scan_beside(db, scope, Beside::Props, &mut |event| {

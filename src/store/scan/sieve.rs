@@ -73,14 +73,6 @@ impl Sieve {
         Ok(sieve)
     }
 
-    /// The same, for events of one name alone.
-    pub(in crate::store) fn and_named(mut self, db: &dyn Sql, environment: EnvironmentId, name: &str) -> Result<Self> {
-        let values = vec![Some(name.into())];
-        let filter = Filter { dimension: Dimension::Event, keep: Keep::Is, values };
-        self.names.push(Numbers::of(db, environment, &filter)?);
-        Ok(self)
-    }
-
     /// What passes both.
     pub(in crate::store) fn and(mut self, other: Self) -> Self {
         self.names.extend(other.names);

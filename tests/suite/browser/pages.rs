@@ -39,6 +39,27 @@ const PAGES: &[(&str, &str)] = &[
 const PHONE: u32 = 390;
 const DESK: u32 = 1280;
 
+/// Somebody signed in at a browser, before an app with something on each of its pages.
+struct Seat {
+    client: Client,
+    driver: Driver,
+    /// Address of the app's overview.
+    home: String,
+    _server: Server,
+}
+
+impl Seat {
+    async fn take() -> Self {
+        let server = Server::start();
+        let app = seed(&server);
+        let driver = Driver::start();
+        let client = driver.open().await;
+        sign_in(&client, &server).await;
+        let home = format!("{}/apps/{}", server.url(), app.slug);
+        Self { client, driver, home, _server: server }
+    }
+}
+
 /// An app with something on each of its pages.
 fn seed(server: &Server) -> Credentials {
     let app = server.app("Well Filled");
@@ -65,86 +86,71 @@ fn seed(server: &Server) -> Credentials {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
-    let server = Server::start();
-    let app = seed(&server);
-    let driver = Driver::start();
-    let client = driver.open().await;
-    sign_in(&client, &server).await;
-    let home = format!("{}/apps/{}", server.url(), app.slug);
+    let Seat { client, driver, home, .. } = &Seat::take().await;
 
-    require_two(&client, &home).await;
+    require_two(client, home).await;
 
     for scripts in [Scripts::On, Scripts::Off] {
         for width in [PHONE, DESK] {
-            driver.look(&client, width, scripts).await;
+            driver.look(client, width, scripts).await;
             for (path, text) in PAGES {
-                visit(&client, &format!("{home}{path}"), text).await;
+                visit(client, &format!("{home}{path}"), text).await;
             }
             client.goto(&format!("{home}/users")).await.unwrap();
             let person = client.find(Locator::LinkText("Ana Example")).await.unwrap();
             let person = person.prop("href").await.unwrap().unwrap();
-            visit(&client, &person, "checkout_completed").await;
-            assert_eq!(driver.complaints(&client).await, [] as [String; 0], "{width} pixels, scripts {scripts:?}");
+            visit(client, &person, "checkout_completed").await;
+            assert_eq!(driver.complaints(client).await, [] as [String; 0], "{width} pixels, scripts {scripts:?}");
         }
     }
-    client.close().await.unwrap();
+    client.clone().close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_legible_in_the_light_and_in_the_dark() {
-    let server = Server::start();
-    let app = seed(&server);
-    let driver = Driver::start();
-    let client = driver.open().await;
-    sign_in(&client, &server).await;
-    let home = format!("{}/apps/{}", server.url(), app.slug);
-    require_two(&client, &home).await;
+    let Seat { client, driver, home, .. } = &Seat::take().await;
+    require_two(client, home).await;
     let mut found = Vec::new();
     for (width, scheme) in [(PHONE, "dark"), (DESK, "light"), (DESK, "dark")] {
-        driver.look(&client, width, Scripts::On).await;
+        driver.look(client, width, Scripts::On).await;
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        driver.tell(&client, "Emulation.setEmulatedMedia", features).await;
+        driver.tell(client, "Emulation.setEmulatedMedia", features).await;
         for (path, text) in PAGES {
-            visit(&client, &format!("{home}{path}"), text).await;
+            visit(client, &format!("{home}{path}"), text).await;
             let lacks = client.execute(include_str!("legible.js"), Vec::new()).await.unwrap();
             let lacks = lacks.as_array().expect("the script returns a list").iter();
             found.extend(lacks.map(|lack| format!("{path} in the {scheme}, {width} pixels: {lack}")));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    client.close().await.unwrap();
+    client.clone().close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_every_page_of_an_app_all_others_are_one_step_or_two_away() {
-    let server = Server::start();
-    let app = seed(&server);
-    let driver = Driver::start();
-    let client = driver.open().await;
-    sign_in(&client, &server).await;
-    let home = format!("{}/apps/{}", server.url(), app.slug);
+    let Seat { client, driver, home, .. } = &Seat::take().await;
     for scripts in [Scripts::On, Scripts::Off] {
-        driver.look(&client, PHONE, scripts).await;
+        driver.look(client, PHONE, scripts).await;
         client.goto(&format!("{home}/keys")).await.unwrap();
         let devices = Locator::XPath("//nav[@class='tabs']//a[.='Devices']");
         assert!(!client.find(devices).await.unwrap().is_displayed().await.unwrap(), "the menu is open by itself");
         client.find(Locator::Css(".menu summary")).await.unwrap().click().await.unwrap();
         let devices = client.wait().at_most(PATIENCE).for_element(devices).await.unwrap();
         assert!(devices.is_displayed().await.unwrap(), "the menu does not open");
-        assert_fits(&client, "the menu").await;
+        assert_fits(client, "the menu").await;
         devices.click().await.unwrap();
-        await_text(&client, "Telephone of Ana").await;
+        await_text(client, "Telephone of Ana").await;
 
-        driver.look(&client, DESK, scripts).await;
+        driver.look(client, DESK, scripts).await;
         assert!(!client.find(Locator::Css(".menu")).await.unwrap().is_displayed().await.unwrap());
         for link in client.find_all(Locator::Css(".tabs a")).await.unwrap() {
             assert!(link.is_displayed().await.unwrap(), "{:?} is hidden", link.text().await);
         }
         client.find(Locator::LinkText("Users")).await.unwrap().click().await.unwrap();
-        await_text(&client, "Ana Example").await;
+        await_text(client, "Ana Example").await;
     }
-    assert_eq!(driver.complaints(&client).await, [] as [String; 0]);
-    client.close().await.unwrap();
+    assert_eq!(driver.complaints(client).await, [] as [String; 0]);
+    client.clone().close().await.unwrap();
 }
 
 /// What members say of versions, as they say it.
