@@ -153,7 +153,10 @@ impl Display {
                     Stage::Compare => format!("compared {name}: {rows} rows, {copied} written"),
                 };
                 match &self.bar {
-                    Some(bar) => bar.set_message(line.split(':').next().unwrap_or_default().to_owned()),
+                    Some(bar) => {
+                        bar.set_message(line.split(':').next().unwrap_or_default().to_owned());
+                        bar.force_draw(); // every table is seen, however quick it was
+                    }
                     None => self.line(&line),
                 }
             }
