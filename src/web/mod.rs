@@ -39,6 +39,7 @@ mod table;
 mod toolbar;
 mod tops;
 mod waiting;
+mod zones;
 
 use std::any::Any;
 
