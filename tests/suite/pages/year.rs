@@ -195,7 +195,7 @@ pub fn links(path: &str, text: &str) -> Vec<String> {
     let part = match path.rsplit('/').next() {
         Some("users") => "/users/",
         Some("versions") => "/version?name=",
-        Some("events") => "/event?name=",
+        Some("events") => "/event?",
         Some("errors") => "/error?",
         Some("sessions") => "/session?",
         _ => return Vec::new(),
