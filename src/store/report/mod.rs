@@ -28,6 +28,7 @@ use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
 pub(super) use series::{counts, length_classes, measures};
+pub(super) use users::distinct;
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
