@@ -37,6 +37,8 @@ pub(super) struct Walk {
     runs: Vec<Option<Run>>,
     /// For each step but the first, how long each user took to it.
     took: Vec<Vec<i64>>,
+    /// The deeds of a stretch, those of a user together.
+    gathered: Vec<Deed>,
 }
 
 /// How far a user has got.
@@ -67,34 +69,32 @@ impl Walk {
             furthest: Vec::new(),
             runs: Vec::new(),
             took: vec![Vec::new(); ask.steps.len().saturating_sub(1)],
+            gathered: Vec::new(),
         }
     }
 
     /// Walks on with what was done in the next stretch of time, in any order: all of it lies behind what was shown before.
     pub(super) fn go(&mut self, deeds: &mut Vec<Deed>) -> Result<(), TooMany> {
-        deeds.sort_unstable_by_key(|deed| (deed.user, deed.at, deed.name));
-        deeds.dedup_by(|other, deed| {
-            let same = (other.user, other.at, other.name) == (deed.user, deed.at, deed.name);
-            if same {
-                deed.value = match (deed.steps & 1, other.steps & 1) {
-                    (1, 1) => deed.value.min(other.value),
-                    (1, _) => deed.value,
-                    _ => other.value,
-                };
-                deed.steps |= other.steps;
-            }
-            same
-        });
-        for own in deeds.chunk_by_mut(|deed, next| deed.user == next.user) {
-            let Some(user) = self.user(own)? else { continue };
-            for instant in own.chunk_by_mut(|deed, next| deed.at == next.at) {
-                if instant.len() > 1 {
-                    instant.sort_unstable_by_key(|deed| (deed.steps.trailing_zeros(), deed.steps, deed.name));
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let heaps = gather(deeds, &mut gathered);
+        deeds.clear();
+        let mut instant = Vec::new();
+        for heap in heaps.windows(2) {
+            let heap = &mut gathered[heap[0]..heap[1]];
+            heap.sort_unstable_by_key(|deed| (deed.user, deed.at, deed.name));
+            for own in heap.chunk_by(|deed, next| deed.user == next.user) {
+                let Some(user) = self.user(own)? else { continue };
+                for same in own.chunk_by(|deed, next| deed.at == next.at) {
+                    if let [deed] = same {
+                        self.take(user, deed);
+                        continue;
+                    }
+                    once(same, &mut instant);
+                    instant.iter().for_each(|deed| self.take(user, deed));
                 }
-                instant.iter().for_each(|deed| self.take(user, deed));
             }
         }
-        deeds.clear();
+        self.gathered = gathered;
         Ok(())
     }
 
@@ -159,6 +159,50 @@ impl Walk {
         };
         self.took.iter_mut().map(median).collect()
     }
+}
+
+/// Most heaps into which deeds are sorted.
+const HEAPS: usize = 4_096;
+
+/// Puts deeds on heaps, all of a user on one, since many small sorts are quicker than a large one. Where each heap begins,
+/// and where the last one ends.
+fn gather(deeds: &[Deed], gathered: &mut Vec<Deed>) -> Vec<usize> {
+    let heaps = (deeds.len() / 16).next_power_of_two().min(HEAPS);
+    // Users have numbers that follow each other.
+    let heap = |deed: &Deed| usize::try_from(deed.user.rem_euclid(heaps as i64)).unwrap_or_default();
+    let mut ends = vec![0; heaps + 1];
+    deeds.iter().for_each(|deed| ends[heap(deed) + 1] += 1);
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
+    }
+    gathered.clear();
+    gathered.extend_from_slice(deeds);
+    let mut next = ends.clone();
+    for deed in deeds {
+        let place = &mut next[heap(deed)];
+        gathered[*place] = *deed;
+        *place += 1;
+    }
+    ends
+}
+
+/// What a user did at an instant, each thing once, in the order of the steps.
+fn once(same: &[Deed], instant: &mut Vec<Deed>) {
+    instant.clear();
+    instant.extend_from_slice(same);
+    instant.dedup_by(|other, deed| {
+        let repeated = other.name == deed.name;
+        if repeated {
+            deed.value = match (deed.steps & 1, other.steps & 1) {
+                (1, 1) => deed.value.min(other.value),
+                (1, _) => deed.value,
+                _ => other.value,
+            };
+            deed.steps |= other.steps;
+        }
+        repeated
+    });
+    instant.sort_unstable_by_key(|deed| (deed.steps.trailing_zeros(), deed.steps, deed.name));
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl World {
             }
         }
         // Some days are settled, some are not any more, and of another seed all are.
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             bench.settle(100);
         }
         Self { bench, scope, zone: app.zone, start, events, sessions, firsts }

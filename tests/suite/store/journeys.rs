@@ -65,7 +65,7 @@ fn cohorts_equal_a_recount(backend: Backend) {
                 bench.settle(0);
             }
         }
-        if seed % 2 == 0 {
+        if seed == 2 || seed == 4 {
             bench.settle(100);
         }
         bench.send(&bench.scope(&app, 1), &events[..200]).unwrap();
