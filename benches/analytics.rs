@@ -24,6 +24,8 @@ use tallybox::store::sqlite::{Options, SqliteStore};
 const PEOPLE: &str = "100000";
 /// How often each question is put; the one in the middle counts.
 const ROUNDS: usize = 5;
+/// Most memory that the server may have at its peak, in MiB.
+const MEMORY: f64 = 128.0;
 /// Longest that an overview may take once it is in the cache, in milliseconds.
 const WARM: f64 = 5.0;
 
@@ -90,6 +92,7 @@ fn main() {
     for question in questions() {
         bars.extend(asker.measure(&mut rig, &question, &mut figures));
     }
+    bars.push(asker.heavy(&mut rig, &mut figures));
     rig.launch();
     bars.extend(asker.together(&rig, &mut figures));
     tell(&bars);
@@ -195,6 +198,25 @@ impl Asker {
             bars.push(Bar::most(format!("{name}_warm_ms"), warm, WARM));
         }
         bars
+    }
+
+    /// As many reports as may be loaded at once, each of which tells the users of every day apart: the server's memory.
+    fn heavy(&self, rig: &mut Rig, figures: &mut Figures) -> Bar {
+        rig.launch();
+        let rig = &*rig;
+        std::thread::scope(|scope| {
+            for event in ["app_opened", "note_created", "note_shared", "command_execution"] {
+                scope.spawn(move || {
+                    let address =
+                        format!("/api/v1/apps/bench/query?metric=users&range=year&by=day&event={event}&event!=none");
+                    let (status, _) = Connection::open(rig).exchange(&self.request(rig, &address));
+                    println!("users by day of {event}: {status}");
+                });
+            }
+        });
+        let peak = rig::process::memory(rig.id()).1;
+        figures.add("heavy_reports_memory_peak_mib", peak);
+        Bar::most("heavy_reports_memory_peak_mib".to_owned(), peak, MEMORY)
     }
 
     /// Ingest as fast as it goes, and overviews that nobody has asked for before, alone and together.

@@ -9,6 +9,7 @@ mod live;
 mod numbers;
 mod props;
 mod retention;
+mod room;
 mod scanned;
 mod series;
 mod spans;
