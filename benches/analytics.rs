@@ -24,6 +24,8 @@ use tallybox::store::sqlite::{Options, SqliteStore};
 const PEOPLE: &str = "100000";
 /// How often each question is put; the one in the middle counts.
 const ROUNDS: usize = 5;
+/// Most memory that the server may have at its peak, in MiB.
+const MEMORY: f64 = 128.0;
 /// Longest that an overview may take once it is in the cache, in milliseconds.
 const WARM: f64 = 5.0;
 
@@ -85,14 +87,35 @@ fn main() {
     let token = verb(&rig, &["token", "create", "bench"]);
     let token = token.lines().find_map(|line| line.strip_prefix("token ")).expect("it is shown").trim().to_owned();
     let asker = Asker { token };
+    settle(&mut rig, &mut figures);
     let mut bars = Vec::new();
     for question in questions() {
         bars.extend(asker.measure(&mut rig, &question, &mut figures));
     }
+    bars.push(asker.heavy(&mut rig, &mut figures));
     rig.launch();
     bars.extend(asker.together(&rig, &mut figures));
     tell(&bars);
     figures.save("analytics");
+}
+
+/// Waits until the server has settled the year, as one does that has been running for a while.
+fn settle(rig: &mut Rig, figures: &mut Figures) {
+    let bytes = |rig: &Rig| std::fs::metadata(rig.directory.path().join("tallybox.db")).map_or(0, |file| file.len());
+    let before = bytes(rig);
+    let began = Instant::now();
+    rig.launch();
+    let mut connection = Connection::open(rig);
+    let waits = |connection: &mut Connection| {
+        let text = scrape(rig, connection);
+        let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        ["tallybox_unsettled_days ", "tallybox_unsettled_counts "].into_iter().any(|name| figure(name) != Some("0"))
+    };
+    while waits(&mut connection) {
+        std::thread::sleep(PACE);
+    }
+    figures.add("settling_s", began.elapsed().as_secs_f64());
+    figures.add("settled_mb", (bytes(rig) - before) as f64 / 1e6);
 }
 
 /// Runs a verb over the rig's data; what it says.
@@ -177,6 +200,25 @@ impl Asker {
         bars
     }
 
+    /// As many reports as may be loaded at once, each of which tells the users of every day apart: the server's memory.
+    fn heavy(&self, rig: &mut Rig, figures: &mut Figures) -> Bar {
+        rig.launch();
+        let rig = &*rig;
+        std::thread::scope(|scope| {
+            for event in ["app_opened", "note_created", "note_shared", "command_execution"] {
+                scope.spawn(move || {
+                    let address =
+                        format!("/api/v1/apps/bench/query?metric=users&range=year&by=day&event={event}&event!=none");
+                    let (status, _) = Connection::open(rig).exchange(&self.request(rig, &address));
+                    println!("users by day of {event}: {status}");
+                });
+            }
+        });
+        let peak = rig::process::memory(rig.id()).1;
+        figures.add("heavy_reports_memory_peak_mib", peak);
+        Bar::most("heavy_reports_memory_peak_mib".to_owned(), peak, MEMORY)
+    }
+
     /// Ingest as fast as it goes, and overviews that nobody has asked for before, alone and together.
     fn together(&self, rig: &Rig, figures: &mut Figures) -> Vec<Bar> {
         let idle = AtomicBool::new(false);
@@ -258,15 +300,21 @@ fn ingest(rig: &Rig, phase: usize) -> f64 {
 
 /// How often the server has read from its cache and from its database so far, by its own count.
 fn reads(rig: &Rig, connection: &mut Connection) -> [i64; 2] {
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", rig.address);
-    let (status, body) = connection.exchange(request.as_bytes());
-    let text = std::str::from_utf8(body).expect("text");
-    assert_eq!(status, 200, "{text}");
+    let text = scrape(rig, connection);
     ["hit", "miss"].map(|result| {
         let name = format!("tallybox_report_reads_total{{result=\"{result}\"}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name)).expect("it is counted");
         line.parse().expect("a number")
     })
+}
+
+/// The server's figures.
+fn scrape(rig: &Rig, connection: &mut Connection) -> String {
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", rig.address);
+    let (status, body) = connection.exchange(request.as_bytes());
+    let text = String::from_utf8(body.to_vec()).expect("text");
+    assert_eq!(status, 200, "{text}");
+    text
 }
 
 /// Milliseconds since 1970.

@@ -2,7 +2,7 @@
 
 mod identify;
 pub mod measure;
-mod process;
+pub mod process;
 pub mod traffic;
 
 use std::net::{SocketAddr, TcpStream};

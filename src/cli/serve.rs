@@ -20,6 +20,7 @@ use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
+use crate::jobs::{Jobs, Progress};
 use crate::logging;
 use crate::model::{Limits, Millis, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
@@ -104,9 +105,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     http::serve(listener, router, options, stop).await.context("the server failed")?;
 
     drop(intake);
-    let Parts { intake, writer, .. } = parts;
+    let Parts { intake, writer, jobs, .. } = parts;
     drop(intake);
-    tokio::task::spawn_blocking(move || writer.join()).await.context("the writer did not end")?;
+    tokio::task::spawn_blocking(move || {
+        writer.join();
+        drop(jobs);
+    })
+    .await
+    .context("the writer did not end")?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -121,6 +127,8 @@ struct Parts {
     identify: IdentifyMetrics,
     intake: Intake,
     writer: Writer,
+    jobs: Jobs,
+    progress: Progress,
 }
 
 impl Parts {
@@ -146,7 +154,9 @@ impl Parts {
         let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
         let logins = Logins::new(store.clone(), clock.clone());
         let tokens = open::session_tokens(config)?;
-        Ok(Self { clock, store, keys, logins, tokens, identify: IdentifyMetrics::default(), intake, writer })
+        let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
+        let jobs = Jobs::start(store.clone(), clock.clone(), progress.clone()).context("jobs cannot start")?;
+        Ok(Self { clock, store, keys, logins, tokens, identify, intake, writer, jobs, progress })
     }
 
     fn router(&self, config: &Config, requests: RequestMetrics) -> anyhow::Result<axum::Router> {
@@ -171,6 +181,7 @@ impl Parts {
             requests,
             counters: intake.counters().clone(),
             identify: self.identify.clone(),
+            backlog: self.progress.clone(),
             token: config.metrics_token.clone(),
         };
         let state = WebState::new(WebParts {

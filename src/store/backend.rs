@@ -13,10 +13,12 @@ use super::{
     Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{audit, directory, funnels, identify, members, organizations, recount, report, roster, tokens, versions};
+use super::{
+    audit, directory, funnels, identify, members, organizations, recount, report, roster, settled, tokens, versions,
+};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -37,6 +39,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
+    /// For how many milliseconds events are kept, `None` for ever.
+    fn retention(&self) -> Option<i64>;
     /// As [`Store::status`].
     fn status(&self) -> Result<StoreStatus>;
     /// As [`Store::probe`].
@@ -77,6 +81,10 @@ impl<B: Backend> Store for B {
         Backend::tend(self, now)
     }
 
+    fn settle(&self, now: Millis) -> Result<Backlog> {
+        settled::settle(self, now)
+    }
+
     fn report(&self, query: &Query) -> Result<Report> {
         self.study(|db| report::answer(db, query))
     }
@@ -96,6 +104,7 @@ impl<B: Backend> Store for B {
             }
             let differences = recount::differences(db, asked)?;
             recount::mend(db, &differences)?;
+            settled::discard(db, asked.environment, asked.day)?;
             Ok(differences)
         })
     }

@@ -18,6 +18,7 @@ mod recount;
 mod report;
 mod roster;
 mod scan;
+mod settled;
 mod slow;
 mod sql;
 pub mod sqlite;
@@ -39,6 +40,7 @@ use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, User
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
+pub use settled::Backlog;
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -212,6 +214,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Housekeeping between commits: checkpoints, expired nonces and logins. Cheap when there is nothing to do.
     fn tend(&self, now: Millis) -> Result<()>;
+
+    /// Housekeeping beside commits, which it does not hold up for longer than a commit takes: works off some of what is
+    /// over and not settled yet, and says what is left. Nodes may do it at the same time.
+    fn settle(&self, now: Millis) -> Result<Backlog>;
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::Result;
 use super::report::measures;
-use super::scan::{Sieve, fact_sets, scan};
+use super::scan::{fact_sets, scan_rows};
 use super::sql::{Cell, Row, Sql};
 use crate::model::{Dimension, EnvironmentId, Fact, LENGTHS, LocalTime, Millis, TimeRange, Zone};
 use crate::rollup::{Bucket, Deltas, FactIds, Fold, InternedError, InternedFacts, Key, Measures};
@@ -145,7 +145,7 @@ fn count(db: &dyn Sql, asked: &Recount) -> Result<Deltas> {
     let values = |id: i64| facts.get(&id).copied().unwrap_or_default();
     let (environment, zone, range) = (asked.environment, &asked.zone, asked.range());
     if !asked.has_events_forgotten() {
-        scan(db, environment, range, &Sieve::default(), &mut |event| {
+        scan_rows(db, environment, range, &mut |event| {
             let facts = InternedFacts { id: event.facts, values: values(event.facts) };
             let error = (event.error != 0).then_some(InternedError { group: event.error, fatal: event.fatal });
             fold.event((environment, Bucket::of(event.at, zone)), event.name, &facts, error);

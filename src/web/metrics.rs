@@ -21,7 +21,7 @@ use crate::http::refuse;
 use crate::ingest::Counters;
 use crate::model::{Millis, Origin};
 use crate::query::Stats;
-use crate::store::{PoolStatus, StoreStatus};
+use crate::store::{Backlog, PoolStatus, StoreStatus};
 
 use super::error::{Page, PageError};
 use super::state::WebState;
@@ -44,6 +44,8 @@ pub struct MetricsParts {
     pub counters: Arc<Counters>,
     /// Identify and its events.
     pub identify: IdentifyMetrics,
+    /// What waits to be settled, once that is known.
+    pub backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
@@ -53,6 +55,7 @@ pub struct Metrics {
     requests: RequestMetrics,
     counters: Arc<Counters>,
     identify: IdentifyMetrics,
+    backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -61,9 +64,9 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, identify, token } = parts;
+        let MetricsParts { requests, counters, identify, backlog, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, identify, token_hash, database: Mutex::default() }
+        Self { requests, counters, identify, backlog, token_hash, database: Mutex::default() }
     }
 }
 
@@ -87,6 +90,10 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
     state.metrics.identify.expose(&mut text);
     expose_caches(&mut text, state.keys.stats(), state.reports.stats());
     text.gauge("tallybox_live_streams", "Open pages that are told of news.", state.streams.count());
+    if let Some(backlog) = *state.metrics.backlog.lock() {
+        text.gauge("tallybox_unsettled_days", "Past days whose events wait to be settled.", backlog.days);
+        text.gauge("tallybox_unsettled_counts", "Past periods whose users wait to be counted.", backlog.counts);
+    }
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
 }
@@ -261,6 +268,7 @@ mod tests {
                 requests: requests.clone(),
                 counters: counters.clone(),
                 identify: IdentifyMetrics::default(),
+                backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),
                 token,
             },
         });
@@ -357,6 +365,8 @@ mod tests {
             r#"tallybox_commits_total{result="done"} 8"#,
             r#"tallybox_commits_total{result="failed"} 9"#,
             "tallybox_queued_requests 10",
+            "tallybox_unsettled_days 11",
+            "tallybox_unsettled_counts 12",
             r#"tallybox_key_lookups_total{result="hit"} 0"#,
             r#"tallybox_report_reads_total{result="miss"} 0"#,
             "tallybox_database_up 1",

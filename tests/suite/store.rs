@@ -10,6 +10,7 @@ mod rebuild;
 mod recount;
 mod roster;
 mod sessions;
+mod settled;
 mod versions;
 
 use std::sync::Arc;
@@ -98,6 +99,16 @@ impl Bench {
         self.writer.take().unwrap().join();
         self.store = open_keeping(&self.database, Some(age)).unwrap();
         self.start();
+    }
+
+    /// Settles all that can be, so many hours from now.
+    fn settle(&self, hours: i64) {
+        for _ in 0..1_000 {
+            if self.store.settle(NOW.plus(hours * Millis::HOUR)).unwrap().is_empty() {
+                return;
+            }
+        }
+        panic!("it is never done");
     }
 
     fn app(&self, zone: &str) -> App {

@@ -108,6 +108,7 @@ pub fn run(from: &Place, to: &Place, foreign: Foreign, watch: &mut dyn FnMut(Pro
         (checked, _) => checked?,
     }
 
+    unsettle(&*destination).map_err(MoveError::Destination)?;
     let mut account = Account::new(source.engine(), destination.engine());
     // For a bar alone: where counting takes too long for the server's taste, there is none.
     watch(Progress::Begin { rows: 2 * pass::count(&*source).unwrap_or(0) });
@@ -121,9 +122,20 @@ pub fn run(from: &Place, to: &Place, foreign: Foreign, watch: &mut dyn FnMut(Pro
     let compared = Pass::new(Stage::Compare, sides, watch).run(&mut account);
     source.rollback();
     compared?;
+    unsettle(&*destination).map_err(MoveError::Destination)?;
     destination.settle().map_err(MoveError::Destination)?;
     account.took = started.elapsed();
     Ok(account)
+}
+
+/// Takes out what a destination has made of its rows, which change. Before, since it would be wrong from the first row that
+/// is written on; and behind, should somebody have served it all the same.
+fn unsettle(destination: &dyn House) -> super::Result<()> {
+    destination.begin(Purpose::Write)?;
+    for table in tables::DERIVED {
+        destination.run(&["DELETE FROM ", table].concat(), &[])?;
+    }
+    destination.commit()
 }
 
 fn open_source(place: &Place) -> super::Result<Box<dyn House>> {

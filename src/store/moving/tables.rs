@@ -333,6 +333,9 @@ const NONCES: Table = Table {
     cut: BY_HOUR_OF_SECONDS,
 };
 
+/// What the destination makes by itself of all others: not moved, and taken out where a move writes.
+pub(in crate::store) const DERIVED: [&str; 3] = ["settled_days", "settled_events", "settled_counts"];
+
 /// Every table, in the order in which they can be filled.
 pub(in crate::store) fn all() -> impl DoubleEndedIterator<Item = &'static Table> {
     DIRECTORY.iter().chain(bulk())

@@ -271,6 +271,10 @@ impl Backend for PostgresStore {
         self.write(|db| members::purge(db, now))
     }
 
+    fn retention(&self) -> Option<i64> {
+        self.link.retention
+    }
+
     fn status(&self) -> Result<StoreStatus> {
         Ok(self.link.status())
     }

@@ -7,9 +7,9 @@ use jiff::{Span, tz::TimeZone};
 
 use super::link::{BEGIN, LOCKS};
 use super::session::Session;
-use crate::model::Millis;
+use crate::model::{EnvironmentId, Millis};
 use crate::store::sql::Sql;
-use crate::store::{Result, StoreError};
+use crate::store::{Result, StoreError, settled};
 
 /// Months before this one whose events have a partition: clients send what they kept while offline.
 const BEHIND: i32 = 13;
@@ -123,6 +123,7 @@ pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
             // Commits of events wait behind this for as long as it waits itself.
             session.batch("SET LOCAL lock_timeout = '1s'")?;
             session.batch(&["ALTER TABLE events DETACH PARTITION ", &table].concat())?;
+            unsettle(session, before)?;
             session.batch("COMMIT")?;
         }
         session.batch(BEGIN)?;
@@ -131,6 +132,12 @@ pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
         let keep =
             ["INSERT INTO events SELECT * FROM ", &table, " WHERE claimed_at + skew >= $1 ON CONFLICT DO NOTHING"];
         session.run(&keep.concat(), &[before.0.into()])?;
+        let touched = [
+            "UPDATE settled_days s SET state = 0 FROM ",
+            &table,
+            " e WHERE e.claimed_at + e.skew >= $1 AND s.env_id = e.env_id AND s.day = (e.claimed_at + e.skew) / 86400000",
+        ];
+        session.run(&touched.concat(), &[before.0.into()])?;
         session.batch(&["DROP TABLE ", &table].concat())?;
         session.batch("COMMIT")?;
         tracing::info!(table, "a month of events was older than events are kept, and is gone");
@@ -140,6 +147,15 @@ pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
          SELECT ctid FROM events_default WHERE claimed_at + skew < $1 LIMIT 10000))",
         &[before.0.into()],
     )?;
+    unsettle(session, before)
+}
+
+/// Forgets what is settled of days that have events to be forgotten. Behind the lock or the deletion that takes those
+/// away: who begins to settle such a day later does not find them any more.
+fn unsettle(session: &Session<'_>, before: Millis) -> Result<()> {
+    for row in session.rows("SELECT id FROM environments", &[])? {
+        settled::forget(session, EnvironmentId(row.int(0)), before)?;
+    }
     Ok(())
 }
 

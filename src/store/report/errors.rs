@@ -8,9 +8,10 @@ use hashbrown::{HashMap, HashSet};
 
 use super::super::scan::{Beside, Glance, Passing, Scope, Sieve, fact_sets, scan, scan_beside};
 use super::super::sql::{Cell, Sql};
-use super::super::{Result, StoreError, intern};
+use super::super::{Result, intern};
 use super::breakdown::text;
 use super::events::{EVENTS, event_row};
+use super::room::Room;
 use super::values::Shown;
 use crate::model::{
     Dimension, EnvironmentId, ErrorGroup, ErrorGroupAsk, ErrorRow, ErrorsAsk, EventRow, Fact, Keep, Millis, TimeRange,
@@ -18,7 +19,7 @@ use crate::model::{
 
 /// Most users, sessions and sets of facts, each counted once for each group: some 35 MB. Who has more errors asks for
 /// less time.
-const MOST: usize = 1_000_000;
+const MOST: usize = 900_000;
 
 /// What a period has of one group.
 #[derive(Default)]
@@ -33,7 +34,7 @@ struct Tally {
 
 /// The groups with the most events.
 pub(super) fn errors(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorsAsk) -> Result<Vec<ErrorRow>> {
-    let mut tallies = Tallies::default();
+    let mut tallies = Tallies::new();
     let sieve = Sieve::of(db, environment, &ask.filters.clone().with(Dimension::Error, Keep::IsNot, None))?;
     scan(db, environment, ask.period.range, &sieve, &mut |event| tallies.count(event))?;
     let tallies = tallies.done()?;
@@ -63,7 +64,7 @@ pub(super) fn group(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorGroupAs
                WHERE e.id = $1 AND s.kind = $2 AND s.text = $3";
     let found = db.value(sql, &[environment.0.into(), intern::ERROR.into(), ask.group.as_str().into()])?;
     let Some(id) = found.some_int() else { return Ok(None) };
-    let (mut tallies, mut newest) = (Tallies::default(), Newest::new(ask.newest));
+    let (mut tallies, mut newest) = (Tallies::new(), Newest::new(ask.newest));
     let filters = ask.filters.clone().with(Dimension::Error, Keep::Is, Some(ask.group.as_str().into()));
     let sieve = Sieve::of(db, environment, &filters)?;
     let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
@@ -86,18 +87,23 @@ pub(super) fn group(db: &dyn Sql, environment: EnvironmentId, ask: &ErrorGroupAs
 }
 
 /// Counts by group.
-#[derive(Default)]
 struct Tallies {
     groups: HashMap<i64, Tally>,
     /// Group and user.
     users: HashSet<(i64, i64)>,
     /// Group and session.
     sessions: HashSet<(i64, i64)>,
-    /// Whether there was more to remember than may be.
-    full: bool,
+    /// Sets of facts of all groups.
+    sets: usize,
+    room: Room,
 }
 
 impl Tallies {
+    fn new() -> Self {
+        let (groups, users, sessions) = Default::default();
+        Self { groups, users, sessions, sets: 0, room: Room::of(MOST) }
+    }
+
     /// Counts an event, if it tells of an error: filters have room for so many conditions only.
     fn count(&mut self, event: &Glance) -> ControlFlow<()> {
         if event.error == 0 {
@@ -106,15 +112,17 @@ impl Tallies {
         let tally = self.groups.entry(event.error).or_default();
         tally.events += 1;
         tally.crashes += i64::from(event.fatal);
-        *tally.facts.entry(event.facts).or_default() += 1;
+        let events = tally.facts.entry(event.facts).or_default();
+        self.sets += usize::from(*events == 0);
+        *events += 1;
         tally.users += i64::from(event.user != 0 && self.users.insert((event.error, event.user)));
         tally.sessions += i64::from(event.session != 0 && self.sessions.insert((event.error, event.session)));
-        self.full = self.users.len() + self.sessions.len() > MOST;
-        if self.full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.room.holds(self.users.len() + self.sessions.len() + self.sets)
     }
 
-    fn done(self) -> Result<HashMap<i64, Tally>> {
-        if self.full { Err(StoreError::TooMuch) } else { Ok(self.groups) }
+    fn done(mut self) -> Result<HashMap<i64, Tally>> {
+        self.room.check()?;
+        Ok(self.groups)
     }
 }
 

@@ -9,6 +9,7 @@ mod live;
 mod numbers;
 mod props;
 mod retention;
+mod room;
 mod scanned;
 mod series;
 mod spans;
@@ -28,6 +29,7 @@ use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events, set_aside};
 pub(super) use series::{counts, length_classes, measures};
+pub(super) use users::distinct;
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {

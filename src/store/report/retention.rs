@@ -8,12 +8,13 @@ use hashbrown::HashMap;
 use super::super::scan::{Sieve, scan};
 use super::super::sql::Sql;
 use super::super::{Result, StoreError};
+use super::room::Room;
 use super::{named, number};
 use crate::model::{Back, Born, Cohort, Dimension, EnvironmentId, Millis, Period, RetentionAsk, TimeRange};
 use crate::rollup::Bucket;
 
-/// Most users that are told apart: some 50 MB.
-const MOST_USERS: usize = 1_000_000;
+/// Most users that are told apart: some 35 MB.
+const MOST_USERS: usize = 900_000;
 
 /// The cohorts, each with those who were there in its own period and the later ones.
 pub(super) fn retention(db: &dyn Sql, environment: EnvironmentId, ask: &RetentionAsk) -> Result<Vec<Cohort>> {
@@ -22,7 +23,7 @@ pub(super) fn retention(db: &dyn Sql, environment: EnvironmentId, ask: &Retentio
         return Err(StoreError::Unexpected("more cohorts than there may be".to_owned()));
     }
     let range = TimeRange { from: first.range.from, to: last.range.to };
-    let mut book = Book { cohorts: &ask.cohorts, users: HashMap::new() };
+    let mut book = Book { cohorts: &ask.cohorts, users: HashMap::new(), room: Room::of(MOST_USERS) };
     match (&ask.born, &ask.back) {
         (Born::FirstSeen, Back::AnyActivity) if ask.filters.is_empty() => {
             book.first_seen(db, environment, range)?;
@@ -54,6 +55,7 @@ enum Need {
 struct Book<'a> {
     cohorts: &'a [Period],
     users: HashMap<i64, Known>,
+    room: Room,
 }
 
 /// What is known of a user.
@@ -80,9 +82,9 @@ impl Book<'_> {
         let params = [range.from.0.into(), range.to.0.into(), environment.0.into()];
         db.stream(sql, &params, &mut |row| {
             self.users.insert(row.int(0), Known::born(Millis(row.int(1))));
-            if self.users.len() > MOST_USERS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.room.holds(self.users.len())
         })?;
-        if self.users.len() > MOST_USERS { Err(StoreError::TooMuch) } else { Ok(()) }
+        self.room.check()
     }
 
     /// Marks the periods in which known users were seen.
@@ -115,7 +117,6 @@ impl Book<'_> {
         let Some(from) = from else { return Ok(()) };
         let (births, back) = (Wanted::births(db, environment, ask)?, Wanted::back(db, environment, ask)?);
         let sieve = sieve(db, environment, ask)?;
-        let mut many = false;
         scan(db, environment, TimeRange { from, to }, &sieve, &mut |glance| {
             if glance.user == 0 {
                 return ControlFlow::Continue(());
@@ -123,21 +124,19 @@ impl Book<'_> {
             if births.matches(glance.name) {
                 let known = self.users.entry(glance.user).or_insert(Known::born(glance.at));
                 known.born = known.born.min(glance.at);
-                many = self.users.len() > MOST_USERS;
             }
             let bit = self.place(glance.at).map_or(0, |place| 1 << place);
             if back.matches(glance.name) && bit != 0 && ask.born != Born::FirstSeen {
                 // Their birth may come later in this pass.
                 let known = self.users.entry(glance.user).or_insert(Known::born(Millis(i64::MAX)));
                 known.back |= bit;
-                many = self.users.len() > MOST_USERS;
             } else if let Some(known) = self.users.get_mut(&glance.user) {
                 known.kept |= bit;
                 known.back |= if back.matches(glance.name) { bit } else { 0 };
             }
-            if many { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.room.holds(self.users.len())
         })?;
-        if many { Err(StoreError::TooMuch) } else { Ok(()) }
+        self.room.check()
     }
 
     /// The period that an instant lies in.

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 
 use hashbrown::HashMap;
 
+use super::super::Result;
 use super::super::scan::Glance;
 use super::super::sql::{Cell as Param, Line, Sql};
-use super::super::{Result, StoreError};
+use super::room::Room;
 use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
 use crate::rollup::{length_class, length_quantile};
 
-/// Different users and sessions of all cells together at the most: some 35 MB, as hash tables grow by doubling.
+/// Different users and sessions of all cells together at the most: some 35 MB, as hash tables grow by doubling. While one
+/// grows, the half of it is there as well.
 const MOST: usize = 1_800_000;
 
 /// Sessions that are read together where they lie close to each other.
@@ -42,9 +44,7 @@ pub(super) struct Tally {
     /// Who was seen in a cell, and whether something has crashed for them there.
     users: HashMap<Pair, bool>,
     sessions: HashMap<Pair, ()>,
-    /// As [`MOST`], but in tests.
-    most: usize,
-    is_crowded: bool,
+    room: Room,
 }
 
 #[derive(Clone, Default)]
@@ -89,8 +89,7 @@ impl Tally {
             cells: Vec::new(),
             users: HashMap::new(),
             sessions: HashMap::new(),
-            most: MOST,
-            is_crowded: false,
+            room: Room::of(MOST),
         }
     }
 
@@ -121,8 +120,7 @@ impl Tally {
         if event.session != 0 && self.tells_sessions {
             self.sessions.insert(Pair::new(event.session, cell), ());
         }
-        self.is_crowded = self.users.len() + self.sessions.len() > self.most;
-        if self.is_crowded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.room.holds(self.users.len() + self.sessions.len())
     }
 
     /// Counts a session in a cell.
@@ -138,13 +136,11 @@ impl Tally {
         all: TimeRange,
         range: impl Fn(u32) -> TimeRange,
     ) -> Result<Vec<Counts>> {
-        if self.is_crowded {
-            return Err(StoreError::TooMuch);
+        self.room.check()?;
+        let mut firsts = HashMap::new();
+        if self.wants(|metric| metric == Metric::NewUsers) {
+            self.first_sights(db, environment, all, &mut firsts)?;
         }
-        let firsts = match self.wants(|metric| metric == Metric::NewUsers) {
-            true => first_sights(db, environment, all)?,
-            false => HashMap::new(),
-        };
         for (pair, crashed) in std::mem::take(&mut self.users) {
             let counts = &mut self.cell(pair.cell).counts;
             counts.users += 1;
@@ -154,6 +150,25 @@ impl Tally {
         }
         self.look_up_sessions(db)?;
         Ok(self.cells.into_iter().map(Cell::finish).collect())
+    }
+
+    /// Those of the users seen who were seen for the first time ever in a range, and when.
+    fn first_sights(
+        &mut self,
+        db: &dyn Sql,
+        environment: EnvironmentId,
+        range: TimeRange,
+        firsts: &mut HashMap<i64, Millis>,
+    ) -> Result<()> {
+        // The sign keeps it off the index, which lacks the time: one walk over the users is faster.
+        let sql = "SELECT id, first_at FROM users WHERE first_at >= $1 AND first_at < $2 AND +env_id = $3";
+        let params = [range.from.0, range.to.0, environment.0].map(Param::Int);
+        let held = self.users.len() + self.sessions.len();
+        db.stream(sql, &params, &mut |line| {
+            firsts.insert(line.int(0), Millis(line.int(1)));
+            self.room.holds(held + firsts.len())
+        })?;
+        self.room.check()
     }
 
     /// Counts the sessions that events have named.
@@ -285,32 +300,20 @@ pub(super) fn is_of_sessions(metric: Metric) -> bool {
     }
 }
 
-/// The users who were seen for the first time ever in a range, and when.
-fn first_sights(db: &dyn Sql, environment: EnvironmentId, range: TimeRange) -> Result<HashMap<i64, Millis>> {
-    // The sign keeps it off the index, which lacks the time: one walk over the users is faster.
-    let sql = "SELECT id, first_at FROM users WHERE first_at >= $1 AND first_at < $2 AND +env_id = $3";
-    let params = [range.from.0, range.to.0, environment.0].map(Param::Int);
-    let mut firsts = HashMap::new();
-    db.stream(sql, &params, &mut |line| {
-        firsts.insert(line.int(0), Millis(line.int(1)));
-        if firsts.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    if firsts.len() > MOST { Err(StoreError::TooMuch) } else { Ok(firsts) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoreError;
 
     #[test]
     fn counting_breaks_off_where_there_are_too_many_users_and_sessions() {
         let event = |user, session| Glance { at: Millis(0), name: 1, facts: 1, user, session, error: 0, fatal: false };
         let mut tally = Tally::new(&[Metric::Users, Metric::Sessions], SessionsBy::Events);
-        tally.most = 3;
+        tally.room = Room::of(3);
         for (user, session, goes_on) in [(1, 1, true), (1, 1, true), (2, 0, true), (1_i64 << 40, 0, false)] {
             assert_eq!(tally.event(0, &event(user, session)).is_continue(), goes_on, "{user} {session}");
         }
-        assert!(tally.is_crowded);
+        assert!(matches!(tally.room.check(), Err(StoreError::TooMuch)));
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 use hashbrown::HashMap;
 
+use super::super::Result;
+use super::room::Room;
 use crate::model::{FunnelAsk, Millis, TimeRange};
 
-/// Most steps of most users that a walk remembers: some 60 MB.
+/// Most steps of most users that a walk remembers: some 50 MB.
 const MOST: usize = 2_000_000;
+/// Room for so many more is made at once.
+const MORE: usize = 250_000;
 
 /// What a user did that may be a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +26,6 @@ pub(super) struct Deed {
     pub(super) steps: u8,
 }
 
-/// More users than a walk remembers.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
-
 /// Where users are, after all that was shown so far.
 pub(super) struct Walk {
     steps: usize,
@@ -34,9 +34,12 @@ pub(super) struct Walk {
     users: HashMap<i64, usize>,
     furthest: Vec<Furthest>,
     /// For each user, for each step: the run that began last of those that have reached it, as it got there first.
-    runs: Vec<Option<Run>>,
+    runs: Vec<Run>,
     /// For each step but the first, how long each user took to it.
     took: Vec<Vec<i64>>,
+    /// The deeds of a stretch, those of a user together.
+    gathered: Vec<Deed>,
+    room: Room,
 }
 
 /// How far a user has got.
@@ -51,9 +54,14 @@ pub(super) struct Furthest {
 /// A run at a step.
 #[derive(Clone, Copy)]
 struct Run {
+    /// Before all times where there is none.
     start: Millis,
     at: Millis,
     value: u32,
+}
+
+impl Run {
+    const NONE: Self = Self { start: Millis(i64::MIN), at: Millis(i64::MIN), value: 0 };
 }
 
 impl Walk {
@@ -67,39 +75,38 @@ impl Walk {
             furthest: Vec::new(),
             runs: Vec::new(),
             took: vec![Vec::new(); ask.steps.len().saturating_sub(1)],
+            gathered: Vec::new(),
+            room: Room::of(MOST),
         }
     }
 
     /// Walks on with what was done in the next stretch of time, in any order: all of it lies behind what was shown before.
-    pub(super) fn go(&mut self, deeds: &mut Vec<Deed>) -> Result<(), TooMany> {
-        deeds.sort_unstable_by_key(|deed| (deed.user, deed.at, deed.name));
-        deeds.dedup_by(|other, deed| {
-            let same = (other.user, other.at, other.name) == (deed.user, deed.at, deed.name);
-            if same {
-                deed.value = match (deed.steps & 1, other.steps & 1) {
-                    (1, 1) => deed.value.min(other.value),
-                    (1, _) => deed.value,
-                    _ => other.value,
-                };
-                deed.steps |= other.steps;
-            }
-            same
-        });
-        for own in deeds.chunk_by_mut(|deed, next| deed.user == next.user) {
-            let Some(user) = self.user(own)? else { continue };
-            for instant in own.chunk_by_mut(|deed, next| deed.at == next.at) {
-                if instant.len() > 1 {
-                    instant.sort_unstable_by_key(|deed| (deed.steps.trailing_zeros(), deed.steps, deed.name));
+    pub(super) fn go(&mut self, deeds: &mut Vec<Deed>) -> Result<()> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let heaps = gather(deeds, &mut gathered);
+        deeds.clear();
+        let mut instant = Vec::new();
+        for heap in heaps.windows(2) {
+            let heap = &mut gathered[heap[0]..heap[1]];
+            heap.sort_unstable_by_key(|deed| (deed.user, deed.at, deed.name));
+            for own in heap.chunk_by(|deed, next| deed.user == next.user) {
+                let Some(user) = self.user(own)? else { continue };
+                for same in own.chunk_by(|deed, next| deed.at == next.at) {
+                    if let [deed] = same {
+                        self.take(user, deed);
+                        continue;
+                    }
+                    once(same, &mut instant);
+                    instant.iter().for_each(|deed| self.take(user, deed));
                 }
-                instant.iter().for_each(|deed| self.take(user, deed));
             }
         }
-        deeds.clear();
+        self.gathered = gathered;
         Ok(())
     }
 
     /// The place of a user, who is remembered from the first step on.
-    fn user(&mut self, deeds: &[Deed]) -> Result<Option<usize>, TooMany> {
+    fn user(&mut self, deeds: &[Deed]) -> Result<Option<usize>> {
         let Some(first) = deeds.first() else { return Ok(None) };
         if let Some(place) = self.users.get(&first.user) {
             return Ok(Some(*place));
@@ -107,13 +114,16 @@ impl Walk {
         if !deeds.iter().any(|deed| deed.steps & 1 == 1 && self.period.contains(deed.at)) {
             return Ok(None);
         }
-        if self.runs.len() + self.steps > MOST {
-            return Err(TooMany);
+        if self.room.holds(self.runs.len() + self.steps).is_break() {
+            self.room.check()?;
+        }
+        if self.runs.capacity() < self.runs.len() + self.steps {
+            self.runs.reserve_exact(MORE);
         }
         let place = self.furthest.len();
         self.users.insert(first.user, place);
         self.furthest.push(Furthest::default());
-        self.runs.resize(self.runs.len() + self.steps, None);
+        self.runs.resize(self.runs.len() + self.steps, Run::NONE);
         Ok(Some(place))
     }
 
@@ -124,17 +134,19 @@ impl Walk {
             let before = step.checked_sub(1).map(|before| runs[before]);
             let run = match before {
                 None if self.period.contains(deed.at) => Run { start: deed.at, at: deed.at, value: deed.value },
-                Some(Some(run)) if deed.at.since(run.start) <= self.window => Run { at: deed.at, ..run },
+                Some(run) if run.start != Run::NONE.start && deed.at.since(run.start) <= self.window => {
+                    Run { at: deed.at, ..run }
+                }
                 None | Some(_) => continue,
             };
             // A run that began later has more time left, whatever follows.
-            if runs[step].is_none_or(|there| there.start < run.start) {
-                runs[step] = Some(run);
+            if runs[step].start < run.start {
+                runs[step] = run;
             }
             let furthest = &mut self.furthest[user];
             if furthest.steps == step {
                 *furthest = Furthest { steps: step + 1, value: run.value };
-                if let Some(Some(before)) = before {
+                if let Some(before) = before {
                     self.took[step - 1].push(deed.at.since(before.at));
                 }
             }
@@ -161,12 +173,57 @@ impl Walk {
     }
 }
 
+/// Most heaps into which deeds are sorted.
+const HEAPS: usize = 4_096;
+
+/// Puts deeds on heaps, all of a user on one, since many small sorts are quicker than a large one. Where each heap begins,
+/// and where the last one ends.
+fn gather(deeds: &[Deed], gathered: &mut Vec<Deed>) -> Vec<usize> {
+    let heaps = (deeds.len() / 16).next_power_of_two().min(HEAPS);
+    // Users have numbers that follow each other.
+    let heap = |deed: &Deed| usize::try_from(deed.user.rem_euclid(heaps as i64)).unwrap_or_default();
+    let mut ends = vec![0; heaps + 1];
+    deeds.iter().for_each(|deed| ends[heap(deed) + 1] += 1);
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
+    }
+    gathered.clear();
+    gathered.extend_from_slice(deeds);
+    let mut next = ends.clone();
+    for deed in deeds {
+        let place = &mut next[heap(deed)];
+        gathered[*place] = *deed;
+        *place += 1;
+    }
+    ends
+}
+
+/// What a user did at an instant, each thing once, in the order of the steps.
+fn once(same: &[Deed], instant: &mut Vec<Deed>) {
+    instant.clear();
+    instant.extend_from_slice(same);
+    instant.dedup_by(|other, deed| {
+        let repeated = other.name == deed.name;
+        if repeated {
+            deed.value = match (deed.steps & 1, other.steps & 1) {
+                (1, 1) => deed.value.min(other.value),
+                (1, _) => deed.value,
+                _ => other.value,
+            };
+            deed.steps |= other.steps;
+        }
+        repeated
+    });
+    instant.sort_unstable_by_key(|deed| (deed.steps.trailing_zeros(), deed.steps, deed.name));
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::model::{Filters, FunnelStep, LocalTime, Period};
+    use crate::store::StoreError;
 
     fn ask(steps: &str, window: i64) -> FunnelAsk {
         let step = |event: char| FunnelStep { event: Arc::from(event.to_string()), filters: Filters::none() };
@@ -275,10 +332,10 @@ mod tests {
         let fit = (MOST / ask.steps.len()) as i64;
         let mut walk = Walk::new(&ask);
         let mut idle = (0..2 * fit).map(|user| deed(&ask, user, 'b', 1)).collect();
-        assert_eq!(walk.go(&mut idle), Ok(()));
+        walk.go(&mut idle).unwrap();
         let mut begin = (0..fit).map(|user| deed(&ask, user, 'a', 2)).collect();
-        assert_eq!(walk.go(&mut begin), Ok(()));
+        walk.go(&mut begin).unwrap();
         assert_eq!(walk.furthest().count() as i64, fit);
-        assert_eq!(walk.go(&mut vec![deed(&ask, fit, 'a', 3)]), Err(TooMany));
+        assert!(matches!(walk.go(&mut vec![deed(&ask, fit, 'a', 3)]), Err(StoreError::TooMuch)));
     }
 }

@@ -5,8 +5,8 @@ mod sieve;
 
 use std::ops::ControlFlow;
 
-use super::Result;
 use super::sql::{Cell, Line, Sql};
+use super::{Result, settled};
 use crate::model::{EnvironmentId, Millis, TimeRange};
 
 pub(in crate::store) use props::{Key, Value, members};
@@ -63,7 +63,8 @@ pub(in crate::store) struct Scope<'a> {
 /// One event that passes by.
 pub(in crate::store) struct Passing<'l> {
     pub(in crate::store) glance: Glance,
-    line: &'l dyn Line,
+    /// Its row, where that was read.
+    line: Option<&'l dyn Line>,
     props: Option<usize>,
 }
 
@@ -73,17 +74,18 @@ impl<'l> Passing<'l> {
     pub(in crate::store) fn of(line: &'l dyn Line, beside: Beside, sieve: &Sieve) -> Self {
         let props = if beside == Beside::Place { WIDTH + 2 } else { WIDTH };
         let wants_props = beside == Beside::Props || sieve.wants_props();
-        Self { glance: glance(line), line, props: wants_props.then_some(props) }
+        Self { glance: glance(line), line: Some(line), props: wants_props.then_some(props) }
     }
 
     /// Its properties as JSON text, where they were asked for and it has any.
     pub(in crate::store) fn props(&self) -> Option<&str> {
-        self.line.text(self.props?)
+        self.line?.text(self.props?)
     }
 
     /// Claimed time and id, where [`Beside::Place`] was asked for.
     pub(in crate::store) fn place(&self) -> (i64, [u8; 16]) {
-        (self.line.int(WIDTH), self.line.bytes(WIDTH + 1).try_into().unwrap_or_default())
+        let place = |line: &dyn Line| (line.int(WIDTH), line.bytes(WIDTH + 1).try_into().unwrap_or_default());
+        self.line.map_or_else(Default::default, place)
     }
 }
 
@@ -100,29 +102,65 @@ pub(in crate::store) fn scan(
     scan_beside(db, scope, Beside::Nothing, &mut |event| visit(&event.glance))
 }
 
-/// [`scan`], with more of each event.
+/// [`scan`], with more of each event. Where nothing more is asked for, days that are settled are read as such.
 pub(in crate::store) fn scan_beside(
     db: &dyn Sql,
     scope: Scope<'_>,
     beside: Beside,
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
-    let Scope { environment, range, sieve } = scope;
-    if range.from >= range.to || sieve.keeps_nothing() {
+    let Scope { range, sieve, .. } = scope;
+    if range.is_empty() || sieve.keeps_nothing() {
         return Ok(());
     }
+    if beside != Beside::Nothing || sieve.wants_props() {
+        return rows(db, scope, beside, visit).map(|_| ());
+    }
+    let rest = settled::show(db, scope, &mut |event| {
+        let passing = Passing { glance: *event, line: None, props: None };
+        if sieve.passes(&passing) { visit(&passing) } else { ControlFlow::Continue(()) }
+    })?;
+    for range in rest {
+        if rows(db, Scope { range, ..scope }, beside, visit)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// [`scan`] of everything, by the rows alone: for what has to be right whatever was made of them.
+pub(in crate::store) fn scan_rows(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    range: TimeRange,
+    visit: &mut dyn FnMut(&Glance) -> ControlFlow<()>,
+) -> Result<()> {
+    let scope = Scope { environment, range, sieve: &Sieve::default() };
+    rows(db, scope, Beside::Nothing, &mut |event| visit(&event.glance)).map(|_| ())
+}
+
+/// Shows the events of a range by their rows; whether it was told to stop.
+fn rows(
+    db: &dyn Sql,
+    scope: Scope<'_>,
+    beside: Beside,
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    let Scope { environment, range, sieve } = scope;
     let place = if beside == Beside::Place { ", claimed_at, event_id" } else { "" };
     let wants_props = beside == Beside::Props || sieve.wants_props();
     let mut params: Vec<Cell> = [environment.0, range.from.0, range.to.0].map(Cell::Int).to_vec();
     let conditions = sieve.conditions(&mut params);
     let sql = statement(&[COLUMNS, place, if wants_props { ", props" } else { "" }].concat(), &conditions);
+    let mut last = ControlFlow::Continue(());
     db.stream(&sql, &params, &mut |line| {
         let passing = Passing::of(line, beside, sieve);
-        if !sieve.passes(&passing) {
-            return ControlFlow::Continue(());
+        if sieve.passes(&passing) {
+            last = visit(&passing);
         }
-        visit(&passing)
-    })
+        last
+    })?;
+    Ok(last)
 }
 
 /// Both halves. What holds for one never holds for the other.

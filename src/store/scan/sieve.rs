@@ -133,6 +133,18 @@ impl Sieve {
         sql
     }
 
+    /// The same for the parts of settled days: whatever has no part in them is not read.
+    pub(in crate::store) fn settled_conditions(&self, params: &mut Vec<Cell>) -> String {
+        let mut sql = String::new();
+        for numbers in self.names.iter().filter(|numbers| numbers.keep == Keep::Is) {
+            one_of(&mut sql, "e.name_id", numbers.values.iter(), params);
+        }
+        if self.errors.iter().any(|numbers| !numbers.keep(0)) {
+            sql.push_str(" AND e.failed = 1");
+        }
+        sql
+    }
+
     /// What the database can tell by itself, as conditions for a WHERE that has others already; their parameters are added.
     pub(super) fn conditions(&self, params: &mut Vec<Cell>) -> String {
         let mut sql = String::new();

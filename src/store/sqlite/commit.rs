@@ -15,6 +15,7 @@ use crate::store::commit::{
 use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Interner};
 use crate::store::people::People;
+use crate::store::settled;
 use crate::store::sql::Sql;
 use crate::store::{Committed, Draft, Nonce, Result, StoreError};
 
@@ -195,7 +196,7 @@ impl Ledger for Page<'_> {
         let sql = "INSERT INTO device_days (env_id, day, device_id, hours) VALUES (?1, ?2, ?3, ?4) \
                    ON CONFLICT (env_id, day, device_id) DO UPDATE SET hours = hours | excluded.hours";
         self.tx.prepare_cached(sql)?.execute((environment.0, local.day, device, 1 << local.hour))?;
-        Ok(())
+        settled::touch_devices(&Conn(self.tx), environment, local.day.into())
     }
 
     fn named_session(&mut self, environment: EnvironmentId, hash: SessionHash) -> Result<Option<SessionRecord>> {
@@ -252,6 +253,9 @@ impl Ledger for Page<'_> {
         )?;
         for ((app, day, outcome), events) in outcomes {
             count.execute((app.0, day, outcome, events))?;
+        }
+        for (environment, day) in settled::touched(deltas) {
+            settled::touch(&Conn(self.tx), environment, day)?;
         }
         Ok(())
     }

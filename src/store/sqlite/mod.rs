@@ -22,7 +22,9 @@ use super::SLOW;
 use super::backend::Backend;
 use super::slow::SlowLog;
 use super::sql::Sql;
-use super::{Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members};
+use super::{
+    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, settled,
+};
 use commit::Memory;
 use disk::Disk;
 use read::Conn;
@@ -187,10 +189,12 @@ impl SqliteStore {
 /// Forgets some of the events that occurred before `before`: no more than commits can wait for.
 fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
     for environment in db.rows("SELECT id FROM environments", &[])? {
+        let id = EnvironmentId(environment.int(0));
+        settled::forget(db, id, before)?;
         db.run(
             "DELETE FROM events WHERE id IN (SELECT id FROM events \
              WHERE env_id = $1 AND claimed_at < $2 AND claimed_at + skew < $2 LIMIT 2000)",
-            &[environment.int(0).into(), before.0.into()],
+            &[id.0.into(), before.0.into()],
         )?;
     }
     Ok(())
@@ -288,6 +292,10 @@ impl Backend for SqliteStore {
             self.write(|db| members::purge(db, now))?;
         }
         written_back
+    }
+
+    fn retention(&self) -> Option<i64> {
+        self.options.retention
     }
 
     fn status(&self) -> Result<StoreStatus> {

@@ -154,6 +154,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         draining: Arc::new(|| false),
         policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
         metrics: MetricsParts {
+            backlog: Default::default(),
             requests: requests.clone(),
             counters: intake.counters().clone(),
             identify,

@@ -59,8 +59,14 @@ fn cohorts_equal_a_recount(backend: Backend) {
         let app = bench.app(zone);
         let scope = bench.scope(&app, 0);
         let events = doings(&mut noise, 900, (200, days * 24 * 60));
-        for batch in events.chunks(100) {
+        for (number, batch) in events.chunks(100).enumerate() {
             bench.send(&scope, batch).unwrap();
+            if number as u64 == seed {
+                bench.settle(0);
+            }
+        }
+        if seed == 2 || seed == 4 {
+            bench.settle(100);
         }
         bench.send(&bench.scope(&app, 1), &events[..200]).unwrap();
         let periods = cohorts(interval, count, &app.zone, NOW);
@@ -123,8 +129,14 @@ fn funnels_equal_a_recount(backend: Backend) {
         let app = bench.app("Europe/Zurich");
         let scope = bench.scope(&app, 0);
         let events = doings(&mut noise, 600, (users, minutes));
-        for batch in events.chunks(70) {
+        for (number, batch) in events.chunks(70).enumerate() {
             bench.send(&scope, batch).unwrap();
+            if number as u64 == 3 * seed {
+                bench.settle(0);
+            }
+        }
+        if seed > 1 {
+            bench.settle(100);
         }
         let minutes = minutes as i64;
         let period = period(&app.zone, NOW.plus(-minutes * 45_000), NOW.plus(-minutes * 15_000));

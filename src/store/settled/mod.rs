@@ -1,0 +1,172 @@
+//! What is over, in the form in which it is counted fastest: events of past days as bytes, and counts of past periods.
+//!
+//! Whatever stands here is marked, and the mark goes with the commit that makes it untrue. To settle something takes three
+//! steps: a mark is set while commits are held off; what it is about is read and worked out, without any lock; and where
+//! the mark still stands, the result is written. So a commit either was seen by the second step or is found by the third.
+
+mod coding;
+mod counts;
+mod days;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::backend::Backend;
+use super::scan::{Glance, Scope};
+use super::sql::{Cell, Sql};
+use super::{Result, StoreError};
+use crate::model::{EnvironmentId, Millis, TimeRange};
+use crate::rollup::{Bucket, Deltas};
+
+pub(super) use counts::{Counted, find};
+
+use coding::{Damaged, Label, decode};
+
+/// What has ended so long ago may be settled: most of what clients kept while they were offline has come.
+const AGE: i64 = 36 * Millis::HOUR;
+/// What was settled is not settled again for so long: late events would else keep the box busy.
+const PAUSE: i64 = Millis::HOUR;
+/// Whoever began to settle something so long ago has died of it.
+const LOST: i64 = 10 * Millis::MINUTE;
+
+/// Something has come since.
+const TOUCHED: i64 = 0;
+/// Somebody works at it.
+const OPEN: i64 = 1;
+/// It holds.
+const SETTLED: i64 = 2;
+
+/// What waits to be settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Days of events, of all environments.
+    pub days: u64,
+    /// Counts of users and devices.
+    pub counts: u64,
+}
+
+impl Backlog {
+    /// Whether nothing waits.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Settles some of what can be settled; what is left then.
+pub(super) fn settle<B: Backend>(store: &B, now: Millis) -> Result<Backlog> {
+    if Backend::status(store)?.read_only.is_some() {
+        return Err(StoreError::Unavailable("nothing is settled while no events are taken".to_owned()));
+    }
+    let (days, counts) = store.look(|db| Ok((days::due(db, now, store.retention())?, counts::due(db, now)?)))?;
+    let left = Backlog { days: days.len() as u64, counts: counts.len() as u64 };
+    // Counts are fewer and quicker, and pages ask for them first.
+    let (counts, days) = (counts::settle(store, &counts, now)?, days::settle(store, &days, now)?);
+    Ok(Backlog { days: left.days.saturating_sub(days), counts: left.counts.saturating_sub(counts) })
+}
+
+/// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, and says of which
+/// stretches the rows have to be looked at; of none where it was told to stop.
+pub(super) fn show(
+    db: &dyn Sql,
+    scope: Scope<'_>,
+    visit: &mut dyn FnMut(&Glance) -> ControlFlow<()>,
+) -> Result<Vec<TimeRange>> {
+    let Scope { environment, range, sieve } = scope;
+    let mut params: Vec<Cell> = [range.from.0, range.to.0].map(Cell::Int).to_vec();
+    let conditions = sieve.settled_conditions(&mut params);
+    let place = params.len();
+    params.extend([environment.0, day(range.from), day(range.to.plus(-1))].map(Cell::Int));
+    let (env_id, first, last) = (place + 1, place + 2, place + 3);
+    // One statement, so that a day is settled and its parts are there, or neither.
+    let sql = format!(
+        "SELECT d.day, e.name_id, e.first_at, e.last_at, e.events, e.body FROM settled_days d \
+         LEFT JOIN settled_events e ON e.env_id = d.env_id AND e.day = d.day AND e.token = d.token \
+         AND e.last_at >= $1 AND e.first_at < $2{conditions} \
+         WHERE d.env_id = ${env_id} AND d.day >= ${first} AND d.day <= ${last} AND d.state = {SETTLED} ORDER BY d.day"
+    );
+    let (mut rest, mut behind, mut stopped, mut damaged) = (Vec::new(), range.from, false, None);
+    db.stream(&sql, &params, &mut |line| {
+        let day = line.int(0);
+        let begin = Millis(day.saturating_mul(Millis::DAY));
+        if behind < begin {
+            rest.push(TimeRange { from: behind, to: begin });
+        }
+        behind = begin.plus(Millis::DAY);
+        if line.int(4) == 0 {
+            return ControlFlow::Continue(()); // nothing in it passes
+        }
+        let label = Label { day, name: line.int(1), first_at: line.int(2), last_at: line.int(3), events: line.int(4) };
+        let shown = decode(&label, line.bytes(5), &mut |event| match range.contains(event.at) {
+            true => visit(event),
+            false => ControlFlow::Continue(()),
+        });
+        match shown {
+            Ok(ControlFlow::Continue(())) => return ControlFlow::Continue(()),
+            Ok(ControlFlow::Break(())) => stopped = true,
+            Err(Damaged) => damaged = Some(day),
+        }
+        ControlFlow::Break(())
+    })?;
+    if let Some(day) = damaged {
+        let told = format!("settled events of day {day} in environment {}: `tallybox rebuild --write`", environment.0);
+        return Err(StoreError::Corrupt(told));
+    }
+    if stopped {
+        return Ok(Vec::new());
+    }
+    if behind < range.to {
+        rest.push(TimeRange { from: behind, to: range.to });
+    }
+    Ok(rest)
+}
+
+/// The UTC days of an environment to which a commit has added.
+pub(super) fn touched(deltas: &Deltas) -> BTreeSet<(EnvironmentId, i64)> {
+    let added = deltas.days.iter().filter(|(key, sums)| key.dimension == 0 && (sums.events != 0 || sums.users != 0));
+    added.map(|(key, _)| (key.environment, key.bucket.0.div_euclid(Bucket::PER_DAY))).collect()
+}
+
+/// Notes that something has come to a UTC day: in the transaction in which it comes, for databases of one writer.
+pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+    let sql = "UPDATE settled_days SET state = 0 WHERE env_id = $1 AND day = $2 AND state <> 0";
+    db.run(sql, &[environment.0, day].map(Cell::Int))?;
+    // A local day begins up to a day before the UTC day of an instant in it, and ends up to a day after.
+    counts::touch(db, environment, (day - 1, day + 1))
+}
+
+/// The same for something that no event tells: a device that was there on a local day.
+pub(super) fn touch_devices(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+    counts::touch(db, environment, (day, day))
+}
+
+/// Throws away what is settled of a UTC day, and of all periods that it touches. To be called in the transaction that
+/// changes or takes away what lies beneath.
+pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+    touch(db, environment, day)?;
+    for table in ["settled_days", "settled_events"] {
+        let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2");
+        db.run(&sql, &[environment.0, day].map(Cell::Int))?;
+    }
+    Ok(())
+}
+
+/// Throws away the settled events of all UTC days that begin before an instant: what has become too old is forgotten from
+/// there on.
+pub(super) fn forget(db: &dyn Sql, environment: EnvironmentId, before: Millis) -> Result<()> {
+    for table in ["settled_days", "settled_events"] {
+        let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day <= $2");
+        db.run(&sql, &[environment.0, day(before)].map(Cell::Int))?;
+    }
+    Ok(())
+}
+
+/// The UTC day of an instant.
+fn day(at: Millis) -> i64 {
+    at.0.div_euclid(Millis::DAY)
+}
+
+/// A number that tells one's own work from that of everybody else.
+fn token() -> i64 {
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    (high ^ low).cast_signed()
+}

@@ -1,0 +1,300 @@
+//! Days and counts that are settled: what is told from them is what the events tell, whatever comes later.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::recount::Noise;
+use super::*;
+
+on_both_backends! {
+    what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else,
+    what_came_late_is_settled_again_after_a_pause,
+    what_is_recent_is_never_settled,
+    months_and_weeks_are_counted_as_their_events_are,
+    settling_beside_commits_and_other_nodes_never_shows_a_wrong_count,
+    a_damaged_part_is_an_error_until_the_summaries_are_rebuilt,
+    what_somebody_began_and_did_not_end_is_begun_anew,
+    old_events_are_forgotten_in_settled_days_too,
+}
+
+/// Past what keeps events from being settled.
+const LONG_AGO: i64 = 20;
+
+struct World {
+    bench: Bench,
+    app: App,
+    scope: Scope,
+}
+
+impl World {
+    fn new(backend: Backend, zone: &str) -> Self {
+        let bench = Bench::new(backend);
+        let app = bench.app(zone);
+        let scope = bench.scope(&app, 0);
+        Self { bench, app, scope }
+    }
+
+    /// Events of some users on some days, three an hour.
+    fn fill(&self, days: i64) -> Vec<Sent> {
+        let mut noise = Noise(5);
+        let event = |n: i64| {
+            let user = noise.below(40);
+            Sent {
+                at: NOW.plus(-n * 20 * Millis::MINUTE - 1),
+                name: format!("e{}", n % 4),
+                user: Some(format!("u{user}")),
+                session: Some(format!("s{user}")),
+                version: ["1.0", "2.0"][(n % 2) as usize],
+                ..Sent::new("")
+            }
+        };
+        let events: Vec<_> = (0..days * 72).map(event).collect();
+        for batch in events.chunks(500) {
+            self.bench.send(&self.scope, batch).unwrap();
+        }
+        events
+    }
+
+    /// Events of one version, and users with one, by a look at each event.
+    fn looked(&self, period: Period) -> Result<(i64, i64), StoreError> {
+        let filters = Filters::none().with(Dimension::Fact(Fact::Version), Keep::Is, Some("1.0".into()));
+        let metrics = vec![Metric::Events, Metric::Users];
+        let ask = Ask::Series(metrics, vec![period], filters);
+        let counts = self.bench.store.report(&Query { environment: self.scope.environment, ask })?.counts();
+        Ok((counts[0][0], counts[1][0]))
+    }
+
+    fn days(&self, state: i64) -> i64 {
+        self.bench.database.count(&format!("SELECT count(*) FROM settled_days WHERE state = {state}"))
+    }
+
+    fn counts(&self, state: i64) -> i64 {
+        self.bench.database.count(&format!("SELECT count(*) FROM settled_counts WHERE state = {state}"))
+    }
+
+    fn period(&self, from: i64, to: i64) -> Period {
+        let day = |ago: i64| self.app.zone.midnight(self.app.zone.local(NOW).day - ago as i32);
+        period(&self.app.zone, day(from), day(to))
+    }
+}
+
+/// The same by hand.
+fn counted(events: &[Sent], period: Period) -> (i64, i64) {
+    let within = events.iter().filter(|event| period.range.contains(event.at) && event.version == "1.0");
+    let users: BTreeSet<_> = within.clone().filter_map(|event| event.user.as_deref()).collect();
+    (within.count() as i64, users.len() as i64)
+}
+
+fn what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else(backend: Backend) {
+    let world = World::new(backend, "Europe/Zurich");
+    let mut events = world.fill(40);
+    world.bench.settle(0);
+    let (days, counts) = (world.days(2), world.counts(2));
+    assert!(days > 35 && counts > 6 && world.days(0) + world.counts(0) == 0, "{days} {counts}");
+    let inside = world.bench.database.count("SELECT sum(events) FROM settled_events");
+    assert_eq!(inside, world.bench.database.count("SELECT sum(events) FROM settled_days"));
+    // In time, repeated, and in another environment: nothing of it matters.
+    let now = Sent { version: "1.0", ..Sent::new("e1") };
+    let elsewhere = world.bench.scope(&world.app, 1);
+    let late = Sent { at: NOW.plus(-LONG_AGO * Millis::DAY), user: Some("late".to_owned()), ..Sent::new("e1") };
+    world.bench.send(&world.scope, &[now.clone(), events[2_000].clone()]).unwrap();
+    world.bench.send(&elsewhere, &[Sent { id: EventId::random(), ..late.clone() }]).unwrap();
+    assert_eq!((world.days(2), world.counts(2)), (days, counts));
+    world.bench.send(&world.scope, std::slice::from_ref(&late)).unwrap();
+    assert_eq!((world.days(0), world.days(2)), (1, days - 1));
+    // Its week and its month, of users and of those for whom something crashed.
+    assert_eq!((world.counts(0), world.counts(2)), (4, counts - 4));
+    events.extend([now, late]);
+    for (from, to) in [(40, -1), (LONG_AGO, LONG_AGO - 1), (LONG_AGO + 1, LONG_AGO - 3), (LONG_AGO - 1, 4), (1, -1)] {
+        let period = world.period(from, to);
+        assert_eq!(world.looked(period).unwrap(), counted(&events, period), "{from} to {to}");
+    }
+}
+
+fn what_came_late_is_settled_again_after_a_pause(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    world.fill(10);
+    world.bench.settle(0);
+    let days = world.days(2);
+    world.bench.send(&world.scope, &[Sent { at: NOW.plus(-5 * Millis::DAY), ..Sent::new("e1") }]).unwrap();
+    world.bench.settle(0);
+    assert_eq!((world.days(0), world.days(2)), (1, days - 1), "not at once");
+    world.bench.settle(2);
+    assert_eq!((world.days(0), world.days(2)), (0, days));
+    let parts = "SELECT count(*) FROM settled_events e WHERE NOT EXISTS \
+                 (SELECT 1 FROM settled_days d WHERE d.env_id = e.env_id AND d.day = e.day AND d.token = e.token)";
+    assert_eq!(world.bench.database.count(parts), 0, "what was settled before is gone");
+    assert_eq!(world.bench.database.count("SELECT sum(events) FROM settled_events WHERE name_id > 0"), {
+        world.bench.database.count("SELECT sum(events) FROM settled_days")
+    });
+}
+
+fn what_is_recent_is_never_settled(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    world.fill(4);
+    // It is noon: yesterday's last day and a half are too young.
+    world.bench.settle(0);
+    let today = NOW.0.div_euclid(Millis::DAY);
+    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    world.bench.settle(-1);
+    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    let other = World::new(backend, "UTC");
+    other.fill(4);
+    other.bench.settle(-1);
+    assert_eq!(other.bench.database.count("SELECT max(day) FROM settled_days"), today - 3);
+}
+
+fn months_and_weeks_are_counted_as_their_events_are(backend: Backend) {
+    for zone in ["Europe/Zurich", "America/St_Johns", "Asia/Kolkata"] {
+        let world = World::new(backend, zone);
+        let mut noise = Noise(11);
+        let event = |_| {
+            let user = noise.below(300);
+            Sent {
+                at: NOW.plus(-(noise.below(100 * 24 * 60) as i64) * Millis::MINUTE),
+                user: (user > 0).then(|| format!("u{user}")),
+                ..Sent::new("e")
+            }
+        };
+        let events: Vec<_> = (0..1_500).map(event).collect();
+        let first = |year: i16, month: i8| days_since_1970(jiff::civil::date(year, month, 1));
+        let months = [first(2026, 1), first(2026, 2), first(2026, 3), first(2026, 4), first(2026, 5)];
+        let monday = days_since_1970(jiff::civil::date(2026, 2, 2));
+        let weeks: Vec<_> = (0..9).map(|week| monday + week * 7).collect();
+        let check = |sent: &[Sent]| {
+            for edges in [&months[..], &weeks] {
+                for pair in edges.windows(2) {
+                    let zone = &world.app.zone;
+                    let period = period(zone, zone.midnight(pair[0]), zone.midnight(pair[1]));
+                    let users: BTreeSet<_> = sent
+                        .iter()
+                        .filter(|event| period.range.contains(event.at))
+                        .filter_map(|event| event.user.as_deref())
+                        .collect();
+                    let found = world.bench.series(&world.scope, Metric::Users, &[period]);
+                    assert_eq!(found, [users.len() as i64], "{period:?}");
+                }
+            }
+        };
+        for (number, batch) in events.chunks(300).enumerate() {
+            world.bench.send(&world.scope, batch).unwrap();
+            check(&events[..(number + 1) * 300]);
+            world.bench.settle(2 * number as i64);
+            check(&events[..(number + 1) * 300]);
+        }
+        assert!(world.counts(2) > 20);
+    }
+}
+
+fn settling_beside_commits_and_other_nodes_never_shows_a_wrong_count(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let mut events = world.fill(12);
+    let over = AtomicBool::new(false);
+    let other = open(&world.bench.database).unwrap();
+    std::thread::scope(|scope| {
+        for store in [&world.bench.store, &other] {
+            scope.spawn(|| {
+                let mut hours = 0;
+                while !over.load(Ordering::Relaxed) {
+                    // The other one may hold the file for longer than this one waits.
+                    _ = store.settle(NOW.plus(hours * Millis::HOUR));
+                    hours += 2;
+                }
+            });
+        }
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut noise = Noise(3);
+            for round in 0..40 {
+                let late = Sent {
+                    at: NOW.plus(-(noise.below(11 * 24 * 60) as i64) * Millis::MINUTE),
+                    name: "e1".to_owned(),
+                    user: Some(format!("late{round}")),
+                    ..Sent::new("")
+                };
+                world.bench.send(&world.scope, std::slice::from_ref(&late)).unwrap();
+                events.push(late);
+                let (from, to) = (noise.below(12) as i64 + 1, noise.below(2) as i64 - 1);
+                let period = world.period(from, to);
+                assert_eq!(world.looked(period).unwrap(), counted(&events, period), "{round}: {from} to {to}");
+                let users = world.bench.series(&world.scope, Metric::Users, &[world.period(12, 5)])[0];
+                let within = |event: &&Sent| world.period(12, 5).range.contains(event.at);
+                let expected: BTreeSet<_> = events.iter().filter(within).map(|event| &event.user).collect();
+                assert_eq!(users, expected.len() as i64, "{round}");
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    world.bench.settle(10_000);
+    assert_eq!((world.days(0), world.days(1)), (0, 0));
+    let period = world.period(13, -1);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+}
+
+fn a_damaged_part_is_an_error_until_the_summaries_are_rebuilt(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let events = world.fill(6);
+    world.bench.settle(0);
+    let period = world.period(6, 0);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+    let day = NOW.0.div_euclid(Millis::DAY) - 4;
+    let (short, long) = (world.bench.database.bytes(&[1, 2, 3]), world.bench.database.bytes(&[0xff; 100]));
+    for body in [short, long] {
+        world.bench.database.alter(&format!("UPDATE settled_events SET body = {body} WHERE day = {day}"));
+        assert!(matches!(world.looked(period), Err(StoreError::Corrupt(_))), "{body}");
+    }
+    // Elsewhere nothing is wrong, and what is counted by rows is right.
+    let later = world.period(2, 0);
+    assert_eq!(world.looked(later).unwrap(), counted(&events, later));
+    let zone = world.app.zone.clone();
+    let asked = Recount { environment: world.scope.environment, zone, day, forgotten: None };
+    assert_eq!(world.bench.store.recount(&asked).unwrap(), []);
+    assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+    world.bench.settle(0);
+    assert_eq!((world.days(0), world.days(1)), (0, 0));
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+}
+
+fn what_somebody_began_and_did_not_end_is_begun_anew(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let events = world.fill(6);
+    world.bench.settle(0);
+    let (days, counts) = (world.days(2), world.counts(2));
+    let dead = format!("SET state = 1, token = 7, at = {}", NOW.0);
+    world.bench.database.alter(&format!("UPDATE settled_days {dead}; UPDATE settled_counts {dead}"));
+    let period = world.period(6, 0);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+    // Whoever it is may still be at it.
+    world.bench.settle(0);
+    assert_eq!((world.days(1), world.counts(1)), (days, counts));
+    world.bench.settle(1);
+    assert_eq!((world.days(2), world.counts(2)), (days, counts));
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+}
+
+fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
+    let mut world = World::new(backend, "UTC");
+    let events = world.fill(6);
+    world.bench.settle(0);
+    assert_eq!(world.days(2), 5);
+    // Of SQLite it is the test that tells the time, of PostgreSQL the clock of the machine.
+    let kept = if backend == Backend::Sqlite { 3 * Millis::DAY } else { Millis::DAY };
+    world.bench.reopen_keeping(kept);
+    if backend == Backend::Postgres {
+        let none = || (world.bench.database.count("SELECT count(*) FROM settled_events") == 0).then_some(());
+        crate::harness::poll::until(Duration::from_secs(20), "an end of what was settled", none);
+        assert_eq!(world.looked(world.period(6, 0)).unwrap(), (0, 0));
+        return;
+    }
+    // Some are forgotten at a time: with the first of them no day that they lie in is settled any more.
+    world.bench.store.tend(NOW).unwrap();
+    let today = NOW.0.div_euclid(Millis::DAY);
+    assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);
+    let period = world.period(6, 0);
+    let left: Vec<_> = events.into_iter().filter(|event| event.at >= NOW.plus(-3 * Millis::DAY)).collect();
+    assert_eq!(world.looked(period).unwrap(), counted(&left, period));
+    world.bench.settle(5);
+    assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);
+    assert_eq!(world.looked(period).unwrap(), counted(&left, period));
+}
