@@ -1,6 +1,7 @@
 //! Tallybox: the box an app phones home to. The layers, from the bottom up, are in ARCHITECTURE.md.
 
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

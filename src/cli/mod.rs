@@ -6,6 +6,7 @@ pub mod serve;
 
 mod app;
 mod audit;
+mod backup;
 mod client;
 mod config;
 mod demo;
@@ -71,6 +72,12 @@ enum Verb {
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Copy everything that the box keeps in SQLite, beside a running server, and check the copy.
+    Backup(backup::Backup),
+    /// Check a backup to the last byte.
+    Verify(backup::Which),
+    /// Put a backup to where a database is to be, which must be empty.
+    Restore(backup::Which),
     /// Copy everything into another database, SQLite or PostgreSQL, while the server goes on.
     Move(moving::Args),
     /// Make an app with a year of made-up people, releases and errors, to see what the pages show.
@@ -114,6 +121,9 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Query(args) => query::run(&args),
         Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
+        Verb::Backup(args) => backup::run(&load()?, &args),
+        Verb::Verify(args) => backup::verify(&args),
+        Verb::Restore(args) => backup::restore(&load()?, &args),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),

@@ -8,9 +8,12 @@ use anyhow::{Context, bail};
 use super::datadir;
 use crate::auth::seal::MasterKey;
 use crate::auth::session_token::SessionTokens;
+use crate::backup;
+use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::model::Millis;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
+use crate::store::sqlite::backup::outdated;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Store, StoreError};
 
@@ -37,7 +40,10 @@ pub fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 
 /// The database for a server, in directories that are prepared already. A PostgreSQL server may be away for now.
 pub fn store_to_serve(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
-    let Some(postgres) = postgres_options(config) else { return sqlite(config, options) };
+    let Some(postgres) = postgres_options(config) else {
+        backup_before_migration(config)?;
+        return sqlite(config, options);
+    };
     let store = PostgresStore::open(&postgres)?;
     match store.wait(GLANCE) {
         Ok(()) => {}
@@ -45,6 +51,20 @@ pub fn store_to_serve(config: &Config, options: Options) -> anyhow::Result<Arc<d
         Err(error) => tracing::warn!(%error, "starting without the database; nothing is taken until it is there"),
     }
     Ok(Arc::new(store))
+}
+
+/// Keeps the database as it is before this version changes its schema.
+fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
+    let Some(path) = config.database_path().filter(|_| config.backup_before_migration) else { return Ok(()) };
+    let outdated = outdated(path).with_context(|| format!("the database {} cannot be read", path.display()))?;
+    let Some(schema) = outdated else { return Ok(()) };
+    let into = super::backup::folder(config).join(format!("before-schema-{}", schema + 1));
+    let made = backup::make(path, &into, Clock::system().now()).context(
+        "this version changes the schema of the database, and no backup could be made before it; make room, or set \
+         backup_before_migration to false",
+    )?;
+    tracing::info!(folder = %made.folder.display(), "the database is kept as it was before its schema changes");
+    Ok(())
 }
 
 fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {

@@ -20,7 +20,7 @@ use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
-use crate::jobs::{Jobs, Progress};
+use crate::jobs::{Backups, Jobs, Progress};
 use crate::logging;
 use crate::model::{Limits, Millis, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
@@ -155,7 +155,9 @@ impl Parts {
         let logins = Logins::new(store.clone(), clock.clone());
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
-        let jobs = Jobs::start(store.clone(), clock.clone(), progress.clone()).context("jobs cannot start")?;
+        let backups = config.backup_dir.clone().zip(config.database_path());
+        let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
+        let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
         Ok(Self { clock, store, keys, logins, tokens, identify, intake, writer, jobs, progress })
     }
 
@@ -181,7 +183,8 @@ impl Parts {
             requests,
             counters: intake.counters().clone(),
             identify: self.identify.clone(),
-            backlog: self.progress.clone(),
+            backlog: self.progress.backlog.clone(),
+            backup: self.progress.backup.clone(),
             token: config.metrics_token.clone(),
         };
         let state = WebState::new(WebParts {

@@ -225,6 +225,12 @@ settings! {
     disk_floor_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("0"), read: read::size_u64 }
     /// Size of the file that is given up when the disk is full, so that the box can still tidy up.
     disk_ballast_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("16777216"), read: read::size_u64 }
+    /// Folder for backups, of which the server then makes one a day: best on another disk.
+    backup_dir: Option<PathBuf> {
+        kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
+    }
+    /// Make a backup before the schema of a database is changed by a newer version.
+    backup_before_migration: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("true"), read: read::switch }
     /// Keep data on a network file system in spite of the danger to it.
     allow_network_fs: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("false"), read: read::switch }
     /// Take no events from clients that send DNT: 1 or Sec-GPC: 1.

@@ -1,7 +1,9 @@
 //! What is done in the background, beside commits and reports: one file for each job.
 
+mod backup;
 mod settle;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,23 +11,39 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
+use crate::model::BackupStanding;
 use crate::store::{Backlog, Store};
 
 /// A job: one step of it, and the pause before the next.
 type Step = fn(&Ground) -> Duration;
 
 /// Every job, by the name of its thread.
-const ALL: [(&str, Step); 1] = [("settle", settle::step)];
+const ALL: [(&str, Step); 2] = [("settle", settle::step), ("backup", backup::step)];
 
 /// What jobs have in hand.
 struct Ground {
     store: Arc<dyn Store>,
     clock: Clock,
+    backups: Option<Backups>,
     progress: Progress,
 }
 
-/// What is told of jobs at `/metrics`.
-pub type Progress = Arc<Mutex<Option<Backlog>>>;
+/// What is copied, and to where.
+pub struct Backups {
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The folder of backups.
+    pub into: PathBuf,
+}
+
+/// What is told of jobs at `/metrics` and on the status page. Clones share it.
+#[derive(Clone, Default)]
+pub struct Progress {
+    /// What waits to be settled, once that is known.
+    pub backlog: Arc<Mutex<Option<Backlog>>>,
+    /// How backups stand.
+    pub backup: Arc<Mutex<BackupStanding>>,
+}
 
 /// The threads of all jobs. Dropped, they end after the step that they are at.
 pub struct Jobs {
@@ -41,9 +59,14 @@ struct Over {
 }
 
 impl Jobs {
-    /// Begins all jobs; what they have done is told through `progress`.
-    pub fn start(store: Arc<dyn Store>, clock: Clock, progress: Progress) -> std::io::Result<Self> {
-        let ground = Arc::new(Ground { store, clock, progress });
+    /// Begins all jobs; what they have done is told through `progress`. Without `backups` none are made.
+    pub fn start(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        backups: Option<Backups>,
+        progress: Progress,
+    ) -> std::io::Result<Self> {
+        let ground = Arc::new(Ground { store, clock, backups, progress });
         let mut jobs = Self { over: Arc::default(), threads: Vec::new() };
         for (name, step) in ALL {
             let (ground, over) = (ground.clone(), jobs.over.clone());

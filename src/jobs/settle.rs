@@ -17,7 +17,7 @@ pub(super) fn step(ground: &Ground) -> Duration {
     let watch = Stopwatch::start();
     match ground.store.settle(ground.clock.now()) {
         Ok(left) => {
-            *ground.progress.lock() = Some(left);
+            *ground.progress.backlog.lock() = Some(left);
             if left.is_empty() { REST } else { watch.elapsed() }
         }
         Err(StoreError::Unavailable(_) | StoreError::Full) => AWAY,

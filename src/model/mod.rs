@@ -3,6 +3,7 @@
 mod api_token;
 mod app;
 mod audit;
+mod backup;
 mod cohort;
 mod country;
 mod cursor;
@@ -32,6 +33,7 @@ mod version_check;
 pub use api_token::*;
 pub use app::*;
 pub use audit::*;
+pub use backup::*;
 pub use cohort::*;
 pub use country::*;
 pub use cursor::*;

@@ -19,7 +19,7 @@ use crate::auth::token;
 use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
 use crate::http::refuse;
 use crate::ingest::Counters;
-use crate::model::{Millis, Origin};
+use crate::model::{BackupStanding, Millis, Origin};
 use crate::query::Stats;
 use crate::store::{Backlog, PoolStatus, StoreStatus};
 
@@ -46,6 +46,8 @@ pub struct MetricsParts {
     pub identify: IdentifyMetrics,
     /// What waits to be settled, once that is known.
     pub backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
+    /// How backups stand.
+    pub backup: Arc<parking_lot::Mutex<BackupStanding>>,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
@@ -56,6 +58,7 @@ pub struct Metrics {
     counters: Arc<Counters>,
     identify: IdentifyMetrics,
     backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
+    pub(super) backup: Arc<parking_lot::Mutex<BackupStanding>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -64,9 +67,9 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, identify, backlog, token } = parts;
+        let MetricsParts { requests, counters, identify, backlog, backup, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, identify, backlog, token_hash, database: Mutex::default() }
+        Self { requests, counters, identify, backlog, backup, token_hash, database: Mutex::default() }
     }
 }
 
@@ -93,6 +96,13 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
     if let Some(backlog) = *state.metrics.backlog.lock() {
         text.gauge("tallybox_unsettled_days", "Past days whose events wait to be settled.", backlog.days);
         text.gauge("tallybox_unsettled_counts", "Past periods whose users wait to be counted.", backlog.counts);
+    }
+    let backup = state.metrics.backup.lock().clone();
+    if backup.scheduled {
+        let newest = backup.newest.map_or(0, |at| u64::try_from(at.seconds()).unwrap_or(0));
+        text.gauge("tallybox_backup_newest_seconds", "When the newest backup was made, in seconds since 1970.", newest);
+        let failed = u64::from(backup.failed.is_some());
+        text.gauge("tallybox_backup_failed", "1 while the last backup has failed.", failed);
     }
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
@@ -269,6 +279,7 @@ mod tests {
                 counters: counters.clone(),
                 identify: IdentifyMetrics::default(),
                 backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),
+                backup: Arc::default(),
                 token,
             },
         });

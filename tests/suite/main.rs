@@ -5,6 +5,7 @@
 mod accounts;
 mod api;
 mod architecture;
+mod backup;
 mod browser;
 mod cli;
 mod demo;

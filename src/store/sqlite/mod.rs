@@ -1,5 +1,6 @@
 //! The embedded backend: one SQLite file in WAL mode, one writing connection, a pool of reading ones.
 
+pub mod backup;
 mod commit;
 mod disk;
 mod moving;

@@ -19,7 +19,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 #[derive(rust_embed::Embed)]
 #[folder = "migrations/sqlite"]
-struct Migrations;
+pub(super) struct Migrations;
 
 /// Refuses engines that can lose committed pages when a write races a checkpoint: all before 3.51.3, and 3.52.0.
 pub(super) fn check_engine(version: i32) -> Result<()> {
@@ -109,7 +109,7 @@ fn migrate(conn: &mut Connection) -> Result<()> {
     }
 }
 
-fn applied(conn: &Connection) -> Result<Vec<Applied>> {
+pub(super) fn applied(conn: &Connection) -> Result<Vec<Applied>> {
     let mut statement = conn.prepare("SELECT number, sha256 FROM migrations ORDER BY number")?;
     let applied = statement.query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?;
     Ok(applied.collect::<rusqlite::Result<_>>()?)

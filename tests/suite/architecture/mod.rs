@@ -5,7 +5,7 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
@@ -19,7 +19,8 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("http", &["model", "config", "clock", "auth", "ingest"]),
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
     ("web", &["model", "config", "clock", "store", "auth", "ingest", "query", "http"]),
-    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query"]),
+    ("backup", &["model", "clock", "store"]),
+    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup"]),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which

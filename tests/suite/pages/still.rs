@@ -158,6 +158,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
             requests: requests.clone(),
             counters: intake.counters().clone(),
             identify,
+            backup: Arc::default(),
             token: None,
         },
     });

@@ -1,0 +1,70 @@
+//! Copies of a whole database while it is in use, and what such a copy holds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::open::{Migrations, applied, harden};
+use crate::store::migrate;
+use crate::store::{Result, StoreError};
+
+/// What a database holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Number of its last migration.
+    pub schema: i64,
+    /// Rows of each table.
+    pub tables: BTreeMap<String, i64>,
+}
+
+/// Writes one state of the database at `from` into the file `to`, which must not be there, packed and without a log.
+/// Readers and the writer go on meanwhile; the write-ahead log is not cut until it is done.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let conn = open(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let Some(to) = to.to_str() else { return Err(StoreError::Unexpected("the path is no UTF-8 text".to_owned())) };
+    conn.execute("VACUUM INTO ?1", [to])?;
+    Ok(())
+}
+
+/// Reads a whole database, page by page, and counts what is in it. [`StoreError::Corrupt`] where it is damaged.
+pub fn inspect(path: &Path) -> Result<Contents> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::Corrupt(found));
+    }
+    let schema = conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?;
+    let sql =
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let names = conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    let mut tables = BTreeMap::new();
+    for name in names {
+        let quoted = name.replace('"', "\"\"");
+        let rows = conn.query_row(&format!("SELECT count(*) FROM \"{quoted}\""), [], |row| row.get(0))?;
+        tables.insert(name, rows);
+    }
+    Ok(Contents { schema, tables })
+}
+
+/// The schema of a database that this program would change when it opens it, else `None`: also where there is none.
+pub fn outdated(path: &Path) -> Result<Option<i64>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'";
+    if conn.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let (known, applied) = (migrate::embedded::<Migrations>(), applied(&conn)?);
+    let pending = migrate::pending(&known, &applied)?;
+    Ok(applied.last().filter(|_| !pending.is_empty()).map(|last| last.number))
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection> {
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(super::open::BUSY)?;
+    harden(&conn)?;
+    Ok(conn)
+}
