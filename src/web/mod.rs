@@ -6,6 +6,7 @@ mod asking;
 mod assets;
 mod bars;
 mod board;
+mod browser;
 mod cards;
 mod chart;
 mod cookie;
@@ -38,6 +39,7 @@ mod table;
 mod toolbar;
 mod tops;
 mod waiting;
+mod zones;
 
 use std::any::Any;
 

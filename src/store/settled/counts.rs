@@ -74,7 +74,7 @@ pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, (first, last): (i6
 /// All counts that can be settled and are not, of the newest periods first.
 pub(super) fn due(db: &dyn Sql, now: Millis) -> Result<Vec<Due>> {
     let mut due = Vec::new();
-    let sql = "SELECT e.id, a.zone FROM environments e JOIN apps a ON a.id = e.app_id";
+    let sql = "SELECT e.id, a.zone FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.deleted_at IS NULL";
     for row in db.rows(sql, &[])? {
         let environment = EnvironmentId(row.int(0));
         let zone = Zone::find(&row.text(1)).unwrap_or_else(Zone::utc);

@@ -37,7 +37,8 @@ pub(super) fn due(db: &dyn Sql, now: Millis, retention: Option<i64>) -> Result<V
     let last = day(now.plus(-AGE)) - 1;
     let oldest = retention.map_or(i64::MIN, |age| day(now.plus(-age)) + 2);
     let mut due = Vec::new();
-    for row in db.rows("SELECT id FROM environments", &[])? {
+    let sql = "SELECT e.id FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.deleted_at IS NULL";
+    for row in db.rows(sql, &[])? {
         let environment = EnvironmentId(row.int(0));
         let mut days = counted(db, environment, (oldest, last))?;
         let Some(first) = days.keys().next().copied() else { continue };
