@@ -191,11 +191,11 @@ fn look(still: &Still, apps: &[App], now: Millis, random: &mut Random) -> Vec<(S
 }
 
 /// Where lists lead: some of each.
-fn links(path: &str, text: &str) -> Vec<String> {
+pub fn links(path: &str, text: &str) -> Vec<String> {
     let part = match path.rsplit('/').next() {
         Some("users") => "/users/",
         Some("versions") => "/version?name=",
-        Some("events") => "/event?name=",
+        Some("events") => "/event?",
         Some("errors") => "/error?",
         Some("sessions") => "/session?",
         _ => return Vec::new(),
