@@ -1,13 +1,13 @@
 //! Different users and devices of periods that are over, counted once.
 
+use std::collections::BTreeSet;
+
 use super::super::backend::Backend;
 use super::super::report::distinct;
 use super::super::sql::{Cell, Sql};
 use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOUCHED, token};
 use crate::model::{EnvironmentId, LocalTime, Millis, Period, TimeRange, Zone, date_of, days_since_1970};
 
-/// So many counts are marked together.
-const TOGETHER: usize = 8;
 /// Calendar months that are counted: a year, and the one that was compared with it.
 const MONTHS: i32 = 24;
 /// Weeks from Monday to Sunday that are counted.
@@ -74,7 +74,7 @@ pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, (first, last): (i6
 /// All counts that can be settled and are not, of the newest periods first.
 pub(super) fn due(db: &dyn Sql, now: Millis) -> Result<Vec<Due>> {
     let mut due = Vec::new();
-    let sql = "SELECT e.id, a.zone FROM environments e JOIN apps a ON a.id = e.app_id";
+    let sql = "SELECT e.id, a.zone FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.deleted_at IS NULL";
     for row in db.rows(sql, &[])? {
         let environment = EnvironmentId(row.int(0));
         let zone = Zone::find(&row.text(1)).unwrap_or_else(Zone::utc);
@@ -113,11 +113,7 @@ fn over(zone: &Zone, now: Millis) -> Vec<(i32, i32)> {
 }
 
 /// The counts of an environment that are left alone, by kind, first and next day.
-fn resting(
-    db: &dyn Sql,
-    environment: EnvironmentId,
-    now: Millis,
-) -> Result<std::collections::BTreeSet<(i64, i64, i64)>> {
+fn resting(db: &dyn Sql, environment: EnvironmentId, now: Millis) -> Result<BTreeSet<(i64, i64, i64)>> {
     let sql = "SELECT kind, first_day, next_day, state, at FROM settled_counts WHERE env_id = $1";
     let rows = db.rows(sql, &[environment.0.into()])?;
     let rests = rows.iter().filter(|row| {
@@ -131,12 +127,8 @@ fn resting(
     Ok(rests.map(|row| (row.int(0), row.int(1), row.int(2))).collect())
 }
 
-/// Settles the first few of these counts; how many.
+/// Settles these counts; how many.
 pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<u64> {
-    let due = &due[..due.len().min(TOGETHER)];
-    if due.is_empty() {
-        return Ok(0);
-    }
     let token = token();
     let mut found = Vec::new();
     for due in store.change(|db| open::<B>(db, due, (token, now)))? {

@@ -7,12 +7,10 @@ use super::super::backend::Backend;
 use super::super::scan::{Glance, scan_rows};
 use super::super::sql::{Cell, Sql};
 use super::coding::{Encoder, Label};
-use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOUCHED, day, token};
+use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOGETHER, TOUCHED, day, token};
 use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::Bucket;
 
-/// So many days are marked together, since commits are held off for it.
-const TOGETHER: usize = 8;
 /// Days without events are settled this far back, so that a long range is one stretch: farther back only those with some.
 const EMPTY: i64 = 400;
 /// About how many events are read at once.
@@ -37,7 +35,8 @@ pub(super) fn due(db: &dyn Sql, now: Millis, retention: Option<i64>) -> Result<V
     let last = day(now.plus(-AGE)) - 1;
     let oldest = retention.map_or(i64::MIN, |age| day(now.plus(-age)) + 2);
     let mut due = Vec::new();
-    for row in db.rows("SELECT id FROM environments", &[])? {
+    let sql = "SELECT e.id FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.deleted_at IS NULL";
+    for row in db.rows(sql, &[])? {
         let environment = EnvironmentId(row.int(0));
         let mut days = counted(db, environment, (oldest, last))?;
         let Some(first) = days.keys().next().copied() else { continue };
@@ -71,13 +70,21 @@ fn counted(db: &dyn Sql, environment: EnvironmentId, (first, last): (i64, i64)) 
     Ok(days.filter(|(day, _)| *day >= first).collect())
 }
 
-/// Settles the first few of these days; how many.
+/// How many of the first of these days are settled together: one, or more that are small.
+pub(super) fn together(due: &[Due]) -> usize {
+    let mut events = 0;
+    let small = due.iter().take(TOGETHER).take_while(|due| {
+        events += due.events;
+        events <= 2 * STRETCH
+    });
+    small.count().max(1)
+}
+
+/// Settles these days; how many.
 pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<u64> {
-    let due = &due[..due.len().min(TOGETHER)];
     let token = token();
-    let mine = if due.is_empty() { Vec::new() } else { store.change(|db| open::<B>(db, due, (token, now)))? };
     let mut settled = 0;
-    for due in mine {
+    for due in store.change(|db| open::<B>(db, due, (token, now)))? {
         settled += u64::from(Work::new(store, due, (token, now)).run()?);
     }
     Ok(settled)

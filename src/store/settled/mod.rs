@@ -10,11 +10,13 @@ mod days;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::backend::Backend;
 use super::scan::{Glance, Scope};
 use super::sql::{Cell, Sql};
 use super::{Result, StoreError};
+use crate::clock::Stopwatch;
 use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
@@ -28,6 +30,11 @@ const AGE: i64 = 36 * Millis::HOUR;
 const PAUSE: i64 = Millis::HOUR;
 /// Whoever began to settle something so long ago has died of it.
 const LOST: i64 = 10 * Millis::MINUTE;
+
+/// So many things are marked together, since commits are held off for it.
+const TOGETHER: usize = 8;
+/// After so long what is left is for the next time.
+const STEP: Duration = Duration::from_millis(250);
 
 /// Something has come since.
 const TOUCHED: i64 = 0;
@@ -58,10 +65,22 @@ pub(super) fn settle<B: Backend>(store: &B, now: Millis) -> Result<Backlog> {
         return Err(StoreError::Unavailable("nothing is settled while no events are taken".to_owned()));
     }
     let (days, counts) = store.look(|db| Ok((days::due(db, now, store.retention())?, counts::due(db, now)?)))?;
-    let left = Backlog { days: days.len() as u64, counts: counts.len() as u64 };
+    let mut left = Backlog { days: days.len() as u64, counts: counts.len() as u64 };
+    let watch = Stopwatch::start();
     // Counts are fewer and quicker, and pages ask for them first.
-    let (counts, days) = (counts::settle(store, &counts, now)?, days::settle(store, &days, now)?);
-    Ok(Backlog { days: left.days.saturating_sub(days), counts: left.counts.saturating_sub(counts) })
+    for some in counts.chunks(TOGETHER) {
+        left.counts -= counts::settle(store, some, now)?;
+        if watch.elapsed() > STEP {
+            return Ok(left);
+        }
+    }
+    let mut days = &days[..];
+    while !days.is_empty() && watch.elapsed() <= STEP {
+        let (some, others) = days.split_at(days::together(days));
+        left.days -= days::settle(store, some, now)?;
+        days = others;
+    }
+    Ok(left)
 }
 
 /// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, and says of which
