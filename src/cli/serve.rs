@@ -20,6 +20,7 @@ use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
+use crate::jobs::Eraser;
 use crate::logging;
 use crate::model::{Limits, Millis, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
@@ -82,6 +83,7 @@ fn limits(config: &Config) -> Limits {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let parts = Parts::open(config, Clock::system())?;
+    let eraser = Eraser::start(parts.store.clone(), parts.clock.clone()).context("the eraser cannot start")?;
     let (listener, address) = listen(config).await?;
     greet(config, &parts, address).await?;
 
@@ -106,6 +108,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     drop(intake);
     let Parts { intake, writer, .. } = parts;
     drop(intake);
+    tokio::task::spawn_blocking(move || eraser.stop()).await.context("the eraser did not end")?;
     tokio::task::spawn_blocking(move || writer.join()).await.context("the writer did not end")?;
     tracing::info!("stopped");
     Ok(())

@@ -6,13 +6,14 @@ use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreError, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
+use super::{AskErasure, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
+use super::{directory, funnels, identify, members, recount, report, rights, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -27,6 +28,12 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Runs a change in a transaction of its own, again where it has to.
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// As [`Backend::write`], and what is removed is overwritten; nothing that commits remember of people holds any more.
+    fn erase<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// Overwrites what the database keeps of its last changes; `false` where that has to be tried again later.
+    fn cut_log(&self) -> Result<bool>;
+    /// Believes reports that were remembered only as long as this number stays the same.
+    fn believe(&self, mark: i64);
     /// As [`Store::commit`].
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
     /// As [`Store::commits`].
@@ -268,6 +275,57 @@ impl<B: Backend> Store for B {
 
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
         self.look(|db| versions::audit(db, app, before, limit))
+    }
+
+    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>> {
+        self.look(|db| rights::find(db, ask))
+    }
+
+    fn file(&self, ask: &FileAsk) -> Result<FilePart> {
+        self.look(|db| rights::part(db, ask))
+    }
+
+    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure> {
+        let beginning = self.look(|db| rights::prepare(db, ask))?;
+        let id = self.erase(|db| rights::begin(db, ask, &beginning))?;
+        self.look(|db| rights::one(db, id))?.ok_or(StoreError::NotFound("erasure"))
+    }
+
+    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>> {
+        let me = (work.worker.as_str(), work.now);
+        if work.only.is_none() && self.look(|db| rights::has_apps(db, work.now))? {
+            self.change(|db| rights::begin_apps(db, work.now))?;
+        }
+        let job = self.look(|db| {
+            Backend::believe(self, rights::mark(db)?);
+            rights::next(db, work.only, me)
+        })?;
+        let Some(job) = job else { return Ok(None) };
+        if self.change(|db| rights::hold(db, &job, me))? {
+            if !rights::is_removed(&job) {
+                let step = self.look(|db| rights::step(db, &job))?;
+                // Where something has happened since it was worked out, it is worked out anew the next time.
+                match self.erase(|db| rights::take(db, &job, &step, me)) {
+                    Ok(()) | Err(StoreError::Interrupted) => {}
+                    Err(error) => return Err(error),
+                }
+            } else if Backend::cut_log(self)? {
+                self.change(|db| rights::finish(db, &job, me))?;
+            }
+        }
+        self.look(|db| rights::one(db, job.id))
+    }
+
+    fn erased_days(&self, environment: EnvironmentId) -> Result<u64> {
+        self.look(|db| rights::erased_days(db, environment))
+    }
+
+    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>> {
+        self.look(|db| rights::one(db, id))
+    }
+
+    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>> {
+        self.look(|db| rights::of_app(db, app, limit))
     }
 
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {

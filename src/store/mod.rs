@@ -14,6 +14,7 @@ mod people;
 pub mod postgres;
 mod recount;
 mod report;
+mod rights;
 mod roster;
 mod scan;
 mod slow;
@@ -30,6 +31,7 @@ use crate::model::{
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{AskErasure, Erasure, FilePart, FileAsk, FindPeople, Found, WorkErasure};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
@@ -208,6 +210,8 @@ pub trait Store: Send + Sync + 'static {
     fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
 
     /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+
+    /// On days whose summaries count somebody who is erased, what is stored may be more.
     fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 
     /// The same, and puts what was counted in place of what was stored, in one transaction.
@@ -343,6 +347,32 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who changed what in an app, newest first: the lines before one's id, or the newest.
     fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
+
+    /// One person or device of an app, found by whatever is known of them.
+    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>>;
+
+    /// The next rows of the file of everything about a person or a device. [`StoreError::NotFound`] where there is nobody of
+    /// that name.
+    fn file(&self, ask: &FileAsk) -> Result<FilePart>;
+
+    /// Begins the erasure of a person or a device: from then on nothing finds them any more, and whoever comes under the same
+    /// name is somebody new. The rest is done by [`Store::work_erasure`]. [`StoreError::NotFound`] where there is nobody of
+    /// that name.
+    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure>;
+
+    /// Does one small step of an erasure that is open and in nobody else's hands, after which it may be told as ended;
+    /// `None` where there is none. Apps that are to be deleted begin to be erased here. What is removed cannot be read in
+    /// the database's files any more, as far as the database lets the box say so.
+    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>>;
+
+    /// On how many UTC days the summaries of an environment count somebody who is erased.
+    fn erased_days(&self, environment: EnvironmentId) -> Result<u64>;
+
+    /// One erasure, by its public id.
+    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>>;
+
+    /// The newest erasures of an app.
+    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>>;
 
     /// The funnels that an environment keeps, by name.
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;

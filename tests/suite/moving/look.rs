@@ -3,11 +3,11 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 31] = [
+pub const TABLES: [(&str, &str, &str); 33] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
-        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at",
+        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at, deleted_at, collects_public",
         "uuid salt",
     ),
     ("environments", "id, app_id, slug", ""),
@@ -66,6 +66,12 @@ pub const TABLES: [(&str, &str, &str); 31] = [
     ),
     ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
     ("funnels", "id, env_id, name, query, saved_at", "uuid"),
+    (
+        "erasures",
+        "id, app_id, env_id, kind, digest, user_id, profile_id, device_id, phase, place, counts, member, asked_at, changed_at, ended_at, worker, held_until",
+        "uuid",
+    ),
+    ("erased_days", "env_id, day", ""),
     ("audit", "id, at, app_id, member, action, subject, detail", ""),
 ];
 
