@@ -1,11 +1,10 @@
 -- What people may ask of an app: to be erased, and to be told what it collects.
 
-ALTER TABLE apps ADD COLUMN deleted_at INTEGER;
 -- Whether the page of what an app collects can be read by everybody.
 ALTER TABLE apps ADD COLUMN collects_public INTEGER NOT NULL DEFAULT 0;
 
 -- Erasures, asked for, underway or done. `digest` is the beginning of a hash of whom they are of, since nothing else may
--- stay of them; rows of the person or device are named only until it is done. `phase` and `place` are how far it is, `counts`
+-- stay of them; rows of the person or device are named only until it is done. `phase` and `position` are how far it is, `counts`
 -- what is gone by now. One worker holds it at a time, until `held_until`.
 CREATE TABLE erasures (
     id          INTEGER PRIMARY KEY,
@@ -18,9 +17,10 @@ CREATE TABLE erasures (
     profile_id  INTEGER,
     device_id   INTEGER,
     phase       TEXT NOT NULL,
-    place       INTEGER NOT NULL,
+    position    INTEGER NOT NULL,
     counts      TEXT NOT NULL,
     member      TEXT NOT NULL,
+    place       TEXT NOT NULL,
     asked_at    INTEGER NOT NULL,
     changed_at  INTEGER NOT NULL,
     ended_at    INTEGER,

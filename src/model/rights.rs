@@ -4,9 +4,10 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{AppId, EnvironmentId, Fact, Millis, UserHash};
+use super::{AppId, By, EnvironmentId, Fact, Millis, UserHash};
 
 /// Of whom something is asked: a person or a device, in one environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,21 @@ impl Who {
         match self {
             Self::User(hash) => hash.0,
             Self::Device(id) => *id.as_bytes(),
+        }
+    }
+
+    /// What stands for it in the account of who did what: eight digits of a hash, by which nobody can be found.
+    pub fn digest(self) -> String {
+        let mut hex = hex::encode(Sha256::digest(self.bytes()));
+        hex.truncate(8);
+        hex
+    }
+
+    /// The action of exporting it.
+    pub const fn exported(self) -> &'static str {
+        match self {
+            Self::User(_) => "person.exported",
+            Self::Device(_) => "device.exported",
         }
     }
 
@@ -102,10 +118,8 @@ pub struct AskErasure {
     /// What else names them, beside what is stored of them: the id that an SDK sends. Looked for in what is set aside and
     /// in samples of errors.
     pub names: Vec<String>,
-    /// Who asked.
-    pub member: String,
-    /// When.
-    pub at: Millis,
+    /// Who asked, when and from where.
+    pub by: By,
 }
 
 /// What an erasure is of.
@@ -285,6 +299,16 @@ pub enum FileValue {
     Texts(Vec<(&'static str, String)>),
 }
 
+/// Who may read what an app collects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Members alone.
+    #[default]
+    Members,
+    /// Everybody who has the address.
+    Everybody,
+}
+
 /// What an app has collected of late, as far as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -302,6 +326,8 @@ pub struct Collected {
     pub devices: bool,
     /// Whether there are addresses for messages to devices.
     pub push_tokens: bool,
+    /// Whether errors were told of, of whose groups the first message is kept.
+    pub errors: bool,
 }
 
 /// Events of one name.
@@ -326,12 +352,10 @@ pub struct PropKinds {
     pub number: bool,
     /// Yes or no.
     pub truth: bool,
-    /// Lists.
-    pub list: bool,
-    /// Objects.
-    pub object: bool,
+    /// Lists and objects.
+    pub nested: bool,
     /// Nothing.
-    pub null: bool,
+    pub nothing: bool,
 }
 
 impl PropKinds {
@@ -341,9 +365,8 @@ impl PropKinds {
             (self.text, "text"),
             (self.number, "number"),
             (self.truth, "yes or no"),
-            (self.list, "list"),
-            (self.object, "group"),
-            (self.null, "empty"),
+            (self.nested, "list or group"),
+            (self.nothing, "nothing"),
         ];
         all.into_iter().filter(|(seen, _)| *seen).map(|(_, label)| label).collect()
     }

@@ -77,3 +77,27 @@ pub(super) fn everything(db: &dyn Sql, job: &Job) -> Result<Step> {
     ];
     Ok(Step { changes, next: Place::begin(Phase::Log) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::backend::Backend;
+    use crate::store::sqlite::{Options, SqliteStore};
+
+    /// What stays of an app that is gone: who did what, and how much was erased.
+    const KEPT: [&str; 2] = ["audit", "erasures"];
+
+    #[test]
+    fn every_table_that_belongs_to_apps_is_thought_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        let sql = "SELECT DISTINCT t.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table' \
+                   AND c.name IN ('app_id', 'env_id', 'environment_id', 'version_id', 'device_id', 'profile_id')";
+        let tables = store.read(|db| db.rows(sql, &[])).unwrap();
+        assert!(tables.len() > 20);
+        for table in tables.iter().map(|row| row.text(0)) {
+            let known = SHARES.iter().any(|(name, ..)| *name == table) || KEPT.contains(&table.as_str());
+            assert!(known, "{table} is neither erased with its app nor kept on purpose");
+        }
+    }
+}

@@ -1,22 +1,18 @@
 //! The beginning of an erasure: from here on, pages and SDKs find nobody any more, and who comes again is somebody new.
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::super::sql::{Cell, Row, Sql};
-use super::super::{Result, StoreError, directory};
+use super::super::{Result, StoreError, audit, directory};
 use super::job::{Change, Phase, places};
 use super::named;
-use crate::model::{AppId, AskErasure, ErasureKind, Millis, Subject, Who};
+use crate::model::{AppId, AskErasure, By, Concerning, ErasureKind, Millis, Subject, Who};
 
 /// Installations of a person whose ids are looked for in texts.
 const INSTALLS: i64 = 100;
 
 /// How long after its deletion an app is left alone, so that what was underway is written before.
 const GRACE: i64 = 10 * Millis::SECOND;
-
-/// Digits of a digest.
-const DIGITS: usize = 8;
 
 /// Rows of whom an erasure is of.
 #[derive(Clone, Debug, Default)]
@@ -34,13 +30,6 @@ pub(in crate::store) struct Beginning {
     roots: Roots,
     changes: Vec<Change>,
     set_aside: Vec<i64>,
-}
-
-/// The beginning of a hash of who it is of: enough to recognise, too little to find anybody by.
-pub(super) fn digest(who: Who) -> String {
-    let mut hex = hex::encode(Sha256::digest(who.bytes()));
-    hex.truncate(DIGITS);
-    hex
 }
 
 /// Who is meant; `None` where there is nobody of that name.
@@ -142,14 +131,15 @@ pub(in crate::store) fn begin(db: &dyn Sql, ask: &AskErasure, beginning: &Beginn
         app: ask.app,
         environment: Some(ask.subject.environment.0),
         kind: ask.subject.who.kind(),
-        digest: digest(ask.subject.who),
+        digest: ask.subject.who.digest(),
         roots: roots.clone(),
         phase,
         counts,
-        member: &ask.member,
-        at: ask.at,
+        by: &ask.by,
     };
     insert(db, &new)?;
+    let action = format!("{}.erasing", new.kind.as_str());
+    audit::note(db, &ask.by, Concerning::App(ask.app), (&action, &new.digest, "asked for"))?;
     Ok(id)
 }
 
@@ -168,17 +158,19 @@ pub(in crate::store) fn begin_apps(db: &dyn Sql, now: Millis) -> Result<()> {
     directory::hold(db)?;
     for row in &db.rows(APPS, &[now.plus(-GRACE).0.into()])? {
         let uuid = Uuid::from_bytes(row.array(1).unwrap_or_default());
+        let asked = "SELECT member, place FROM audit WHERE app_id = $1 AND action = 'app.deleted' ORDER BY id DESC LIMIT 1";
+        let asked = db.row(asked, &[row.int(0).into()])?;
+        let asked = asked.map_or_else(|| By::command_line(now), |row| By { at: now, member: row.text(0), place: row.text(1) });
         let new = New {
             id: Uuid::new_v4(),
             app: AppId(row.int(0)),
             environment: None,
             kind: ErasureKind::App,
-            digest: digest(Who::Device(uuid)),
+            digest: Who::Device(uuid).digest(),
             roots: Roots::default(),
             phase: Phase::App,
             counts: String::new(),
-            member: "",
-            at: now,
+            by: &asked,
         };
         insert(db, &new)?;
     }
@@ -199,14 +191,14 @@ struct New<'a> {
     roots: Roots,
     phase: Phase,
     counts: String,
-    member: &'a str,
-    at: Millis,
+    by: &'a By,
 }
 
 fn insert(db: &dyn Sql, new: &New<'_>) -> Result<()> {
     db.run(
-        "INSERT INTO erasures (uuid, app_id, env_id, kind, digest, user_id, profile_id, device_id, phase, place, counts, \
-         member, asked_at, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+        "INSERT INTO erasures (uuid, app_id, env_id, kind, digest, user_id, profile_id, device_id, phase, position, counts, \
+         member, place, asked_at, changed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
         &[
             new.id.as_bytes().into(),
             new.app.0.into(),
@@ -219,8 +211,9 @@ fn insert(db: &dyn Sql, new: &New<'_>) -> Result<()> {
             new.phase.as_str().into(),
             i64::MIN.into(),
             new.counts.as_str().into(),
-            new.member.into(),
-            new.at.0.into(),
+            new.by.member.as_str().into(),
+            new.by.place.as_str().into(),
+            new.by.at.0.into(),
         ],
     )?;
     Ok(())

@@ -8,9 +8,9 @@ use super::super::{Result, StoreError};
 use super::ask::{Roots, roots};
 use super::job::places;
 use super::named;
-use super::their::{self, EventKey, SESSION, Session};
+use super::their::{self, Calendar, EventKey, SESSION, Session};
 use crate::model::FileValue as Value;
-use crate::model::{Fact, FileAsk, FilePart, FilePlace, FileRow, Millis, Zone};
+use crate::model::{Fact, FileAsk, FilePart, FilePlace, FileRow, Millis};
 
 /// Rows that are read together; so many events with all of their properties are in memory at a time.
 const TOGETHER: usize = 100;
@@ -35,7 +35,7 @@ struct Reading<'a> {
     db: &'a dyn Sql,
     app: i64,
     environment: i64,
-    zone: Zone,
+    calendar: Calendar,
     roots: Roots,
     at: FilePlace,
 }
@@ -43,13 +43,8 @@ struct Reading<'a> {
 /// The next rows of the file. [`StoreError::NotFound`] where there is nobody of that name.
 pub(in crate::store) fn part(db: &dyn Sql, ask: &FileAsk) -> Result<FilePart> {
     let roots = roots(db, ask.subject)?.ok_or(StoreError::NotFound("person or device"))?;
-    let zone = db.value("SELECT zone FROM apps WHERE id = $1", &[ask.app.0.into()])?;
-    let zone = match zone {
-        Cell::Text(name) => Zone::find(&name),
-        _ => None,
-    };
-    let zone = zone.ok_or(StoreError::NotFound("app"))?;
-    let reading = Reading { db, app: ask.app.0, environment: ask.subject.environment.0, zone, roots, at: ask.at };
+    let calendar = Calendar::of(db, ask.app.0)?;
+    let reading = Reading { db, app: ask.app.0, environment: ask.subject.environment.0, calendar, roots, at: ask.at };
     let (rows, next) = match ask.at.part {
         0 => reading.users(),
         1 => reading.profiles(),
@@ -257,7 +252,7 @@ impl Reading<'_> {
     fn events(&self) -> Rows {
         let Some(user) = self.roots.user else { return Ok((Vec::new(), None)) };
         let place = (self.at.key, self.at.after);
-        let found = their::events(self.db, &self.zone, (self.environment, user), place, TOGETHER)?;
+        let found = their::events(self.db, &self.calendar, (self.environment, user), place, TOGETHER)?;
         let next = found.next.map(|(key, after)| FilePlace { part: self.at.part, key, after });
         Ok((self.told(&found.events)?, next))
     }

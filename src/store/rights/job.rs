@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::super::sql::{Cell, Row, Sql};
 use super::super::{Result, StoreError};
-use super::their::EventKey;
-use crate::model::{AppId, RowCounts, EnvironmentId, Erasure, ErasureKind, Millis, Zone};
+use super::their::{Calendar, EventKey};
+use crate::model::{AppId, RowCounts, EnvironmentId, Erasure, ErasureKind, Millis};
 
 /// For how long a worker holds an erasure from step to step.
 pub(super) const HOLD: i64 = 15 * Millis::SECOND;
@@ -111,11 +111,12 @@ pub(in crate::store) struct Job {
     pub(super) place: Place,
     pub(super) counts: RowCounts,
     pub(super) member: String,
-    pub(super) zone: Zone,
+    pub(super) from: String,
+    pub(super) calendar: Calendar,
 }
 
 const JOB: &str = "SELECT e.id, e.app_id, e.env_id, e.kind, e.digest, e.user_id, e.profile_id, e.device_id, e.phase, \
-                   e.place, e.counts, e.member, a.zone, e.uuid FROM erasures e LEFT JOIN apps a ON a.id = e.app_id ";
+                   e.position, e.counts, e.member, e.place, e.uuid FROM erasures e ";
 
 /// The open erasure that is asked for and that nobody else holds; else the oldest one.
 pub(in crate::store) fn next(db: &dyn Sql, only: Option<Uuid>, (worker, now): (&str, Millis)) -> Result<Option<Job>> {
@@ -131,15 +132,11 @@ pub(in crate::store) fn next(db: &dyn Sql, only: Option<Uuid>, (worker, now): (&
         None => "",
     };
     let row = db.row(&[JOB, free, named, "ORDER BY e.id LIMIT 1"].concat(), &params)?;
-    row.map(|row| read(&row)).transpose()
+    row.map(|row| read(db, &row)).transpose()
 }
 
-fn read(row: &Row) -> Result<Job> {
+fn read(db: &dyn Sql, row: &Row) -> Result<Job> {
     let odd = |what: &str| StoreError::Unexpected(format!("an erasure has {what} that is not known"));
-    let zone = match row.some_text(12) {
-        Some(name) => Zone::find(&name).ok_or_else(|| odd("a zone"))?,
-        None => Zone::utc(),
-    };
     Ok(Job {
         row: row.int(0),
         id: Uuid::from_bytes(row.array(13).unwrap_or_default()),
@@ -153,7 +150,8 @@ fn read(row: &Row) -> Result<Job> {
         place: Place { phase: Phase::parse(&row.text(8)).ok_or_else(|| odd("a phase"))?, key: row.int(9) },
         counts: RowCounts::parse(&row.text(10)),
         member: row.text(11),
-        zone,
+        from: row.text(12),
+        calendar: Calendar::of(db, row.int(1))?,
     })
 }
 
@@ -249,7 +247,7 @@ pub(in crate::store) fn hold(db: &dyn Sql, job: &Job, (worker, now): (&str, Mill
 /// somebody else has gone on with it, or the rows are not any more what they were.
 pub(in crate::store) fn take(db: &dyn Sql, job: &Job, step: &Step, (worker, now): (&str, Millis)) -> Result<()> {
     let mine = "UPDATE erasures SET changed_at = $1, held_until = $2 WHERE id = $3 AND worker = $4 AND ended_at IS NULL \
-                AND phase = $5 AND place = $6 AND counts = $7";
+                AND phase = $5 AND position = $6 AND counts = $7";
     let place = job.place;
     let held = db.run(
         mine,
@@ -277,7 +275,7 @@ pub(in crate::store) fn take(db: &dyn Sql, job: &Job, step: &Step, (worker, now)
         }
     }
     db.run(
-        "UPDATE erasures SET phase = $1, place = $2, counts = $3 WHERE id = $4",
+        "UPDATE erasures SET phase = $1, position = $2, counts = $3 WHERE id = $4",
         &[step.next.phase.as_str().into(), step.next.key.into(), counts.to_string().as_str().into(), job.row.into()],
     )?;
     Ok(())

@@ -4,6 +4,7 @@
 
 mod app;
 mod ask;
+mod collects;
 mod device;
 mod errors;
 mod file;
@@ -13,12 +14,13 @@ mod named;
 mod person;
 mod their;
 
-use super::Result;
 use super::sql::{Cell, Sql};
-use crate::model::{EnvironmentId, Millis};
+use super::{Result, audit};
+use crate::model::{AppId, By, Concerning, EnvironmentId, ErasureKind, Millis, OrganizationId};
 use job::Phase;
 
 pub(super) use ask::{begin, begin_apps, has_apps, prepare};
+pub(super) use collects::{collected, is_public, set_public};
 pub(super) use file::part;
 pub(super) use find::find;
 pub(super) use job::{Job, Step, hold, next, of_app, one, take};
@@ -53,25 +55,20 @@ pub(super) fn finish(db: &dyn Sql, job: &Job, (worker, now): (&str, Millis)) -> 
     )?;
     if ended == 1 {
         let detail = if job.counts.sum() == 0 { "nothing was stored".to_owned() } else { job.counts.to_string() };
-        note(db, now, job, &format!("{}.erased", job.kind.as_str()), &detail)?;
+        let by = By { at: now, member: job.member.clone(), place: job.from.clone() };
+        audit::note(db, &by, owner(db, job)?, (&format!("{}.erased", job.kind.as_str()), &job.digest, &detail))?;
     }
     Ok(())
 }
 
-/// A line of who did what.
-fn note(db: &dyn Sql, at: Millis, job: &Job, action: &str, detail: &str) -> Result<()> {
-    db.run(
-        "INSERT INTO audit (at, app_id, member, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-        &[
-            at.0.into(),
-            job.app.into(),
-            job.member.as_str().into(),
-            action.into(),
-            job.digest.as_str().into(),
-            detail.into(),
-        ],
-    )?;
-    Ok(())
+/// Whom an erasure concerns: an app that is gone was its organization's.
+fn owner(db: &dyn Sql, job: &Job) -> Result<Concerning> {
+    if job.kind != ErasureKind::App {
+        return Ok(Concerning::App(AppId(job.app)));
+    }
+    let sql = "SELECT organization_id FROM audit WHERE app_id = $1 AND organization_id IS NOT NULL ORDER BY id DESC LIMIT 1";
+    let organization = db.value(sql, &[job.app.into()])?.some_int();
+    Ok(organization.map_or(Concerning::Box, |id| Concerning::Organization(OrganizationId(id))))
 }
 
 /// A number that changes when an erasure begins or ends: what is remembered of reports is true only until then.

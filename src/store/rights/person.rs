@@ -9,7 +9,7 @@ use super::errors;
 use super::job::{Change, Job, Phase, Place, ROWS, Step, mark_days, places, remove_events};
 use super::their::{self, EventKey, PATIENCE, START, Session};
 use crate::clock::Deadline;
-use crate::model::{Millis, Zone};
+use crate::model::Millis;
 
 /// Sessions of devices, and devices, that are looked at together.
 const VISITS: i64 = 200;
@@ -18,7 +18,7 @@ const DEVICES: i64 = 20;
 /// Their events, hour by hour. A session of nobody that one of them was in is theirs from then on.
 pub(super) fn events(db: &dyn Sql, job: &Job) -> Result<Step> {
     let Some(user) = job.user else { return Ok(Step::on(Place::begin(Phase::Visits))) };
-    let found = their::events(db, &job.zone, (job.environment, user), (job.place.key, START), ROWS)?;
+    let found = their::events(db, &job.calendar, (job.environment, user), (job.place.key, START), ROWS)?;
     let next = match found.next {
         Some((key, _)) => Place { phase: Phase::Events, key },
         None => Place::begin(Phase::Sessions),
@@ -101,15 +101,10 @@ pub(super) fn days(db: &dyn Sql, job: &Job) -> Result<Step> {
         their::days(db, ("user_days", "user_id"), (job.environment, user), (from, seen.last_day))?;
     let found: Vec<i32> = found.into_iter().map(|(day, _)| day).collect();
     let mut changes = mark_days(job.environment, [seen.first_at.0.div_euclid(Millis::DAY)]);
-    changes.extend(mark_days(job.environment, found.iter().flat_map(|day| utc_days(&job.zone, *day))));
+    changes.extend(mark_days(job.environment, found.iter().flat_map(|day| job.calendar.utc_days(*day))));
     changes.extend(remove_days("user_days", "user_id", (job.environment, user), &found));
     let next = next.map_or(over, |key| Place { phase: Phase::Days, key });
     Ok(Step { changes, next })
-}
-
-/// First and last UTC day that a local day touches.
-fn utc_days(zone: &Zone, day: i32) -> [i64; 2] {
-    [zone.midnight(day), zone.midnight(day + 1).plus(-1)].map(|at| at.0.div_euclid(Millis::DAY))
 }
 
 /// What removes days of a row.

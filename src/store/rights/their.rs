@@ -1,6 +1,7 @@
 //! Where a person's or a session's events are found. There is no index of events by user or session: the hours in which
 //! a user was seen, and the times between which a session lasted, tell where to look.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -103,43 +104,91 @@ pub(super) fn days(
     Ok((rows.iter().filter_map(day).collect(), (end < last).then_some(end + 1)))
 }
 
+/// The calendar in which an app's days were counted.
+#[derive(Clone, Debug)]
+pub(super) struct Calendar {
+    zone: Zone,
+    /// Whether it has ever been another one: then hours of days tell no times.
+    changed: bool,
+}
+
+impl Calendar {
+    /// The calendar of an app; UTC where it is gone.
+    pub(super) fn of(db: &dyn Sql, app: i64) -> Result<Self> {
+        let zone = db.row("SELECT zone FROM apps WHERE id = $1", &[app.into()])?;
+        let zone = zone.and_then(|row| Zone::find(&row.text(0))).unwrap_or_else(Zone::utc);
+        let changes = "SELECT 1 FROM audit WHERE app_id = $1 AND action = 'app.zone' LIMIT 1";
+        Ok(Self { zone, changed: db.row(changes, &[app.into()])?.is_some() })
+    }
+
+    /// When something can have happened on local days, each with the hours that are set, in stretches that do not overlap:
+    /// the hours themselves, or all UTC days that any zone's day of that date touches. Each has a number, which is 25 times
+    /// the day and the hour.
+    fn stretches(&self, days: &[(i32, u32)]) -> Vec<(i64, TimeRange)> {
+        if self.changed {
+            let touched: BTreeSet<i64> = days.iter().flat_map(|(day, _)| around(*day)).collect();
+            let whole = |day: i64| TimeRange { from: Millis(day * Millis::DAY), to: Millis((day + 1) * Millis::DAY) };
+            return touched.into_iter().map(|day| (day * 25, whole(day))).collect();
+        }
+        let mut stretches = Vec::new();
+        for (day, hours) in days {
+            let (midnight, next) = (self.zone.midnight(*day), self.zone.midnight(*day + 1));
+            for hour in (0..25).filter(|hour| hours & (1 << hour) != 0) {
+                let from = midnight.plus(hour * Millis::HOUR);
+                let range = TimeRange { from, to: from.plus(Millis::HOUR).min(next) };
+                stretches.push((i64::from(*day) * 25 + hour, range));
+            }
+        }
+        stretches
+    }
+
+    /// UTC days that a local day touches.
+    pub(super) fn utc_days(&self, day: i32) -> Vec<i64> {
+        if self.changed {
+            return around(day).collect();
+        }
+        let ends = [self.zone.midnight(day), self.zone.midnight(day + 1).plus(-1)];
+        ends.map(|at| at.0.div_euclid(Millis::DAY)).to_vec()
+    }
+}
+
+/// A day with its neighbours.
+fn around(day: i32) -> impl Iterator<Item = i64> {
+    i64::from(day) - 1..=i64::from(day) + 1
+}
+
 /// Some of a user's events from an hour on, which is counted as local day times 25 and hour, and behind an event of it.
 pub(super) fn events(
     db: &dyn Sql,
-    zone: &Zone,
+    calendar: &Calendar,
     (environment, user): (i64, i64),
     (from, after): (i64, After),
     limit: usize,
 ) -> Result<Batch> {
     let nothing = Batch { events: Vec::new(), next: None };
     let Some(seen) = seen(db, user)? else { return Ok(nothing) };
-    let from = from.max(seen.first_day * 25);
-    let mut after = after;
+    let (mut from, mut after) = (from.max((seen.first_day - 1) * 25), after);
     let deadline = Deadline::after(PATIENCE);
-    let (mut events, mut day) = (Vec::new(), Some(from.div_euclid(25)));
+    let mut events = Vec::new();
+    // The day before may touch the first one.
+    let mut day = Some(from.div_euclid(25) - 1);
     while let Some(first) = day {
         let table = ("user_days", "user_id");
         let (found, next) = days(db, table, (environment, user), (first, seen.last_day))?;
-        for (day, hours) in found {
-            for hour in (0..25).filter(|hour| hours & (1 << hour) != 0) {
-                let place = i64::from(day) * 25 + hour;
-                if place < from {
-                    continue;
-                }
-                if deadline.passed() {
-                    return Ok(Batch { events, next: Some((place, after)) });
-                }
-                let start = zone.midnight(day).plus(hour * Millis::HOUR);
-                let end = start.plus(Millis::HOUR).min(zone.midnight(day + 1));
-                let range = TimeRange { from: start, to: end };
-                let left = limit - events.len();
-                events.extend(in_range(db, (environment, "user_id", user), range, after, left)?);
-                if let Some(last) = events.last().filter(|_| events.len() >= limit) {
-                    let next = Some((place, last.place()));
-                    return Ok(Batch { events, next });
-                }
-                after = START;
+        for (place, range) in calendar.stretches(&found) {
+            if place < from {
+                continue;
             }
+            if deadline.passed() {
+                return Ok(Batch { events, next: Some((place, after)) });
+            }
+            let left = limit - events.len();
+            events.extend(in_range(db, (environment, "user_id", user), range, after, left)?);
+            if let Some(last) = events.last().filter(|_| events.len() >= limit) {
+                let next = Some((place, last.place()));
+                return Ok(Batch { events, next });
+            }
+            (from, after) = (place + 1, START);
         }
         day = next;
     }

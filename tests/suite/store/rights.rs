@@ -92,7 +92,7 @@ impl Bench {
 
     fn ask(&self, scope: &Scope, subject: Subject, names: &[&str]) -> Erasure {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let ask = AskErasure { app: scope.app.id, subject, names, member: "owner".to_owned(), at: NOW };
+        let ask = AskErasure { app: scope.app.id, subject, names, by: By::command_line(NOW) };
         self.store.ask_erasure(&ask).unwrap()
     }
 
