@@ -13,9 +13,7 @@ use super::{app, open, progress, table};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::user_hash;
-use crate::model::{
-    App, AskErasure, AuditLine, By, Concerning, Erasure, FindPeople, Found, FoundBy, Who, WorkErasure,
-};
+use crate::model::{App, AskErasure, AuditLine, By, Concerning, Erasure, FindPeople, Found, FoundBy, Who, WorkErasure};
 use crate::query::Dossier;
 use crate::store::Store;
 

@@ -96,12 +96,8 @@ impl Dossier {
             Who::Device(id) => ("device", "device", id.to_string()),
         };
         text.push_str(between);
-        *text += &format!(
-            "{{\"environment\":{},\"kind\":{},\"{name}\":{}",
-            quoted(environment),
-            quoted(kind),
-            quoted(&id)
-        );
+        *text +=
+            &format!("{{\"environment\":{},\"kind\":{},\"{name}\":{}", quoted(environment), quoted(kind), quoted(&id));
         self.state = State::In { subject, at: FilePlace::begin(0), list: None };
     }
 }

@@ -10,13 +10,13 @@ use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreError, StoreStatus, VersionChange,
-    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreError, StoreStatus,
+    VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{
     audit, directory, funnels, identify, members, organizations, recount, report, rights, roster, tokens, versions,
 };

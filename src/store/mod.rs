@@ -36,8 +36,8 @@ use crate::model::{
     Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use crate::model::{AskErasure, Audience, Collected, Erasure, FilePart, FileAsk, FindPeople, Found, WorkErasure};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};

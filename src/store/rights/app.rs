@@ -24,8 +24,12 @@ pub(super) const SHARES: [Share; 29] = [
     ("user_days", "env_id, day, user_id", ENVIRONMENTS),
     ("device_days", "env_id, day, device_id", ENVIRONMENTS),
     ("push_tokens", "id", ENVIRONMENTS),
-    ("device_sessions", "id", "device_id IN (SELECT id FROM devices WHERE env_id IN \
-                               (SELECT id FROM environments WHERE app_id = $1))"),
+    (
+        "device_sessions",
+        "id",
+        "device_id IN (SELECT id FROM devices WHERE env_id IN \
+                               (SELECT id FROM environments WHERE app_id = $1))",
+    ),
     ("device_sessions", "id", "version_id IN (SELECT id FROM versions WHERE app_id = $1)"),
     ("devices", "id", ENVIRONMENTS),
     ("devices", "id", LEAVING),

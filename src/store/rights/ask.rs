@@ -158,9 +158,11 @@ pub(in crate::store) fn begin_apps(db: &dyn Sql, now: Millis) -> Result<()> {
     directory::hold(db)?;
     for row in &db.rows(APPS, &[now.plus(-GRACE).0.into()])? {
         let uuid = Uuid::from_bytes(row.array(1).unwrap_or_default());
-        let asked = "SELECT member, place FROM audit WHERE app_id = $1 AND action = 'app.deleted' ORDER BY id DESC LIMIT 1";
+        let asked =
+            "SELECT member, place FROM audit WHERE app_id = $1 AND action = 'app.deleted' ORDER BY id DESC LIMIT 1";
         let asked = db.row(asked, &[row.int(0).into()])?;
-        let asked = asked.map_or_else(|| By::command_line(now), |row| By { at: now, member: row.text(0), place: row.text(1) });
+        let asked =
+            asked.map_or_else(|| By::command_line(now), |row| By { at: now, member: row.text(0), place: row.text(1) });
         let new = New {
             id: Uuid::new_v4(),
             app: AppId(row.int(0)),

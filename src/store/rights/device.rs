@@ -3,7 +3,7 @@
 use super::super::Result;
 use super::super::sql::{Cell, Sql};
 use super::job::{Change, Job, Phase, Place, ROWS, Step};
-use super::person::{remove_device, remove_session, removal};
+use super::person::{removal, remove_device, remove_session};
 use super::their::{PATIENCE, SESSION, START, Session};
 use crate::clock::Deadline;
 

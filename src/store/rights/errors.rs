@@ -50,7 +50,8 @@ pub(super) fn forget_message(environment: i64, group: i64) -> Change {
 
 /// Leaves a group without its name. One of another environment that has the same text loses it, too.
 pub(super) fn forget_name(app: i64, group: i64) -> Change {
-    let sql = format!("UPDATE strings SET text = '(erased ' || id || ')' WHERE app_id = $1 AND id = $2 AND kind = '{ERROR}'");
+    let sql =
+        format!("UPDATE strings SET text = '(erased ' || id || ')' WHERE app_id = $1 AND id = $2 AND kind = '{ERROR}'");
     Change::silent(sql, vec![app.into(), group.into()])
 }
 

@@ -138,7 +138,9 @@ impl Reading<'_> {
         while let Some(first) = from {
             let table = ("device_days", "device_id");
             let (found, next) = their::days(self.db, table, (self.environment, device.int(0)), (first, last))?;
-            let told = |(day, hours)| vec![("device", id(&device, 1)), ("day", Value::Day(day)), ("hours", Value::Hours(hours))];
+            let told = |(day, hours)| {
+                vec![("device", id(&device, 1)), ("day", Value::Day(day)), ("hours", Value::Hours(hours))]
+            };
             rows.extend(found.into_iter().map(told));
             from = next;
         }

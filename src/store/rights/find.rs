@@ -72,8 +72,7 @@ impl Search<'_> {
         let own = self.environment.0;
         let sql = [PROFILE, "WHERE env_id = $1 AND (identifier = $2 OR lower(email) = $3) ORDER BY id DESC LIMIT $4"];
         let lower = text.to_ascii_lowercase();
-        let rows =
-            self.db.rows(&sql.concat(), &[own.into(), text.into(), lower.as_str().into(), MOST.into()])?;
+        let rows = self.db.rows(&sql.concat(), &[own.into(), text.into(), lower.as_str().into(), MOST.into()])?;
         self.add_profiles(&rows);
         if let Ok(id) = Uuid::try_parse(text) {
             let sql = [PROFILE, "WHERE env_id = $1 AND uuid = $2"].concat();

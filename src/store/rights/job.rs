@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::sql::{Cell, Row, Sql};
 use super::super::{Result, StoreError};
 use super::their::{Calendar, EventKey};
-use crate::model::{AppId, RowCounts, EnvironmentId, Erasure, ErasureKind, Millis};
+use crate::model::{AppId, EnvironmentId, Erasure, ErasureKind, Millis, RowCounts};
 
 /// For how long a worker holds an erasure from step to step.
 pub(super) const HOLD: i64 = 15 * Millis::SECOND;

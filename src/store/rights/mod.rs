@@ -66,7 +66,8 @@ fn owner(db: &dyn Sql, job: &Job) -> Result<Concerning> {
     if job.kind != ErasureKind::App {
         return Ok(Concerning::App(AppId(job.app)));
     }
-    let sql = "SELECT organization_id FROM audit WHERE app_id = $1 AND organization_id IS NOT NULL ORDER BY id DESC LIMIT 1";
+    let sql =
+        "SELECT organization_id FROM audit WHERE app_id = $1 AND organization_id IS NOT NULL ORDER BY id DESC LIMIT 1";
     let organization = db.value(sql, &[job.app.into()])?.some_int();
     Ok(organization.map_or(Concerning::Box, |id| Concerning::Organization(OrganizationId(id))))
 }

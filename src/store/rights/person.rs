@@ -26,10 +26,8 @@ pub(super) fn events(db: &dyn Sql, job: &Job) -> Result<Step> {
     let mut changes = removal(db, job, &found.events, ("user_id", user))?;
     let sessions: HashSet<i64> = found.events.iter().filter_map(|event| event.session).collect();
     if !sessions.is_empty() {
-        let sql = format!(
-            "UPDATE sessions SET user_id = $1 WHERE user_id IS NULL AND id IN ({})",
-            places(2, sessions.len())
-        );
+        let sql =
+            format!("UPDATE sessions SET user_id = $1 WHERE user_id IS NULL AND id IN ({})", places(2, sessions.len()));
         changes.push(Change::silent(sql, [user].into_iter().chain(sessions).map(Cell::Int).collect()));
     }
     Ok(Step { changes, next })
@@ -97,8 +95,7 @@ pub(super) fn days(db: &dyn Sql, job: &Job) -> Result<Step> {
     let Some(user) = job.user else { return Ok(Step::on(over)) };
     let Some(seen) = their::seen(db, user)? else { return Ok(Step::on(over)) };
     let from = job.place.key.max(seen.first_day);
-    let (found, next) =
-        their::days(db, ("user_days", "user_id"), (job.environment, user), (from, seen.last_day))?;
+    let (found, next) = their::days(db, ("user_days", "user_id"), (job.environment, user), (from, seen.last_day))?;
     let found: Vec<i32> = found.into_iter().map(|(day, _)| day).collect();
     let mut changes = mark_days(job.environment, [seen.first_at.0.div_euclid(Millis::DAY)]);
     changes.extend(mark_days(job.environment, found.iter().flat_map(|day| job.calendar.utc_days(*day))));
@@ -114,10 +111,7 @@ pub(super) fn remove_days(
     (environment, row): (i64, i64),
     days: &[i32],
 ) -> Option<Change> {
-    let sql = format!(
-        "DELETE FROM {table} WHERE env_id = $1 AND {column} = $2 AND day IN ({})",
-        places(3, days.len())
-    );
+    let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND {column} = $2 AND day IN ({})", places(3, days.len()));
     let params = [environment, row].into_iter().chain(days.iter().map(|day| i64::from(*day)));
     (!days.is_empty()).then(|| Change::removal(table, sql, params.map(Cell::Int).collect()))
 }
@@ -132,10 +126,8 @@ pub(super) fn visits(db: &dyn Sql, job: &Job) -> Result<Step> {
         return Ok(Step::on(over));
     }
     let devices: HashSet<i64> = found.iter().map(|row| row.int(1)).collect();
-    let tokens = format!(
-        "DELETE FROM push_tokens WHERE profile_id = $1 AND device_id IN ({})",
-        places(2, devices.len())
-    );
+    let tokens =
+        format!("DELETE FROM push_tokens WHERE profile_id = $1 AND device_id IN ({})", places(2, devices.len()));
     let visits = format!("DELETE FROM device_sessions WHERE id IN ({})", places(1, found.len()));
     let changes = vec![
         Change::removal("push_tokens", tokens, [profile].into_iter().chain(devices).map(Cell::Int).collect()),

@@ -277,9 +277,12 @@ pub(super) fn sessions(
                ORDER BY started_at LIMIT 1 OFFSET $4";
     let params = [environment, from, last, LOOK].map(Cell::Int);
     let end = db.value(sql, &params)?.some_int().unwrap_or(last);
-    let sql = [SESSION, "WHERE s.env_id = $1 AND s.user_id = $2 AND s.started_at >= $3 AND s.started_at <= $4 \
-                ORDER BY s.started_at, s.id LIMIT $5"]
-        .concat();
+    let sql = [
+        SESSION,
+        "WHERE s.env_id = $1 AND s.user_id = $2 AND s.started_at >= $3 AND s.started_at <= $4 \
+                ORDER BY s.started_at, s.id LIMIT $5",
+    ]
+    .concat();
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX);
     let params = [environment, user, from, end, wanted].map(Cell::Int);
     let mut found: Vec<_> = db.rows(&sql, &params)?.iter().map(Session::read).collect();

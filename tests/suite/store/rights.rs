@@ -123,12 +123,8 @@ impl Bench {
 
     fn differences(&self, scope: &Scope) -> Vec<SummaryDifference> {
         let Some((first, last)) = self.store.summary_days(scope.environment).unwrap() else { return Vec::new() };
-        let asked = |day| Recount {
-            environment: scope.environment,
-            zone: scope.app.zone.clone(),
-            day,
-            forgotten: None,
-        };
+        let asked =
+            |day| Recount { environment: scope.environment, zone: scope.app.zone.clone(), day, forgotten: None };
         (first..=last).flat_map(|day| self.store.recount(&asked(day)).unwrap()).collect()
     }
 }
@@ -425,11 +421,7 @@ fn a_person_is_found_by_all_that_is_known_of_them(backend: Backend) {
     let [production, .., development] = &app.environments[..] else { panic!() };
     assert_eq!(
         by,
-        [
-            (production.id, FoundBy::UserId),
-            (production.id, FoundBy::Profile),
-            (development.id, FoundBy::UserId)
-        ]
+        [(production.id, FoundBy::UserId), (production.id, FoundBy::Profile), (development.id, FoundBy::UserId)]
     );
     assert_eq!(found[1].label.as_deref(), Some(NAME));
     let hash = bench.hash(&scope, USER).to_string();
@@ -519,7 +511,11 @@ fn erased_bytes_are_overwritten() {
             bench.says(&scope, "open", Some(user), Some(&session), i64::from(number) * Millis::HOUR, &props);
         }
     }
-    bench.identify(&scope, 0, &RawIdentify { identifier: Some(USER), email: Some(MAIL), name: Some(NAME), ..claim(INSTALL) });
+    bench.identify(
+        &scope,
+        0,
+        &RawIdentify { identifier: Some(USER), email: Some(MAIL), name: Some(NAME), ..claim(INSTALL) },
+    );
     let Database::Sqlite(path) = &bench.database else { panic!() };
     let log = path.with_extension("db-wal");
     let hash = bench.hash(&scope, USER).0;
