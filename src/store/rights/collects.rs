@@ -76,7 +76,7 @@ fn facts(db: &dyn Sql, app: AppId) -> Result<Vec<Fact>> {
 /// Names of events with how many there were.
 fn counts(db: &dyn Sql, environment: EnvironmentId, now: Millis) -> Result<Vec<(i64, String, u64)>> {
     let code = Dimension::Event.code().unwrap_or_default();
-    let sql = "SELECT r.value, s.text, r.events FROM (SELECT value, sum(events) AS events FROM rollup_days \
+    let sql = "SELECT r.value, s.text, r.events FROM (SELECT value, CAST(sum(events) AS BIGINT) AS events FROM rollup_days \
                WHERE env_id = $1 AND dimension = $2 AND bucket >= $3 AND value > 0 GROUP BY value) r \
                JOIN strings s ON s.id = r.value WHERE r.events > 0";
     let from = (now.0.div_euclid(Millis::DAY) - DAYS) * (Millis::DAY / (15 * Millis::MINUTE));
