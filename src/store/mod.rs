@@ -222,7 +222,6 @@ pub trait Store: Send + Sync + 'static {
     fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
 
     /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
-
     /// On days whose summaries count somebody who is erased, what is stored may be more.
     fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 

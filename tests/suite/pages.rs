@@ -6,6 +6,7 @@ mod journeys;
 mod people;
 mod ranges;
 mod rights;
+mod snapshots;
 mod still;
 mod year;
 

@@ -8,7 +8,7 @@ use super::super::{Result, StoreError};
 use super::ask::{Roots, roots};
 use super::job::places;
 use super::named;
-use super::their::{self, Calendar, EventKey, SESSION, Session};
+use super::their::{self, Calendar, EventKey, Page, SESSION, Session};
 use crate::model::FileValue as Value;
 use crate::model::{Fact, FileAsk, FilePart, FilePlace, FileRow, Millis};
 
@@ -203,7 +203,7 @@ impl Reading<'_> {
     }
 
     /// The next of their sessions, or of the device's, each with its place, and where they go on.
-    fn next_sessions(&self) -> Result<(Vec<(i64, Session)>, Option<i64>)> {
+    fn next_sessions(&self) -> Result<Page<(i64, Session)>> {
         let key = self.at.key;
         if let Some(device) = self.roots.device {
             let sql = "SELECT id, hash FROM device_sessions WHERE device_id = $1 AND id >= $2 ORDER BY id LIMIT $3";

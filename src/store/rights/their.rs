@@ -82,6 +82,9 @@ pub(super) fn seen(db: &dyn Sql, user: i64) -> Result<Option<Seen>> {
     }))
 }
 
+/// Rows that were read together, and where those behind them begin, if there are any.
+pub(super) type Page<T> = (Vec<T>, Option<i64>);
+
 /// The next days of somebody's row in a table of days, at or behind `from`, with the hours; and from where they go on, if
 /// they do. Each is one step into the table: a condition on the row alone would read everybody's days.
 pub(super) fn days(
@@ -89,7 +92,7 @@ pub(super) fn days(
     (table, column): (&str, &str),
     (environment, row): (i64, i64),
     (from, last): (i64, i64),
-) -> Result<(Vec<(i32, u32)>, Option<i64>)> {
+) -> Result<Page<(i32, u32)>> {
     let end = last.min(from.saturating_add(CHUNK - 1));
     let sql = format!(
         "WITH RECURSIVE days(day) AS (SELECT $1 UNION ALL SELECT day + 1 FROM days WHERE day < $2) \
@@ -267,7 +270,7 @@ pub(super) fn sessions(
     db: &dyn Sql,
     (environment, user): (i64, i64),
     (from, limit): (i64, usize),
-) -> Result<(Vec<Session>, Option<i64>)> {
+) -> Result<Page<Session>> {
     const LOOK: i64 = 20_000;
     let Some(seen) = seen(db, user)? else { return Ok((Vec::new(), None)) };
     // A session can begin before its user is seen in it, and days are local ones.
