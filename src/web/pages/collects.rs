@@ -24,7 +24,6 @@ const PUBLIC: &str = "public, max-age=300";
 struct Collects {
     frame: Frame,
     app: String,
-    organization: String,
     /// For members: who may change what, and the public address.
     inside: Option<Inside>,
     asked: When,
@@ -129,7 +128,6 @@ async fn view(state: &WebState, app: &App, frame: Frame, inside: Option<Inside>)
     Ok(Collects {
         frame,
         app: app.name.clone(),
-        organization: app.organization.name.clone(),
         inside,
         asked: Calendar::new(app.zone.clone(), now).date_time(at),
         events: collected.events.iter().map(event).collect(),

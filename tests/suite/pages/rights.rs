@@ -213,8 +213,7 @@ fn what_an_app_collects_is_told_without_values(backend: Backend) {
     let page = server.page(&path, &cookie).expect(200);
     lint(&page);
     let text = page.text();
-    for words in ["command", "note", "number", "yes or no", "keyed hash", "Not stored", "400 days", "Architecture"]
-    {
+    for words in ["command", "note", "number", "yes or no", "keyed hash", "Not stored", "400 days", "Architecture"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     for value in [VALUE, USER, "1.2.3", "linux", "x86_64"] {

@@ -20,6 +20,8 @@ on_both_backends! {
     a_shared_device_stays_with_the_others,
     a_person_is_found_by_all_that_is_known_of_them,
     a_deleted_app_goes_as_a_whole,
+    a_changed_time_zone_hides_nothing,
+    a_long_list_of_events_is_read_page_by_page,
 }
 
 const USER: &str = "canary-user-1";
@@ -480,6 +482,47 @@ fn a_deleted_app_goes_as_a_whole(backend: Backend) {
     }
     let receipt = bench.database.sql("SELECT detail FROM audit WHERE action = 'app.erased'");
     assert!(receipt.contains("events ") && receipt.contains("apps 1"), "{receipt}");
+}
+
+fn a_changed_time_zone_hides_nothing(backend: Backend) {
+    let bench = Bench::new(backend);
+    let app = bench.app("Pacific/Kiritimati");
+    let scope = bench.scope(&app, 0);
+    bench.seed(&scope);
+    let names = names(&bench, &scope);
+    let by = By::command_line(NOW);
+    bench.store.change_app(app.id, &AppChange::Zone("Pacific/Pago_Pago".to_owned()), &by).unwrap();
+    let app = bench.store.find_app(&app.uuid.to_string()).unwrap().unwrap();
+    let scope = Scope { app: Arc::new(app), ..scope };
+    bench.says(&scope, "open", Some(USER), None, 3 * Millis::HOUR, r#"{"after":1}"#);
+    let subjects = bench.subjects(&scope, USER);
+    let file = bench.file(&scope, subjects[0]);
+    let ids: std::collections::BTreeSet<_> = file["events"].iter().map(|row| format!("{:?}", row[0])).collect();
+    assert_eq!((file["events"].len(), ids.len()), (35, 35));
+    for subject in subjects {
+        bench.erase(&scope, subject, &[]);
+    }
+    assert_eq!(naming(&bench.dump(), &names), Vec::<String>::new());
+    assert_eq!(bench.database.count("SELECT count(*) FROM events"), 34);
+}
+
+fn a_long_list_of_events_is_read_page_by_page(backend: Backend) {
+    let bench = Bench::new(backend);
+    let scope = bench.scope(&bench.app("UTC"), 0);
+    let sent = |number: i64, user: Option<&str>| {
+        let at = NOW.plus(-(number / 7) * Millis::SECOND);
+        Sent { at, user: user.map(str::to_owned), ..Sent::new(&format!("event {number}")) }
+    };
+    for user in [Some("ada"), None] {
+        let events: Vec<_> = (0..430).map(|number| sent(number, user)).collect();
+        bench.send(&scope, &events).unwrap();
+    }
+    let [subject] = bench.subjects(&scope, "ada")[..] else { panic!() };
+    let file = bench.file(&scope, subject);
+    let ids: std::collections::BTreeSet<_> = file["events"].iter().map(|row| format!("{:?}", row[0])).collect();
+    assert_eq!((file["events"].len(), ids.len()), (860, 860), "those of nobody in the same session included");
+    let erased = bench.erase(&scope, subject, &[]);
+    assert_eq!((erased.counts.0["events"], erased.counts.0["sessions"]), (860, 1));
 }
 
 /// Tables with a column that names an app or an environment. A new one has to be thought of where apps are erased.
