@@ -73,6 +73,12 @@ macro_rules! measures {
                 Self { $($column: self.$column * times),+ }
             }
 
+            /// The larger number of each column.
+            #[must_use]
+            pub fn at_least(self, other: Self) -> Self {
+                Self { $($column: self.$column.max(other.$column)),+ }
+            }
+
             /// Adds another row's.
             pub fn add(&mut self, other: Self) {
                 $(self.$column += other.$column;)+

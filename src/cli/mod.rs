@@ -10,6 +10,7 @@ mod backup;
 mod client;
 mod config;
 mod demo;
+mod erase;
 mod healthcheck;
 mod key;
 mod member;
@@ -84,6 +85,10 @@ enum Verb {
     Demo(demo::Args),
     /// Count the summaries anew from events, sessions and users, and tell what differs.
     Rebuild(rebuild::Args),
+    /// Erase one person or device of an app for good.
+    Erase(erase::EraseArgs),
+    /// Write everything about one person or device of an app to a file, as JSON.
+    ExportPerson(erase::ExportArgs),
     /// List everything that the server answers.
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
@@ -127,6 +132,8 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),
+        Verb::Erase(args) => erase::erase(&load()?, &args),
+        Verb::ExportPerson(args) => erase::export(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),

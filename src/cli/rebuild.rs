@@ -74,7 +74,11 @@ fn environment_of(
         text += &format!("  and {} more\n", differences - TOLD);
     }
     let days = last - first + 1;
-    let head = format!("{}/{}: days {days}, rows that differ {differences}\n", app.slug, environment.slug);
+    let erased = match store.erased_days(environment.id)? {
+        0 => String::new(),
+        days => format!(", days with erased people {days}, whose counts stay"),
+    };
+    let head = format!("{}/{}: days {days}, rows that differ {differences}{erased}\n", app.slug, environment.slug);
     Ok(Account { text: head + &text, differences })
 }
 

@@ -30,7 +30,7 @@ use crate::protocol::{self, Cors, Gate, Ground};
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
-use crate::web::{self, MetricsParts, Site, WebParts, WebState};
+use crate::web::{self, Keeping, MetricsParts, Site, WebParts, WebState};
 
 /// The file in the data directory that tells where the server listens, for port 0 and for scripts.
 const ADDRESS_FILE: &str = "tallybox.addr";
@@ -195,6 +195,7 @@ impl Parts {
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
+            keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
             draining: Arc::new(move || intake.is_draining()),
             metrics,
         });

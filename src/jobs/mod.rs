@@ -1,6 +1,7 @@
 //! What is done in the background, beside commits and reports: one file for each job.
 
 mod backup;
+mod erase;
 mod settle;
 
 use std::path::PathBuf;
@@ -11,14 +12,14 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
-use crate::model::BackupStanding;
+use crate::model::{BackupStanding, Erasure};
 use crate::store::{Backlog, Store};
 
 /// A job: one step of it, and the pause before the next.
 type Step = fn(&Ground) -> Duration;
 
 /// Every job, by the name of its thread.
-const ALL: [(&str, Step); 2] = [("settle", settle::step), ("backup", backup::step)];
+const ALL: [(&str, Step); 3] = [("settle", settle::step), ("backup", backup::step), ("erase", erase::step)];
 
 /// What jobs have in hand.
 struct Ground {
@@ -26,6 +27,8 @@ struct Ground {
     clock: Clock,
     backups: Option<Backups>,
     progress: Progress,
+    /// How the erasure that was last worked on stood.
+    erasure: Mutex<Option<Erasure>>,
 }
 
 /// What is copied, and to where.
@@ -66,7 +69,7 @@ impl Jobs {
         backups: Option<Backups>,
         progress: Progress,
     ) -> std::io::Result<Self> {
-        let ground = Arc::new(Ground { store, clock, backups, progress });
+        let ground = Arc::new(Ground { store, clock, backups, progress, erasure: Mutex::default() });
         let mut jobs = Self { over: Arc::default(), threads: Vec::new() };
         for (name, step) in ALL {
             let (ground, over) = (ground.clone(), jobs.over.clone());

@@ -2,7 +2,9 @@
 
 mod cache;
 mod cohorts;
+mod collects;
 mod compare;
+mod dossier;
 pub mod filters;
 mod funnel;
 mod policy;
@@ -23,7 +25,9 @@ use crate::store::{Store, StoreError};
 pub use cache::Stats;
 use cache::{Cache, Found, Moment, Reach, Renewal};
 pub use cohorts::{COHORTS, cohorts};
+pub use collects::Collects;
 pub use compare::{Change, Compare, Compared, Direction, compare, compared};
+pub use dossier::Dossier;
 pub use funnel::{FunnelProblem, FunnelShape, WINDOW, window};
 pub use policy::{Policies, VersionHook, VersionHooks};
 pub use preset::{Interval, Preset};

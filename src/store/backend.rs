@@ -10,14 +10,16 @@ use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
-    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreError, StoreStatus,
+    VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    audit, directory, funnels, identify, members, organizations, recount, report, roster, settled, tokens, versions,
+    audit, directory, funnels, identify, members, organizations, recount, report, rights, roster, settled, tokens,
+    versions,
 };
 
 /// One kind of database.
@@ -33,6 +35,12 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Runs a change in a transaction of its own, again where it has to.
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// As [`Backend::write`], and what is removed is overwritten; nothing that commits remember of people holds any more.
+    fn erase<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// Overwrites what the database keeps of its last changes; `false` where that has to be tried again later.
+    fn cut_log(&self) -> Result<bool>;
+    /// Believes reports that were remembered only as long as this number stays the same.
+    fn believe(&self, mark: i64);
     /// As [`Store::commit`].
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>>;
     /// As [`Store::commits`].
@@ -47,6 +55,11 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn probe(&self) -> Result<()>;
     /// Who is told of what takes long.
     fn slow_log(&self) -> &SlowLog;
+
+    /// Lets no commit that goes on end before, nor a new one change summaries, until this transaction ends.
+    fn hold_commits(db: &dyn Sql) -> Result<()> {
+        Self::HOLD_SUMMARIES.iter().try_for_each(|statement| db.run(statement, &[]).map(drop))
+    }
 
     /// [`Backend::read`], watched.
     fn look<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
@@ -99,9 +112,7 @@ impl<B: Backend> Store for B {
 
     fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
         self.change(|db| {
-            for statement in B::HOLD_SUMMARIES {
-                db.run(statement, &[])?;
-            }
+            B::hold_commits(db)?;
             let differences = recount::differences(db, asked)?;
             recount::mend(db, &differences)?;
             settled::discard(db, asked.environment, asked.day)?;
@@ -349,6 +360,74 @@ impl<B: Backend> Store for B {
 
     fn record(&self, line: &AuditLine) -> Result<()> {
         self.change(|db| audit::record(db, line))
+    }
+
+    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>> {
+        self.look(|db| rights::find(db, ask))
+    }
+
+    fn file(&self, ask: &FileAsk) -> Result<FilePart> {
+        self.look(|db| rights::part(db, ask))
+    }
+
+    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure> {
+        let beginning = self.look(|db| rights::prepare(db, ask))?;
+        let id = self.erase(|db| rights::begin(db, ask, &beginning))?;
+        self.look(|db| rights::one(db, id))?.ok_or(StoreError::NotFound("erasure"))
+    }
+
+    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>> {
+        let me = (work.worker.as_str(), work.now);
+        if work.only.is_none() && self.look(|db| rights::has_apps(db, work.now))? {
+            self.change(|db| rights::begin_apps(db, work.now))?;
+        }
+        let job = self.look(|db| {
+            Backend::believe(self, rights::mark(db)?);
+            rights::next(db, work.only, me)
+        })?;
+        let Some(job) = job else { return Ok(None) };
+        if self.change(|db| rights::hold(db, &job, me))? {
+            if !rights::is_removed(&job) {
+                let step = self.look(|db| rights::step(db, &job))?;
+                // Where something has happened since it was worked out, it is worked out anew the next time.
+                let taken = self.erase(|db| {
+                    B::hold_commits(db)?; // so that what is being settled meanwhile finds its mark gone
+                    rights::take(db, &job, &step, me)
+                });
+                match taken {
+                    Ok(()) | Err(StoreError::Interrupted) => {}
+                    Err(error) => return Err(error),
+                }
+            } else if Backend::cut_log(self)? {
+                self.change(|db| rights::finish(db, &job, me))?;
+            }
+        }
+        self.look(|db| rights::one(db, job.id))
+    }
+
+    fn collected(&self, app: &App, now: Millis) -> Result<Collected> {
+        let environments: Vec<_> = app.environments.iter().map(|environment| environment.id).collect();
+        self.study(|db| rights::collected(db, app.id, &environments, now))
+    }
+
+    fn is_collects_public(&self, app: AppId) -> Result<bool> {
+        self.look(|db| rights::is_public(db, app))
+    }
+
+    fn set_collects_public(&self, app: AppId, audience: Audience, by: &By) -> Result<()> {
+        self.change(|db| rights::set_public(db, app, audience, by))
+    }
+
+    fn erased_days(&self, environment: EnvironmentId) -> Result<u64> {
+        self.look(|db| rights::erased_days(db, environment))
+    }
+
+    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>> {
+        self.look(|db| rights::one(db, id))
+    }
+
+    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>> {
+        self.look(|db| rights::of_app(db, app, limit))
     }
 
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {

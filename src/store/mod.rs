@@ -16,6 +16,7 @@ mod people;
 pub mod postgres;
 mod recount;
 mod report;
+mod rights;
 mod roster;
 mod scan;
 mod settled;
@@ -36,6 +37,7 @@ use crate::model::{
     Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
@@ -226,6 +228,7 @@ pub trait Store: Send + Sync + 'static {
     fn summary_days(&self, environment: EnvironmentId) -> Result<Option<(i64, i64)>>;
 
     /// Counts the summaries of a day anew from events, sessions, users and their days: the rows that differ.
+    /// On days whose summaries count somebody who is erased, what is stored may be more.
     fn recount(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 
     /// The same, and puts what was counted in place of what was stored, in one transaction.
@@ -414,6 +417,41 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes down what changes nothing here: a failed sign-in, an export.
     fn record(&self, line: &AuditLine) -> Result<()>;
+
+    /// One person or device of an app, found by whatever is known of them.
+    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>>;
+
+    /// The next rows of the file of everything about a person or a device. [`StoreError::NotFound`] where there is nobody of
+    /// that name.
+    fn file(&self, ask: &FileAsk) -> Result<FilePart>;
+
+    /// Begins the erasure of a person or a device: from then on nothing finds them any more, and whoever comes under the same
+    /// name is somebody new. The rest is done by [`Store::work_erasure`]. [`StoreError::NotFound`] where there is nobody of
+    /// that name.
+    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure>;
+
+    /// Does one small step of an erasure that is open and in nobody else's hands, after which it may be told as ended;
+    /// `None` where there is none. Apps that are to be deleted begin to be erased here. What is removed cannot be read in
+    /// the database's files any more, as far as the database lets the box say so.
+    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>>;
+
+    /// What an app has collected of late, as far as it is stored: names and kinds, never values.
+    fn collected(&self, app: &App, now: Millis) -> Result<Collected>;
+
+    /// Whether everybody may read what an app collects.
+    fn is_collects_public(&self, app: AppId) -> Result<bool>;
+
+    /// Lets everybody read what an app collects, or members alone.
+    fn set_collects_public(&self, app: AppId, audience: Audience, by: &By) -> Result<()>;
+
+    /// On how many UTC days the summaries of an environment count somebody who is erased.
+    fn erased_days(&self, environment: EnvironmentId) -> Result<u64>;
+
+    /// One erasure, by its public id.
+    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>>;
+
+    /// The newest erasures of an app.
+    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>>;
 
     /// The funnels that an environment keeps, by name.
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::Result;
 use super::report::measures;
+use super::rights;
 use super::scan::{fact_sets, scan_rows};
 use super::sql::{Cell, Row, Sql};
 use crate::model::{Dimension, EnvironmentId, Fact, LENGTHS, LocalTime, Millis, TimeRange, Zone};
@@ -85,16 +86,20 @@ pub(super) fn days(db: &dyn Sql, environment: EnvironmentId) -> Result<Option<(i
 /// Compares the summaries of one UTC day of an environment with a count of what lies beneath them.
 pub(super) fn differences(db: &dyn Sql, asked: &Recount) -> Result<Vec<SummaryDifference>> {
     let counted = count(db, asked)?;
+    let kept = Kept {
+        events_forgotten: asked.has_events_forgotten(),
+        people_erased: rights::is_erased_day(db, asked.environment, asked.day)?,
+    };
     let mut found = Vec::new();
     for (table, counted) in [(SummaryTable::Hours, counted.hours), (SummaryTable::Days, counted.days)] {
         let mut stored = stored(db, asked, table)?;
         for (key, counted) in counted {
             let stored = stored.remove(&key).unwrap_or_default();
-            found.extend(differ(asked, table, key, (stored, counted)));
+            found.extend(differ(kept, table, key, (stored, counted)));
         }
         // What is stored and was not counted at all.
         found.extend(
-            stored.into_iter().filter_map(|(key, stored)| differ(asked, table, key, (stored, Measures::default()))),
+            stored.into_iter().filter_map(|(key, stored)| differ(kept, table, key, (stored, Measures::default()))),
         );
     }
     Ok(found)
@@ -122,14 +127,27 @@ pub(super) fn mend(db: &dyn Sql, differences: &[SummaryDifference]) -> Result<()
     Ok(())
 }
 
-/// What differs, if anything does. Where events are forgotten by age, what they came to is taken as it is stored.
+/// What a day's summaries may count although it lies beneath them no more.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Events that are forgotten by age.
+    events_forgotten: bool,
+    /// People who are erased, with all that they did.
+    people_erased: bool,
+}
+
+/// What differs, if anything does. Where events are forgotten by age, what they came to is taken as it is stored; where
+/// people are erased, what is stored may be more than what was counted.
 fn differ(
-    asked: &Recount,
+    kept: Kept,
     table: SummaryTable,
     key: Key,
     (stored, mut counted): (Measures, Measures),
 ) -> Option<SummaryDifference> {
-    if asked.has_events_forgotten() {
+    if kept.people_erased {
+        counted = counted.at_least(stored);
+    }
+    if kept.events_forgotten {
         (counted.events, counted.errors, counted.crashes) = (stored.events, stored.errors, stored.crashes);
     }
     (stored != counted).then_some(SummaryDifference { table, key, stored, counted })

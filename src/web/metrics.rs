@@ -246,7 +246,7 @@ mod tests {
     use crate::query::{Policies, Reports, VersionHooks};
     use crate::store::Store;
     use crate::store::sqlite::{Options, SqliteStore};
-    use crate::web::{Site, WebParts, mount};
+    use crate::web::{Keeping, Site, WebParts, mount};
 
     const TOKEN: &str = "a-token-of-some-length";
 
@@ -273,6 +273,7 @@ mod tests {
             store,
             clock: clock.clone(),
             site: Site::default(),
+            keeping: Keeping { retention: None, respects_dnt: true },
             draining: Arc::new(|| false),
             metrics: MetricsParts {
                 requests: requests.clone(),

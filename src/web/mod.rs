@@ -27,6 +27,7 @@ mod occurrence;
 mod pages;
 mod person;
 mod release;
+mod rights;
 mod selection;
 mod session;
 mod snippet;
@@ -52,7 +53,7 @@ use crate::http::{Access, Routes};
 
 pub use error::PageError;
 pub use metrics::MetricsParts;
-pub use state::{Site, WebParts, WebState};
+pub use state::{Keeping, Site, WebParts, WebState};
 
 /// Every route of this module: pages, assets, health and metrics.
 pub fn routes() -> Routes<WebState> {

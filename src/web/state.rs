@@ -7,7 +7,7 @@ use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
-use crate::query::{Policies, Reports};
+use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
 
 use super::health::Probe;
@@ -44,6 +44,15 @@ impl Site {
     }
 }
 
+/// What the box keeps of what comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// For how many milliseconds events are kept, `None` for ever.
+    pub retention: Option<i64>,
+    /// Whether nothing is taken from browsers that ask not to be tracked.
+    pub respects_dnt: bool,
+}
+
 /// The parts that the composition root hands over.
 pub struct WebParts {
     /// What is kept.
@@ -60,6 +69,8 @@ pub struct WebParts {
     pub clock: Clock,
     /// Where the box is found.
     pub site: Site,
+    /// What it keeps.
+    pub keeping: Keeping,
     /// Whether the box is shutting down: readiness fails as soon as it answers yes.
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
     /// For `/metrics`.
@@ -85,6 +96,10 @@ pub struct WebState {
     pub clock: Clock,
     /// Where the box is found.
     pub site: Arc<Site>,
+    /// What it keeps.
+    pub keeping: Keeping,
+    /// What apps collect.
+    pub collects: Collects,
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
@@ -95,9 +110,10 @@ pub struct WebState {
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, keys, clock, site, keeping, draining, metrics } = parts;
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
+            collects: Collects::new(reports.clone()),
             store,
             reports,
             policies,
@@ -105,6 +121,7 @@ impl WebState {
             keys,
             clock,
             site: Arc::new(site),
+            keeping,
             draining,
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),

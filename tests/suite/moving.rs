@@ -1,7 +1,7 @@
 //! Moving house: from one database to another and back, killed, under load, damaged, and to where it may not go.
 
 mod contested;
-mod look;
+pub mod look;
 mod terminal;
 
 use std::fs;

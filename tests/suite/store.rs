@@ -8,6 +8,7 @@ mod live;
 mod nodes;
 mod rebuild;
 mod recount;
+mod rights;
 mod roster;
 mod sessions;
 mod settled;

@@ -48,7 +48,7 @@ fn known(
     let state = db.row(
         "SELECT p.id, p.uuid, p.hash, p.identifier, p.email, p.name, \
          s.id, s.uuid, s.hash, s.profile_id, s.build_id, s.issued_at, s.token_expires_at, s.expires_at \
-         FROM devices d LEFT JOIN profiles p ON p.id = d.profile_id \
+         FROM devices d LEFT JOIN profiles p ON p.id = d.profile_id AND p.env_id = d.env_id \
          LEFT JOIN device_sessions s ON s.id = (SELECT max(x.id) FROM device_sessions x WHERE x.device_id = d.id) \
          WHERE d.id = $1",
         &[row.into()],

@@ -15,7 +15,7 @@ pub(in crate::store) fn device(db: &dyn Sql, environment: EnvironmentId, named: 
         [
             "SELECT d.id, d.uuid, p.uuid, s.uuid, ",
             ABOUT,
-            "FROM devices d LEFT JOIN profiles p ON p.id = d.profile_id \
+            "FROM devices d LEFT JOIN profiles p ON p.id = d.profile_id AND p.env_id = d.env_id \
              LEFT JOIN device_sessions s ON s.id = (SELECT max(x.id) FROM device_sessions x WHERE x.device_id = d.id) \
              LEFT JOIN versions v ON v.id = s.version_id LEFT JOIN builds b ON b.id = s.build_id \
              WHERE d.env_id = $1 AND ",

@@ -1,10 +1,10 @@
 //! The tables of versions, devices and who changed what, as a move copies them.
 
 use super::tables::Kind::{Bytes, Int, Text};
-use super::tables::{BY_ID, Table};
+use super::tables::{BY_DAY, BY_ID, Table};
 
 /// In the order in which they are moved. None refers to another in a way that a database checks.
-pub(super) const DEVICES: [Table; 8] = [
+pub(super) const DEVICES: [Table; 10] = [
     Table {
         name: "versions",
         columns: &[
@@ -154,4 +154,32 @@ pub(super) const DEVICES: [Table; 8] = [
         prefix: 0,
         cut: BY_ID,
     },
+    Table {
+        name: "erasures",
+        columns: &[
+            ("id", Int),
+            ("uuid", Bytes),
+            ("app_id", Int),
+            ("env_id", Int),
+            ("kind", Text),
+            ("digest", Text),
+            ("user_id", Int),
+            ("profile_id", Int),
+            ("device_id", Int),
+            ("phase", Text),
+            ("position", Int),
+            ("counts", Text),
+            ("member", Text),
+            ("place", Text),
+            ("asked_at", Int),
+            ("changed_at", Int),
+            ("ended_at", Int),
+            ("worker", Text),
+            ("held_until", Int),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: BY_ID,
+    },
+    Table { name: "erased_days", columns: &[("env_id", Int), ("day", Int)], key: 2, prefix: 1, cut: BY_DAY },
 ];

@@ -45,7 +45,7 @@ const IDS: i64 = 50_000;
 
 const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
 pub(super) const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
-const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
+pub(super) const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_MILLIS: Cut = Cut { width: Millis::DAY, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_QUARTERS: Cut = Cut { width: QUARTERS, first: FIRST_DAY, last: LAST_DAY };
 const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last: LAST_DAY * 24 };
@@ -77,6 +77,7 @@ pub(in crate::store) const DIRECTORY: [Table; 11] = [
             ("first_session_at", Int),
             ("archived_at", Int),
             ("deleted_at", Int),
+            ("collects_public", Int),
         ],
         key: 1,
         prefix: 0,

@@ -98,7 +98,7 @@ fn rows(db: &dyn Sql, condition: &str, order: &Order, mut params: Params, limit:
          d.created_at, d.seen_at, p.hash, {PROFILE}, v.name, b.number, d.sorted, d.id \
          FROM (SELECT d.*, {key} AS sorted FROM devices d WHERE {condition} \
          ORDER BY {key} {down}, d.uuid {down} LIMIT {}) d \
-         LEFT JOIN profiles p ON p.id = d.profile_id \
+         LEFT JOIN profiles p ON p.id = d.profile_id AND p.env_id = d.env_id \
          LEFT JOIN device_sessions s ON s.id = (SELECT max(n.id) FROM device_sessions n WHERE n.device_id = d.id) \
          LEFT JOIN versions v ON v.id = s.version_id LEFT JOIN builds b ON b.id = s.build_id \
          ORDER BY d.sorted {down}, d.uuid {down}",

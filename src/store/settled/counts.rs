@@ -154,9 +154,7 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
 
 /// Marks counts, while commits are held off: those that nobody else works at.
 fn open<B: Backend>(db: &dyn Sql, due: &[Due], (token, now): (i64, Millis)) -> Result<Vec<Due>> {
-    for statement in B::HOLD_SUMMARIES {
-        db.run(statement, &[])?;
-    }
+    B::hold_commits(db)?;
     let sql = format!(
         "INSERT INTO settled_counts (env_id, next_day, first_day, kind, state, token, at, count) \
          VALUES ($1, $2, $3, $4, {OPEN}, $5, $6, 0) \

@@ -92,9 +92,7 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
 
 /// Marks days, while commits are held off: those that nobody else works at.
 fn open<B: Backend>(db: &dyn Sql, due: &[Due], (token, now): (i64, Millis)) -> Result<Vec<Due>> {
-    for statement in B::HOLD_SUMMARIES {
-        db.run(statement, &[])?;
-    }
+    B::hold_commits(db)?;
     let sql = format!(
         "INSERT INTO settled_days (env_id, day, state, token, at, events) VALUES ($1, $2, {OPEN}, $3, $4, 0) \
          ON CONFLICT (env_id, day) DO UPDATE SET state = {OPEN}, token = excluded.token, at = excluded.at \

@@ -29,6 +29,15 @@ pub(super) struct Memory {
     keys: HashMap<IngestKeyId, KeyUse>,
     apps_with_events: HashSet<AppId>,
     versions: VersionIds,
+    /// A number that changes when another connection, of another process, has written.
+    others: i64,
+}
+
+impl Memory {
+    /// Users and sessions may have been removed: they are looked up anew.
+    pub(super) fn forget_people(&mut self) {
+        self.people = None;
+    }
 }
 
 /// Writes all drafts in one transaction.
@@ -48,6 +57,10 @@ pub(super) fn commit(
 fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     refresh_directory(&tx, memory)?;
+    let others = tx.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    if std::mem::replace(&mut memory.others, others) != others {
+        memory.forget_people();
+    }
     let interned = loop {
         match memory.strings.find(drafts, limits) {
             Some(interned) => break interned,

@@ -12,7 +12,7 @@ mod wal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -28,6 +28,7 @@ use super::{
 };
 use commit::Memory;
 use disk::Disk;
+use open::Overwriting;
 use read::Conn;
 
 pub(super) use moving::SqliteHouse;
@@ -93,6 +94,8 @@ pub struct SqliteStore {
     slow: SlowLog,
     /// Commits since the start. Environments share a few counters: one that grows for another costs a report, no more.
     commits: [AtomicU64; COUNTERS],
+    /// See [`Backend::believe`].
+    believed: AtomicI64,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
 }
@@ -131,6 +134,7 @@ impl SqliteStore {
             disk,
             slow: SlowLog::new(options.slow),
             commits: std::array::from_fn(|_| AtomicU64::new(0)),
+            believed: AtomicI64::new(0),
             failed: AtomicBool::new(false),
         })
     }
@@ -174,6 +178,27 @@ impl SqliteStore {
         }
         *self.readers.write() = Some(open::readers(&self.path, self.options)?);
         Ok(())
+    }
+
+    /// On the writing connection. Where the disk is full, the ballast makes room for it.
+    fn transact<T>(&self, writer: &mut Writer, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        let attempt = |conn: &mut Connection| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = change(&Conn(&tx))?;
+            tx.commit()?;
+            Ok(value)
+        };
+        let mut result = attempt(&mut writer.conn);
+        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
+            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
+        }
+        let result = match result {
+            // A full disk can also show as a failure, of the shared memory file that has no room.
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
+            other => other,
+        };
+        self.recover(writer, &result);
+        result
     }
 
     fn counter(&self, environment: EnvironmentId) -> &AtomicU64 {
@@ -226,26 +251,29 @@ impl Backend for SqliteStore {
         read::timed(&conn, REPORT_MAX, || read(&Conn(&conn)))
     }
 
-    /// On the writing connection. Where the disk is full, the ballast makes room for it.
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        self.transact(&mut *self.healthy_writer()?, change)
+    }
+
+    fn erase<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let mut writer = self.healthy_writer()?;
-        let attempt = |conn: &mut Connection| {
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = change(&Conn(&tx))?;
-            tx.commit()?;
-            Ok(value)
-        };
-        let mut result = attempt(&mut writer.conn);
-        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
-            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
-        }
-        let result = match result {
-            // A full disk can also show as a failure, of the shared memory file that has no room.
-            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
-            other => other,
-        };
-        self.recover(&mut writer, &result);
+        open::set_overwriting(&writer.conn, Overwriting::Everything)?;
+        let result = self.transact(&mut writer, change);
+        writer.memory.forget_people();
+        open::set_overwriting(&writer.conn, Overwriting::WhatIsWritten)?;
         result
+    }
+
+    fn cut_log(&self) -> Result<bool> {
+        wal::cut(&self.healthy_writer()?.conn)
+    }
+
+    fn believe(&self, mark: i64) {
+        if self.believed.swap(mark, Ordering::Relaxed) != mark {
+            for counter in &self.commits {
+                counter.fetch_add(1, Ordering::Release);
+            }
+        }
     }
 
     fn commit(&self, drafts: &[Draft], limits: &Limits) -> Result<Vec<Committed>> {

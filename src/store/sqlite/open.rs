@@ -55,6 +55,7 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     harden(&conn)?;
+    set_overwriting(&conn, Overwriting::WhatIsWritten)?;
     conn.set_prepared_statement_cache_capacity(96);
     migrate(&mut conn)?;
     Ok(conn)
@@ -85,6 +86,23 @@ pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "mmap_size", 0)?;
     Ok(())
+}
+
+/// Which of the bytes that are removed are overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overwriting {
+    /// Those on pages that are written anyhow.
+    WhatIsWritten,
+    /// All, also on pages that are free from then on.
+    Everything,
+}
+
+pub(super) fn set_overwriting(conn: &Connection, what: Overwriting) -> rusqlite::Result<()> {
+    let mode = match what {
+        Overwriting::WhatIsWritten => "FAST",
+        Overwriting::Everything => "ON",
+    };
+    conn.pragma_update_and_check(None, "secure_delete", mode, |_| Ok(()))
 }
 
 /// Runs the migrations that are missing, each in a transaction, so that a kill leaves the old schema or the new one.

@@ -28,6 +28,14 @@ pub(super) fn write_back(conn: &Connection, due: i64) -> Result<()> {
     Ok(())
 }
 
+/// Writes the log back and leaves nothing in its file; `false` where a reader is in it still.
+pub(super) fn cut(conn: &Connection) -> Result<bool> {
+    conn.busy_timeout(PATIENCE)?;
+    let cut = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    conn.busy_timeout(BUSY)?;
+    Ok(cut? == 0)
+}
+
 /// What the log holds.
 struct Log {
     /// Pages in use.

@@ -16,7 +16,7 @@ use super::super::state::WebState;
 const SHOWN: u32 = 50;
 
 /// What the lines of a page can be narrowed to: label, and how their actions begin.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 12] = [
     ("Everything", ""),
     ("Sign-in", "login."),
     ("Members", "member."),
@@ -27,11 +27,12 @@ const KINDS: [(&str, &str); 11] = [
     ("Tokens", "token."),
     ("Versions", "version."),
     ("People", "person."),
+    ("Devices", "device."),
     ("Funnels", "funnel."),
 ];
 
 /// Actions in words, what they are done to following.
-const WORDS: [(&str, &str); 22] = [
+const WORDS: [(&str, &str); 30] = [
     ("version.status", "Status of version"),
     ("build.status", "Status of build"),
     ("version.rule", "Rule for"),
@@ -52,6 +53,14 @@ const WORDS: [(&str, &str); 22] = [
     ("invitation.accepted", "Invitation accepted by"),
     ("organization.made", "Organization made:"),
     ("organization.renamed", "Organization renamed:"),
+    ("app.collects", "What the app collects:"),
+    ("app.erased", "App erased:"),
+    ("person.erasing", "Erasure of person"),
+    ("person.erased", "Person erased:"),
+    ("person.exported", "Person exported:"),
+    ("device.erasing", "Erasure of device"),
+    ("device.erased", "Device erased:"),
+    ("device.exported", "Device exported:"),
     ("funnel.saved", "Funnel saved:"),
     ("funnel.deleted", "Funnel deleted:"),
 ];

@@ -27,6 +27,8 @@ struct Devices {
 
 struct Row {
     name: String,
+    /// Where everything about it can be exported and erased.
+    rights: String,
     model: String,
     install_id: String,
     install: String,
@@ -56,7 +58,9 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     };
     let found = state.reports.look(move |store| store.devices(&wanted)).await?;
     let calendar = Calendar::new(on.app.zone.clone(), state.clock.now());
+    let rights = state.site.link(&format!("{}/people/one", on.path()));
     let row = |device: DeviceRow| Row {
+        rights: format!("{rights}?device={}", device.id),
         name: if device.name.is_empty() { "Unnamed device".to_owned() } else { device.name.clone() },
         model: model(&device),
         install: short_id(&device.install_id),

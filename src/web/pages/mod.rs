@@ -4,6 +4,7 @@ pub mod app_settings;
 pub mod apps;
 pub mod breakdown;
 pub mod changes;
+pub mod collects;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
@@ -20,7 +21,9 @@ pub mod members;
 pub mod new_app;
 pub mod organizations;
 pub mod overview;
+pub mod people;
 pub mod person;
+pub mod person_rights;
 pub mod retention;
 pub mod rules;
 pub mod session;
@@ -59,7 +62,17 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
-    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside"), ("Changes", "/changes"), ("Settings", "/settings")]),
+    (
+        "Set-up",
+        &[
+            ("Keys", "/keys"),
+            ("Set aside", "/set-aside"),
+            ("People's rights", "/people"),
+            ("What it collects", "/collects"),
+            ("Changes", "/changes"),
+            ("Settings", "/settings"),
+        ],
+    ),
 ];
 
 /// Those of them that are about one environment.
@@ -143,6 +156,17 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/{env}/users", Access::Member, users::show)
         .get("/apps/{app}/{env}/users/{user}", Access::Member, person::show)
         .get("/apps/{app}/{env}/devices", Access::Member, devices::show)
+        .get("/apps/{app}/people", Access::Member, people::show)
+        .post("/apps/{app}/people", Access::Admin, form::LIMIT, people::find)
+        .get("/apps/{app}/people/erasure", Access::Member, person_rights::erasure)
+        .merge(by_environment("/people/one", person_rights::show))
+        .post("/apps/{app}/people/file", Access::Admin, form::LIMIT, person_rights::file)
+        .post("/apps/{app}/{env}/people/file", Access::Admin, form::LIMIT, person_rights::file)
+        .post("/apps/{app}/people/erase", Access::Admin, form::LIMIT, person_rights::erase)
+        .post("/apps/{app}/{env}/people/erase", Access::Admin, form::LIMIT, person_rights::erase)
+        .get("/apps/{app}/collects", Access::Member, collects::show)
+        .post("/apps/{app}/collects", Access::Admin, form::LIMIT, collects::change)
+        .get("/collects/{app}", Access::Public, collects::public)
         .merge(figures("/overview", overview::figures))
         .merge(by_environment("/breakdown", breakdown::show))
         .merge(figures("/breakdown", breakdown::figures))

@@ -26,6 +26,8 @@ struct Shown {
     zone: String,
     label: String,
     users: String,
+    /// Where everything about them can be exported and erased.
+    rights: String,
     facts: Vec<(&'static str, String)>,
     public_id: Option<String>,
     pseudonym: String,
@@ -40,6 +42,8 @@ struct Device {
     name: String,
     model: String,
     install: String,
+    /// Its own rights.
+    rights: String,
     system: String,
     version: Option<(String, i64)>,
     first: When,
@@ -110,7 +114,8 @@ pub async fn show(
         facts: facts(&person, &calendar),
         public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
-        devices: devices(&person, &calendar),
+        rights: state.site.link(&format!("{}/people/one?user={user}", on.path())),
+        devices: devices(&person, &calendar, &state.site.link(&format!("{}/people/one", on.path()))),
         days: days(timeline, (&zone, &calendar), &users, &state.site.link(&format!("{}/session", on.path()))),
         newest: query.find("before").map(|_| here),
         frame,
@@ -137,11 +142,12 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn devices(person: &Person, calendar: &Calendar) -> Vec<Device> {
+fn devices(person: &Person, calendar: &Calendar, rights: &str) -> Vec<Device> {
     let device = |device: &DeviceRow| Device {
         name: if device.name.is_empty() { "Unnamed device".to_owned() } else { device.name.clone() },
         model: model(device),
         install: short_id(&device.install_id),
+        rights: format!("{rights}?device={}", device.id),
         system: system(device),
         version: device.version.clone(),
         first: calendar.date(device.created_at),

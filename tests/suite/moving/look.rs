@@ -3,11 +3,11 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 33] = [
+pub const TABLES: [(&str, &str, &str); 35] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
-        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at, archived_at, deleted_at",
+        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at, archived_at, deleted_at, collects_public",
         "uuid salt",
     ),
     ("environments", "id, app_id, slug", ""),
@@ -68,6 +68,12 @@ pub const TABLES: [(&str, &str, &str); 33] = [
     ),
     ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
     ("funnels", "id, env_id, name, query, saved_at", "uuid"),
+    (
+        "erasures",
+        "id, app_id, env_id, kind, digest, user_id, profile_id, device_id, phase, position, counts, member, place, asked_at, changed_at, ended_at, worker, held_until",
+        "uuid",
+    ),
+    ("erased_days", "env_id, day", ""),
     ("audit", "id, at, organization_id, app_id, member, place, action, subject, detail", ""),
 ];
 
