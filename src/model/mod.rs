@@ -2,6 +2,7 @@
 
 mod api_token;
 mod app;
+mod aside;
 mod cohort;
 mod country;
 mod cursor;
@@ -16,6 +17,7 @@ mod known_version;
 mod limits;
 mod live;
 mod metric;
+mod node;
 mod origin;
 mod policy;
 mod query;
@@ -29,6 +31,7 @@ mod version_check;
 
 pub use api_token::*;
 pub use app::*;
+pub use aside::*;
 pub use cohort::*;
 pub use country::*;
 pub use cursor::*;
@@ -43,6 +46,7 @@ pub use known_version::*;
 pub use limits::*;
 pub use live::*;
 pub use metric::*;
+pub use node::*;
 pub use origin::*;
 pub use policy::*;
 pub use query::*;

@@ -379,6 +379,7 @@ mod tests {
                 entries: vec![Entry::Event(event)],
                 identify: None,
                 sign_out: None,
+                again: None,
             }
         }
 

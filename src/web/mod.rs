@@ -8,6 +8,7 @@ mod bars;
 mod board;
 mod cards;
 mod chart;
+mod condition;
 mod cookie;
 mod credentials;
 mod error;
@@ -48,6 +49,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::{Access, Routes};
 
+pub use condition::BoxParts;
 pub use error::PageError;
 pub use metrics::MetricsParts;
 pub use state::{Site, WebParts, WebState};

@@ -22,7 +22,9 @@ pub mod rules;
 pub mod session;
 pub mod sessions;
 pub mod set_aside;
+pub mod settings;
 pub mod setup;
+pub mod status;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -88,6 +90,11 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
+        .post("/apps/{app}/set-aside/retry", Access::Admin, form::LIMIT, set_aside::retry)
+        .post("/apps/{app}/set-aside/discard", Access::Admin, form::LIMIT, set_aside::discard)
+        .get("/box", Access::Admin, status::show)
+        .get("/box.json", Access::Admin, status::figures)
+        .get("/box/settings", Access::Admin, settings::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
         .get("/apps/{app}/versions.csv", Access::Member, versions::file)
         .get("/apps/{app}/versions.json", Access::Member, versions::file)
