@@ -14,14 +14,14 @@ on_both_backends! {
     every_answer_carries_the_headers_of_the_house,
 }
 
-struct Route {
-    post: bool,
-    path: String,
-    access: String,
+pub struct Route {
+    pub post: bool,
+    pub path: String,
+    pub access: String,
 }
 
 /// The list, each path filled in with what exists on the server.
-fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
+pub fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
     let asset = asset_of(&server.get("/login").text());
     server.accept(app, &[kit::event("seen")]);
     let user = server.sql(&format!("SELECT {} FROM users", server.database().hex("hash"))).trim().to_owned();
@@ -60,7 +60,7 @@ fn asset_of(page: &str) -> String {
 }
 
 impl Route {
-    fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         match self.post {
             true => Request::form(&self.path, &[]),
             // Its body has no end.
