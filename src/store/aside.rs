@@ -1,10 +1,10 @@
 //! Events that were set aside: pages of them, stretches to be tried again or discarded, and how many there are.
 
-use super::Result;
 use super::sql::{Cell, Row, Sql};
+use super::{Result, audit};
 use crate::model::{
-    AppId, AsideCount, AsideFilter, AsideList, AsidePage, AsideRow, AsideStretch, EnvironmentId, KeptAside, Millis,
-    Reason,
+    AppId, AsideCount, AsideFilter, AsideList, AsidePage, AsideRow, AsideStretch, By, Concerning, EnvironmentId,
+    KeptAside, Millis, Reason,
 };
 
 /// Apps and reasons that are told apart in [`counts`].
@@ -41,13 +41,18 @@ pub(super) fn kept(db: &dyn Sql, stretch: &AsideStretch) -> Result<Vec<KeptAside
     Ok(db.rows(&sql, &condition.params)?.iter().map(read).collect())
 }
 
-pub(super) fn discard(db: &dyn Sql, stretch: &AsideStretch) -> Result<Vec<i64>> {
+pub(super) fn discard(db: &dyn Sql, stretch: &AsideStretch, by: &By, what: &str) -> Result<Vec<i64>> {
     let condition = Condition::within(stretch);
     let sql = format!(
         "DELETE FROM set_aside WHERE id IN (SELECT id FROM set_aside WHERE {} ORDER BY id LIMIT {}) RETURNING id",
         condition.sql, stretch.limit
     );
-    Ok(db.rows(&sql, &condition.params)?.iter().map(|row| row.int(0)).collect())
+    let gone: Vec<_> = db.rows(&sql, &condition.params)?.iter().map(|row| row.int(0)).collect();
+    if !gone.is_empty() {
+        let of = Concerning::App(stretch.filter.app);
+        audit::note(db, by, of, ("set_aside.discarded", what, &events(gone.len())))?;
+    }
+    Ok(gone)
 }
 
 pub(super) fn counts(db: &dyn Sql) -> Result<Vec<AsideCount>> {
@@ -115,4 +120,8 @@ fn reason(row: &Row, column: usize) -> Reason {
 
 fn count(row: &Row, column: usize) -> u64 {
     u64::try_from(row.int(column)).unwrap_or(0)
+}
+
+fn events(count: usize) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
 }

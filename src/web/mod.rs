@@ -6,6 +6,7 @@ mod asking;
 mod assets;
 mod bars;
 mod board;
+mod browser;
 mod cards;
 mod chart;
 mod condition;
@@ -39,6 +40,7 @@ mod table;
 mod toolbar;
 mod tops;
 mod waiting;
+mod zones;
 
 use std::any::Any;
 

@@ -12,6 +12,7 @@ mod durability;
 mod harness;
 mod http;
 mod live;
+mod matrix;
 mod moving;
 mod pages;
 mod privacy;

@@ -14,6 +14,7 @@ on_both_backends! {
     every_answer_carries_the_headers_of_the_house,
 }
 
+/// A route with a path that can be asked for.
 pub struct Route {
     pub post: bool,
     pub path: String,
@@ -35,7 +36,8 @@ pub fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
         .iter()
         .map(|route| {
             let path = text(route, "path").replace("/assets/{name}", &asset);
-            let path = path.replace("{organization}", &app.organization).replace("{first}", &app.organization);
+            let path = path.replace("/v1/ingest/{organization}", &format!("/v1/ingest/{}", app.organization));
+            let path = path.replace("{organization}", "default").replace("{first}", &app.organization);
             let path = path
                 .replace("{app}", &app.slug)
                 .replace("{second}", &app.app)
@@ -88,7 +90,7 @@ fn nobody_gets_in_without_signing_in(backend: Backend) {
         let place = reply.header("location").unwrap_or_default();
         let refused = match route.access.as_str() {
             "api-token" => reply.status == 401 && reply.header("www-authenticate").is_some(),
-            "member" | "admin" => {
+            "member" | "admin" | "owner" | "box" => {
                 matches!(reply.status, 401 | 403) || (reply.status == 303 && place.contains("/login"))
             }
             // One protocol misses its headers before it asks for the key.

@@ -1,5 +1,6 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
+pub mod app_settings;
 pub mod apps;
 pub mod breakdown;
 pub mod changes;
@@ -11,10 +12,13 @@ pub mod events;
 pub mod explorer;
 pub mod funnel;
 pub mod funnels;
+pub mod invitation;
 pub mod keys;
 pub mod live;
 pub mod login;
+pub mod members;
 pub mod new_app;
+pub mod organizations;
 pub mod overview;
 pub mod person;
 pub mod retention;
@@ -25,6 +29,7 @@ pub mod set_aside;
 pub mod settings;
 pub mod setup;
 pub mod status;
+pub mod team;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -35,6 +40,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::http::{Access, Routes};
+use crate::model::Role;
 
 use super::error::PageError;
 use super::form;
@@ -55,7 +61,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
-    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside"), ("Changes", "/changes"), ("Settings", "/settings")]),
 ];
 
 /// Those of them that are about one environment.
@@ -72,6 +78,14 @@ pub const BY_ENVIRONMENT: &[&str] = &[
     "/retention",
     "/errors",
 ];
+
+/// The navigation of an organization: label, what follows its own path, and the weakest role that is shown it.
+pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
+    &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
+
+/// The navigation of the box.
+pub const BOX_TABS: &[(&str, &str)] =
+    &[("Status", ""), ("Settings", "/settings"), ("Members", "/members"), ("Changes", "/changes")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -92,9 +106,9 @@ pub fn routes() -> Routes<WebState> {
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .post("/apps/{app}/set-aside/retry", Access::Admin, form::LIMIT, set_aside::retry)
         .post("/apps/{app}/set-aside/discard", Access::Admin, form::LIMIT, set_aside::discard)
-        .get("/box", Access::Admin, status::show)
-        .get("/box.json", Access::Admin, status::figures)
-        .get("/box/settings", Access::Admin, settings::show)
+        .get("/box", Access::Box, status::show)
+        .get("/box.json", Access::Box, status::figures)
+        .get("/box/settings", Access::Box, settings::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
         .get("/apps/{app}/versions.csv", Access::Member, versions::file)
         .get("/apps/{app}/versions.json", Access::Member, versions::file)
@@ -102,7 +116,23 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
-        .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/changes", Access::Member, changes::of_app)
+        .get("/apps/{app}/settings", Access::Admin, app_settings::show)
+        .post("/apps/{app}/settings", Access::Admin, form::LIMIT, app_settings::change)
+        .post("/apps/{app}/delete", Access::Owner, form::LIMIT, app_settings::delete)
+        .get("/organizations", Access::Member, organizations::show)
+        .post("/organizations", Access::Box, form::LIMIT, organizations::create)
+        .get("/organizations/{organization}", Access::Member, team::show)
+        .post("/organizations/{organization}/members", Access::Owner, form::LIMIT, team::change)
+        .post("/organizations/{organization}/invitations", Access::Owner, form::LIMIT, team::invite)
+        .get("/organizations/{organization}/settings", Access::Owner, organizations::settings)
+        .post("/organizations/{organization}/settings", Access::Owner, form::LIMIT, organizations::change)
+        .get("/organizations/{organization}/changes", Access::Admin, changes::of_organization)
+        .get("/invitation", Access::Public, invitation::show)
+        .post("/invitation", Access::Public, form::LIMIT, invitation::accept)
+        .get("/box/members", Access::Box, members::show)
+        .post("/box/members", Access::Box, form::LIMIT, members::change)
+        .get("/box/changes", Access::Box, changes::of_box)
         .get("/apps/{app}/errors", Access::Member, errors::show)
         .get("/apps/{app}/errors.csv", Access::Member, errors::file)
         .get("/apps/{app}/errors.json", Access::Member, errors::file)

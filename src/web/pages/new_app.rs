@@ -1,19 +1,18 @@
 //! Making an app, and showing its first key the only time it can be shown.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::auth::token;
-use crate::model::{NewApp, Salt, Slug, Zone};
+use crate::model::{NewApp, Role, Salt, Slug, Zone};
 
 use super::super::credentials::{Shown, name_fits, shown};
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{Action, Visit};
 use super::super::frame::Frame;
 use super::super::state::WebState;
+use super::super::zones::{REGIONS, Region};
 
 #[derive(Template)]
 #[template(path = "pages/new_app.html")]
@@ -22,41 +21,28 @@ struct NewAppForm {
     name: String,
     zone: String,
     zones: &'static [Region],
+    /// Short name, name, and whether it is chosen, of each organization that may get one.
+    organizations: Vec<(String, String, bool)>,
     problem: Option<&'static str>,
 }
 
-/// The time zones of a part of the world.
-struct Region {
-    name: &'static str,
-    zones: Vec<String>,
-}
-
-static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
-    let parts =
-        ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
-    let all: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-    let region = |name: &'static str| {
-        let inside = |zone: &&String| zone.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
-        let mut zones: Vec<String> = all.iter().filter(inside).cloned().collect();
-        zones.sort();
-        Region { name, zones }
-    };
-    parts.into_iter().map(region).collect()
-});
-
 /// `GET /apps/new`
 pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
-    visit.administers()?;
-    page(&form(&state, &visit, "", "UTC", None))
+    let organizations = organizations(&state, &visit, "").await?;
+    page(&form(&state, &visit, ("", "UTC", organizations), None))
 }
 
 /// `POST /apps/new`: makes the app and its first key, and shows that key.
 pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     let Action { visit, fields } = action;
-    visit.administers()?;
-    let (name, zone_name) = (fields.get("name").trim(), fields.get("zone"));
-    let refuse =
-        |problem| page_with(StatusCode::UNPROCESSABLE_ENTITY, &form(&state, &visit, name, zone_name, Some(problem)));
+    let (name, zone_name, wanted) = (fields.get("name").trim(), fields.get("zone"), fields.get("organization"));
+    let organizations = organizations(&state, &visit, wanted).await?;
+    let (slug, _, _) = organizations.iter().find(|(_, _, chosen)| *chosen).ok_or(PageError::NotFound)?.clone();
+    let organization = state.ask(move |store| store.find_organization(&slug)).await?.ok_or(PageError::NotFound)?;
+    let refuse = |problem| {
+        let again = form(&state, &visit, (name, zone_name, organizations.clone()), Some(problem));
+        page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)
+    };
     if !name_fits(name) {
         return refuse("A name has 1 to 100 characters.");
     }
@@ -64,16 +50,17 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         return refuse("Choose a time zone from the list.");
     };
     let new = NewApp {
+        organization: Some(organization.id),
         uuid: uuid::Uuid::new_v4(),
-        slug: slug(name),
+        slug: self::slug(name),
         slug_fixed: false,
         name: name.to_owned(),
         zone,
         salt: Salt(token::random()),
         strict: false,
     };
-    let now = state.clock.now();
-    let app = state.ask(move |store| store.create_app(&new, now)).await?;
+    let (now, by) = (state.clock.now(), visit.by(&state));
+    let app = state.ask(move |store| store.create_app(&new, &by)).await?;
     let environment = app.environments.first().ok_or(PageError::NotFound)?;
     let issued = state.keys.issue(environment.id, "First key");
     let key = issued.new;
@@ -90,8 +77,34 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     page(&shown)
 }
 
-fn form(state: &WebState, visit: &Visit, name: &str, zone: &str, problem: Option<&'static str>) -> NewAppForm {
+/// Those in which the member may make apps; one of them is chosen: the wanted one, else the first.
+async fn organizations(
+    state: &WebState,
+    visit: &Visit,
+    wanted: &str,
+) -> Result<Vec<(String, String, bool)>, PageError> {
+    let mut all = state.ask(|store| store.organizations()).await?;
+    all.retain(|row| visit.member.role_in(row.organization.id).is_some_and(Role::may_administer));
+    if all.is_empty() {
+        return Err(PageError::Role);
+    }
+    let chosen = match all.iter().position(|row| row.organization.slug.as_str() == wanted) {
+        Some(chosen) => chosen,
+        None if wanted.is_empty() => 0,
+        None => return Err(PageError::NotFound),
+    };
+    let each = all.into_iter().enumerate();
+    Ok(each.map(|(at, row)| (row.organization.slug.to_string(), row.organization.name, at == chosen)).collect())
+}
+
+fn form(
+    state: &WebState,
+    visit: &Visit,
+    (name, zone, organizations): (&str, &str, Vec<(String, String, bool)>),
+    problem: Option<&'static str>,
+) -> NewAppForm {
     NewAppForm {
+        organizations,
         frame: Frame::member(state, visit, "New app"),
         name: name.to_owned(),
         zone: zone.to_owned(),
@@ -114,14 +127,6 @@ mod tests {
     fn no_app_hides_behind_a_page() {
         for (name, expected) in [("New", "new-app"), ("News", "news"), ("My App!", "my-app")] {
             assert_eq!(slug(name).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn every_zone_on_offer_exists() {
-        assert!(REGIONS.iter().map(|region| region.zones.len()).sum::<usize>() > 400);
-        for zone in REGIONS.iter().flat_map(|region| &region.zones) {
-            assert!(Zone::find(zone).is_some(), "{zone}");
         }
     }
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::model::{AsideFilter, AsideList, AsidePage, AsideRow, AsideStretch, Reason, Tried};
+use crate::model::{AsideFilter, AsideList, AsidePage, AsideRow, AsideStretch, AuditLine, Concerning, Reason, Tried};
 
 use super::super::error::{Page, PageError, page};
 use super::super::extract::{AppAction, AppVisit};
@@ -85,7 +85,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         stopped: query.find("stopped").is_some(),
         first: before.map(|_| here(None)),
         next,
-        administers: on.visit.member.role.may_administer(),
+        administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         action: path,
         frame: Frame::app(&state, &on, "/set-aside"),
@@ -97,6 +97,14 @@ pub async fn retry(State(state): State<WebState>, action: AppAction) -> Page {
     let AppAction { on, fields } = action;
     let mut stretch = stretch(&on, &fields)?;
     let app = Arc::new(on.app.clone());
+    let line = AuditLine {
+        by: on.visit.by(&state),
+        of: Concerning::App(on.app.id),
+        action: "set_aside.retried",
+        subject: subject(&stretch),
+        detail: String::new(),
+    };
+    state.ask(move |store| store.record(&line)).await?;
     let (mut total, mut stopped) = (Tried::default(), false);
     loop {
         let kept = state.ask(move |store| store.kept_aside(&stretch)).await?;
@@ -125,7 +133,8 @@ pub async fn discard(State(state): State<WebState>, action: AppAction) -> Page {
     }
     let mut count = 0;
     loop {
-        let gone = state.ask(move |store| store.discard_aside(&stretch)).await?;
+        let (by, what) = (on.visit.by(&state), subject(&stretch));
+        let gone = state.ask(move |store| store.discard_aside(&stretch, &by, &what)).await?;
         let Some(last) = gone.iter().max() else { break };
         stretch.after = *last;
         count += gone.len() as u64;
@@ -148,6 +157,15 @@ fn stretch(on: &AppVisit, fields: &Fields) -> Result<AsideStretch, PageError> {
     };
     let filter = AsideFilter { app: on.app.id, reason: reason.filter(|_| id.is_none()), id };
     Ok(AsideStretch { filter, after: 0, until, limit: STEP })
+}
+
+/// What a form is about, for the account.
+fn subject(stretch: &AsideStretch) -> String {
+    match (stretch.filter.id, stretch.filter.reason) {
+        (Some(id), _) => format!("event {id}"),
+        (None, Some(reason)) => format!("events that are set aside: {}", words(reason).to_lowercase()),
+        (None, None) => "events that are set aside".to_owned(),
+    }
 }
 
 fn sum(one: Tried, other: Tried) -> Tried {

@@ -6,16 +6,14 @@ use axum::extract::State;
 use crate::config::{Fallback, Kind, SETTINGS, Setting, Shown, Source};
 
 use super::super::error::{Page, page};
-use super::super::extract::Visit;
-use super::super::frame::{Frame, Tab};
+use super::super::extract::BoxVisit;
+use super::super::frame::Frame;
 use super::super::state::WebState;
-use super::status::pages;
 
 #[derive(Template)]
 #[template(path = "pages/settings.html")]
 struct Settings {
     frame: Frame,
-    pages: Vec<Tab>,
     groups: Vec<(&'static str, Vec<Row>)>,
 }
 
@@ -32,8 +30,7 @@ struct Row {
 }
 
 /// `GET /box/settings`
-pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
-    visit.administers()?;
+pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> Page {
     let rows = SETTINGS.iter().filter(|setting| setting.kind != Kind::Hidden).filter_map(|setting| {
         let shown = state.about.settings.iter().find(|shown| shown.key == setting.key)?;
         Some((shown.source != Source::Default, row(setting, shown)))
@@ -41,8 +38,7 @@ pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
     let (given, rest): (Vec<_>, Vec<_>) = rows.partition(|(given, _)| *given);
     let strip = |rows: Vec<(bool, Row)>| rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
     page(&Settings {
-        frame: Frame::member(&state, &visit, "Settings of the box"),
-        pages: pages(&state, "/box/settings"),
+        frame: Frame::of_box(&state, &visit, "/settings"),
         groups: vec![("Given", strip(given)), ("Left at their defaults", strip(rest))],
     })
 }

@@ -11,9 +11,9 @@ use crate::store::{PoolStatus, StoreStatus};
 
 use super::super::condition::{self, Condition, Finding, Level};
 use super::super::error::{Page, PageError, page};
-use super::super::extract::Visit;
+use super::super::extract::BoxVisit;
 use super::super::format::{Calendar, When, grouped, length, share, size};
-use super::super::frame::{Frame, Tab};
+use super::super::frame::Frame;
 use super::super::state::WebState;
 use super::set_aside::words;
 
@@ -21,7 +21,6 @@ use super::set_aside::words;
 #[template(path = "pages/status.html")]
 struct Status {
     frame: Frame,
-    pages: Vec<Tab>,
     json: String,
     level: &'static str,
     verdict: String,
@@ -67,16 +66,14 @@ struct NodeRow {
 }
 
 /// `GET /box`
-pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
-    visit.administers()?;
+pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> Page {
     let condition = condition::examine(&state).await?;
     let apps = state.ask(|store| store.apps()).await?;
     let findings = condition.findings();
     let calendar = Calendar::new(Zone::utc().into(), condition.now);
     let database = condition.database.clone().unwrap_or_default();
     page(&Status {
-        frame: Frame::member(&state, &visit, "Status of the box"),
-        pages: pages(&state, "/box"),
+        frame: Frame::of_box(&state, &visit, ""),
         json: state.site.link("/box.json"),
         level: findings.first().map_or(Level::Well, |finding| finding.level).as_str(),
         verdict: verdict(&findings),
@@ -94,19 +91,11 @@ pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
 }
 
 /// `GET /box.json`
-pub async fn figures(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
-    visit.administers()?;
+pub async fn figures(State(state): State<WebState>, _: BoxVisit) -> Result<Response, PageError> {
     let condition = condition::examine(&state).await?;
     let apps = state.ask(|store| store.apps()).await?;
     let body = told(&state, &condition, &apps);
     Ok(([(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
-}
-
-/// The pages about the box.
-pub fn pages(state: &WebState, current: &str) -> Vec<Tab> {
-    [("Status", "/box"), ("Settings", "/box/settings")]
-        .map(|(label, path)| Tab { label: label.to_owned(), href: state.site.link(path), current: path == current })
-        .into()
 }
 
 fn verdict(findings: &[Finding]) -> String {

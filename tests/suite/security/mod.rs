@@ -6,3 +6,4 @@ mod csrf;
 mod headers;
 pub mod payloads;
 mod sessions;
+mod tenants;

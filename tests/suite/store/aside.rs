@@ -223,12 +223,16 @@ fn they_are_listed_by_reason_and_page_and_discarded(backend: Backend) {
         [(app.id, Reason::TooOld, 3), (app.id, Reason::TooLarge, 2)]
     );
 
+    let by = By::command_line(NOW);
     let other = AsideFilter { app: AppId(app.id.0 + 1), reason: None, id: Some(all.rows[0].id) };
     let foreign = AsideStretch { filter: other, ..everything(&app) };
-    assert_eq!(bench.store.discard_aside(&foreign).unwrap(), [0_i64; 0], "an event of another app");
+    assert_eq!(bench.store.discard_aside(&foreign, &by, "all").unwrap(), [0_i64; 0], "an event of another app");
     let large = AsideStretch { filter: filter(&app, Some(Reason::TooLarge)), limit: 1, ..everything(&app) };
-    assert_eq!(bench.store.discard_aside(&large).unwrap().len(), 1);
+    assert_eq!(bench.store.discard_aside(&large, &by, "all").unwrap().len(), 1);
     let until = AsideStretch { until: rest.rows[0].id, ..everything(&app) };
-    assert_eq!(bench.store.discard_aside(&until).unwrap().len(), 2, "nothing newer than was seen");
+    assert_eq!(bench.store.discard_aside(&until, &by, "all").unwrap().len(), 2, "nothing newer than was seen");
     assert_eq!(page(None, None, 9).unwrap().rows.len(), 2);
+    let told =
+        bench.database.sql("SELECT action, subject, detail FROM audit WHERE action LIKE 'set_aside%' ORDER BY id");
+    assert_eq!(told.trim(), "set_aside.discarded|all|1 event\nset_aside.discarded|all|2 events");
 }
