@@ -27,6 +27,7 @@ mod metrics;
 mod occurrence;
 mod pages;
 mod person;
+mod reason;
 mod release;
 mod selection;
 mod session;

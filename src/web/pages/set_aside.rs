@@ -15,6 +15,7 @@ use super::super::form::Fields;
 use super::super::format::{Calendar, When, grouped};
 use super::super::frame::{Frame, Tab};
 use super::super::json::pretty;
+use super::super::reason::words;
 use super::super::state::WebState;
 
 /// How many are shown.
@@ -249,17 +250,6 @@ fn shown(row: AsideRow, on: &AppVisit, calendar: &Calendar) -> Row {
 /// Cuts a text at its back quotes: every second piece stands between two of them.
 fn pieces(text: &str) -> Vec<Piece> {
     text.split('`').enumerate().map(|(at, text)| Piece { text: text.to_owned(), quoted: at % 2 == 1 }).collect()
-}
-
-/// A reason as a heading.
-pub fn words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Invalid => "Not a valid event",
-        Reason::UnsupportedSchema => "Unknown schema version",
-        Reason::TooLarge => "Too large",
-        Reason::TooComplex => "Too deep or too many properties",
-        Reason::TooOld => "Older than events are kept",
-    }
 }
 
 #[cfg(test)]

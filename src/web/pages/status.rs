@@ -14,8 +14,8 @@ use super::super::error::{Page, PageError, page};
 use super::super::extract::BoxVisit;
 use super::super::format::{Calendar, When, grouped, length, share, size};
 use super::super::frame::Frame;
+use super::super::reason::words;
 use super::super::state::WebState;
-use super::set_aside::words;
 
 #[derive(Template)]
 #[template(path = "pages/status.html")]

@@ -93,13 +93,24 @@ fn addresses(two: &Two) -> BTreeSet<String> {
     }
     // Those without an id of theirs are on every page.
     found.retain(|link| link.contains('?') || link.contains("/users/"));
+    // A few of each kind do.
+    let mut kinds = std::collections::BTreeMap::<_, usize>::new();
+    found.retain(|link| {
+        let (path, query) = link.split_once('?').unwrap_or((&link[..7], ""));
+        let names: Vec<_> = query.split('&').filter_map(|pair| pair.split('=').next()).collect();
+        let count = kinds.entry((path.to_owned(), names.join(" "))).or_default();
+        *count += 1;
+        *count <= 4
+    });
     found
 }
 
 fn ids_of_others_name_nothing_on_ones_own_pages(backend: Backend) {
     let two = two(backend);
     let found = addresses(&two);
-    for part in ["/users/", "/session?id=", "/error?group=", "/version?name=", "/event?name=", "before=", "after="] {
+    for part in
+        ["/users/", "/session?id=", "/error?", "group=", "/version?name=", "name=zebra+event", "before=", "after="]
+    {
         assert!(found.iter().any(|link| link.contains(part)), "no link with {part} in {found:#?}");
     }
     let home = format!("/apps/{}", two.ours.slug);
@@ -111,7 +122,8 @@ fn ids_of_others_name_nothing_on_ones_own_pages(backend: Backend) {
         // The address itself comes back, in fields and titles; what stands behind it must not.
         let text = reply.text();
         for secret in ["zebra property", "zebra message", "zebra broken", "zebra telephone", "zebra name"] {
-            assert!(!text.contains(secret), "{link} tells {secret}");
+            let asked = link.replace('+', " ").contains(secret);
+            assert!(asked || !text.contains(secret), "{link} tells {secret}");
         }
         // Theirs under our name, ours under their name.
         let theirs = two.server.page(&format!("/apps/{}{link}", two.theirs.slug), &two.cookie);
