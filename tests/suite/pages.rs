@@ -3,6 +3,7 @@
 mod errors;
 mod events;
 mod journeys;
+mod of_box;
 mod people;
 mod ranges;
 mod still;

@@ -21,6 +21,8 @@ struct Row {
     key: &'static str,
     value: String,
     secret: bool,
+    /// Whether somebody set it.
+    given: bool,
     source: String,
     /// How the badge of the source looks.
     class: &'static str,
@@ -65,6 +67,7 @@ fn row(setting: &Setting, shown: &Shown) -> Row {
         key: setting.key,
         value,
         secret,
+        given: shown.source != Source::Default,
         source,
         class,
         default,

@@ -133,7 +133,7 @@ fn facts(
             format!("{}, {} failed", count(condition.commits), count(condition.failed_commits)),
         ),
         ("Open live pages", count(condition.streams)),
-        ("Last backup", "none yet: copy the data directory while the box is stopped".to_owned()),
+        ("Last backup", "none by the box yet: see “Backup” in the README".to_owned()),
     ];
     if database.engine.starts_with("SQLite") {
         facts.push(("Write-ahead log", size(database.wal_bytes)));
