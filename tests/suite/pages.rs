@@ -6,6 +6,7 @@ mod journeys;
 mod of_box;
 mod people;
 mod ranges;
+mod snapshots;
 mod still;
 mod year;
 
