@@ -22,7 +22,7 @@ use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{Backups, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Millis, SessionTimes, VersionChange};
+use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -30,7 +30,7 @@ use crate::protocol::{self, Cors, Gate, Ground};
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
-use crate::web::{self, Keeping, MetricsParts, Site, WebParts, WebState};
+use crate::web::{self, BoxParts, Keeping, MetricsParts, Site, WebParts, WebState};
 
 /// The file in the data directory that tells where the server listens, for port 0 and for scripts.
 const ADDRESS_FILE: &str = "tallybox.addr";
@@ -38,6 +38,9 @@ const ADDRESS_FILE: &str = "tallybox.addr";
 /// How long the listener stays open after the signal to stop: load balancers see that the box is not ready, and
 /// clients get an answer that they try again on, instead of a refused connection.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How often a node tells the others that it is there.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
 const BLOCKING_THREADS: usize = 16;
@@ -59,6 +62,41 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("the runtime cannot start")?
         .block_on(serve(&config))
+}
+
+/// What the status page tells of this process.
+fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
+    let now = clock.now();
+    // A machine without a name is called by its process.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+    BoxParts {
+        node: Node {
+            id: uuid::Uuid::new_v4().to_string(),
+            name,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now,
+            seen_at: now,
+        },
+        listening: address.to_string(),
+        settings: config.shown().to_vec(),
+        warnings: config.warnings(),
+        queue_requests: config.queue_requests,
+    }
+}
+
+/// Tells the other nodes of a shared database that this one is there, until it is aborted.
+fn beat(store: Arc<dyn Store>, clock: Clock, node: Node) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            let node = Node { seen_at: clock.now(), ..node.clone() };
+            let store = store.clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.beat(&node)).await {
+                tracing::debug!(%error, "the other nodes could not be told that this one is there");
+            }
+            tokio::time::sleep(BEAT).await;
+        }
+    })
 }
 
 /// Everything that the server answers.
@@ -85,10 +123,13 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let parts = Parts::open(config, Clock::system())?;
     let (listener, address) = listen(config).await?;
     greet(config, &parts, address).await?;
+    let about = about(config, &parts.clock, address);
+    let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
     let options = server_options(config)?;
     let requests = RequestMetrics::default();
-    let router = parts.router(config, requests.clone())?;
+    let (node, store) = (about.node.clone(), parts.store.clone());
+    let router = parts.router(config, requests.clone(), about)?;
     let router = http::layers(router, parts.clock.clone(), &options, requests);
     let intake = parts.intake.clone();
     let stop = async {
@@ -113,6 +154,10 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     })
     .await
     .context("the writer did not end")?;
+    beating.abort();
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.leave(&node)).await {
+        tracing::debug!(%error, "the other nodes find out by themselves that this one has stopped");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -150,7 +195,7 @@ impl Parts {
         let size = QueueSize { requests: config.queue_requests, bytes: config.queue_bytes };
         let (intake, writer) =
             Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
-        let intake = intake.with_places(places(config)?);
+        let intake = intake.with_places(places(config)?).with_readers(protocol::readers());
         let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
         let logins = Logins::new(store.clone(), clock.clone());
         let tokens = open::session_tokens(config)?;
@@ -161,7 +206,7 @@ impl Parts {
         Ok(Self { clock, store, keys, logins, tokens, identify, intake, writer, jobs, progress })
     }
 
-    fn router(&self, config: &Config, requests: RequestMetrics) -> anyhow::Result<axum::Router> {
+    fn router(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> anyhow::Result<axum::Router> {
         let gate = Gate {
             intake: self.intake.clone(),
             keys: self.keys.clone(),
@@ -193,6 +238,8 @@ impl Parts {
             policies: policies.clone(),
             logins: self.logins.clone(),
             keys: self.keys.clone(),
+            intake: self.intake.clone(),
+            about,
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
             keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },

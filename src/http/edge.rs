@@ -91,7 +91,7 @@ impl Service<Request> for Edge {
 impl Edge {
     async fn pass(self, mut request: Request, origin: Origin) -> Response {
         let started = Instant::now();
-        let id = origin.request_id;
+        let (id, https) = (origin.request_id, origin.https);
         let method = request.method().clone();
         let note = RouteNote::default();
         let original = request.uri().clone();
@@ -113,6 +113,9 @@ impl Edge {
             *response.body_mut() = Body::from(refuse::explain(status, id));
         }
         refuse::mark(response.headers_mut(), id);
+        if https {
+            refuse::stay_encrypted(response.headers_mut());
+        }
         let route = note.0.get().map(MatchedPath::as_str);
         let duration = started.elapsed();
         self.shared.requests.record(&Answered { route, method: &method, status, duration });

@@ -8,13 +8,22 @@ use crate::model::RequestId;
 /// Names the request in a response and in the log.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// On every response. The first keeps a name alive (<http://www.gnuterrypratchett.com>) and is part of the
-/// telemetry-kit protocol; the others keep browsers from guessing types and from telling other sites our addresses.
-const ALWAYS: [(&str, &str); 3] = [
+/// On every response that says nothing else. The first keeps a name alive (<http://www.gnuterrypratchett.com>) and is
+/// part of the telemetry-kit protocol; the others keep browsers from guessing types, from telling other sites our
+/// addresses, from keeping an answer, and from taking what is meant for programs for a page.
+const ALWAYS: [(&str, &str); 8] = [
     ("x-clacks-overhead", "GNU Terry Pratchett"),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-frame-options", "DENY"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"),
+    ("cache-control", "no-store"),
 ];
+
+/// For a year, from one request over TLS on.
+const STAY_ENCRYPTED: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Why the connection itself turns a request away, before any router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +75,12 @@ pub(crate) fn raw(turned: Turned, retry_after: Option<u32>, id: RequestId) -> Ve
     text.into_bytes()
 }
 
-/// Adds what every response carries. A stricter `referrer-policy` of the page's own stays.
+/// Tells browsers to come over TLS from now on.
+pub(crate) fn stay_encrypted(headers: &mut HeaderMap) {
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_ENCRYPTED);
+}
+
+/// Adds what every response carries, where it has nothing of its own.
 pub(crate) fn mark(headers: &mut HeaderMap, id: RequestId) {
     for (name, value) in ALWAYS {
         headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));

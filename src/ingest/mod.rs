@@ -1,13 +1,16 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
+mod again;
 mod devices;
 mod failure;
 mod normalize;
 mod places;
 mod privacy;
+mod refusals;
 mod roster;
 mod writer;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,14 +20,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
-    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, Limits, Millis, Outcome, RawEvent, RawIdentify,
-    Reason, Receipt, Refusal, SessionTimes,
+    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
+    RawIdentify, Reason, Receipt, Refusal, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
+use refusals::Refusals;
 
+pub use again::Reader;
 pub use places::Places;
 pub use privacy::user_hash;
+pub use refusals::{Refused, RefusedFor};
 pub use roster::Roster;
 pub use writer::Writer;
 
@@ -60,7 +66,20 @@ pub enum Claim<'a> {
         id: Option<EventId>,
         /// Its text.
         body: &'a str,
+        /// What it takes to read it again one day; none where that cannot work.
+        sent: Option<Sent<'a>>,
     },
+}
+
+/// What is known of an event that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent<'a> {
+    /// Which protocol would read it: one of those with a [`Reader`].
+    pub protocol: &'static str,
+    /// The client's identifier of the end user, where that can be read.
+    pub user: Option<Cow<'a, str>>,
+    /// That of the session.
+    pub session: Option<Cow<'a, str>>,
 }
 
 /// One request's events, ready for the pipeline.
@@ -102,6 +121,10 @@ pub struct Counters {
     pub failed_commits: AtomicU64,
     /// Requests that wait for a commit.
     pub queued: AtomicU64,
+    /// Requests that were turned away.
+    pub refusals: Refusals,
+    /// Events that were set aside and have been discarded.
+    pub discarded: AtomicU64,
 }
 
 impl Counters {
@@ -114,6 +137,14 @@ impl Counters {
                 Outcome::Dropped => &self.dropped,
             };
             counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was set aside and is an event now counts as if it came now; what stays was counted when it came.
+    fn count_again(&self, receipt: &Receipt) {
+        if receipt.set_aside() == 0 {
+            self.received.fetch_add(receipt.outcomes.len() as u64, Ordering::Relaxed);
+            self.count(receipt);
         }
     }
 
@@ -133,6 +164,7 @@ pub struct Intake {
     counters: Arc<Counters>,
     limits: Arc<Limits>,
     places: Places,
+    readers: Arc<[(&'static str, Reader)]>,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -172,13 +204,20 @@ impl Intake {
         let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
         let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
-        Ok((Self { queue, bytes, room, draining, counters, limits, places: Places::default() }, writer))
+        let (places, readers) = (Places::default(), Arc::default());
+        Ok((Self { queue, bytes, room, draining, counters, limits, places, readers }, writer))
     }
 
     /// The same with a database of addresses.
     #[must_use]
     pub fn with_places(self, places: Places) -> Self {
         Self { places, ..self }
+    }
+
+    /// The same with the readers of protocols, by whose names events are set aside.
+    #[must_use]
+    pub fn with_readers(self, readers: impl IntoIterator<Item = (&'static str, Reader)>) -> Self {
+        Self { readers: readers.into_iter().collect(), ..self }
     }
 
     /// The country of a client's address, to be put into the request's [`Scope`] in place of the address.
@@ -211,6 +250,29 @@ impl Intake {
         let answer = self.submit(|| devices::draft(scope, received_at, times, raw))?;
         let receipt = answer.await.unwrap_or(Err(Refusal::Internal))?;
         receipt.identified.map(|identified| *identified).ok_or(Refusal::Internal)
+    }
+
+    /// Tries events again that were set aside for an app, under today's rules. Each that can be used now leaves the list
+    /// in the transaction that stores it, so it counts once however often and wherever this is done.
+    pub async fn again(&self, app: &Arc<App>, kept: &[KeptAside], now: Millis) -> Result<Tried, Refusal> {
+        let mut answers = Vec::with_capacity(kept.len());
+        let mut tried = Tried::default();
+        for kept in kept {
+            match again::draft(kept, app.clone(), now, (&self.limits, &self.readers)) {
+                Some(draft) => answers.push(self.submit(|| (draft, kept.again.as_ref().map_or(0, String::len)))?),
+                None => tried.stayed += 1,
+            }
+        }
+        for answer in answers {
+            let receipt = answer.await.unwrap_or(Err(Refusal::Internal))?;
+            match receipt.outcomes.first() {
+                None => tried.gone += 1,
+                Some(Outcome::Stored) => tried.stored += 1,
+                Some(Outcome::Duplicate) => tried.duplicates += 1,
+                Some(Outcome::SetAside(..) | Outcome::Dropped) => tried.stayed += 1,
+            }
+        }
+        Ok(tried)
     }
 
     /// Queues a draft, which is made with its size only if there is a queue.
@@ -253,6 +315,12 @@ impl Intake {
     /// Whether the box is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a request was turned away, in whatever words its protocol has for that.
+    pub fn note_refusal(&self, protocol: &'static str, refusal: &Refusal, at: Millis) {
+        let (reason, detail) = refusals::reason_of(refusal);
+        self.counters.refusals.note(reason, Refused { at, protocol, detail });
     }
 
     /// Counts since start.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::again::{self, Arrival};
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
@@ -31,36 +32,39 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let offset = if offset.abs() <= TOLERANCE { 0 } else { offset };
     let mut shared = Shared { country: scope.country, ..Shared::default() };
     let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
+    let arrival = Arrival { received_at, offset, country: scope.country, limits };
     for claim in &claims {
         let entry = match claim {
             Claim::Event(raw) => match judge(raw, (received_at, offset), limits) {
                 Ok(times) => Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms)),
                 Err((reason, detail)) => {
                     let body = raw.props.map_or("null", |props| props.get());
-                    Entry::SetAside(set_aside(reason, detail, raw.id, body, limits))
+                    let again = again::of_event(raw, arrival, &mut pseudonyms);
+                    Entry::SetAside(SetAside { again, ..set_aside(reason, detail, raw.id, body, limits) })
                 }
             },
-            Claim::Unusable { reason, detail, id, body } => {
-                Entry::SetAside(set_aside(*reason, detail.clone(), *id, body, limits))
+            Claim::Unusable { reason, detail, id, body, sent } => {
+                let again = sent.as_ref().and_then(|sent| again::of_text(sent, body, arrival, &mut pseudonyms));
+                Entry::SetAside(SetAside { again, ..set_aside(*reason, detail.clone(), *id, body, limits) })
             }
         };
         size += WEIGHT
             + match &entry {
                 Entry::Event(event) => event.props().map_or(0, str::len),
-                Entry::SetAside(event) => event.body.len(),
+                Entry::SetAside(event) => event.body.len() + event.again.as_ref().map_or(0, |again| again.len()),
                 Entry::Dropped => 0,
             };
         entries.push(entry);
     }
     size += shared.bytes;
     let Scope { app, environment, key, .. } = scope;
-    let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out };
+    let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out, again: None };
     (draft, size)
 }
 
 /// Texts and facts that neighbours in a batch share.
 #[derive(Default)]
-struct Shared<'a> {
+pub(super) struct Shared<'a> {
     name: Option<Arc<str>>,
     category: Option<Arc<str>>,
     facts: Option<(&'a RawFacts<'a>, Arc<Facts>)>,
@@ -80,15 +84,19 @@ fn judge(
         return Err(refusal);
     }
     let times = times(raw.claimed_at, offset, received_at);
-    if received_at.since(times.1) > limits.age {
+    outlived(times.1, received_at, limits).map_or(Ok(times), Err)
+}
+
+/// Why an event of that time would be forgotten at once, if it would.
+pub(super) fn outlived(occurred_at: Millis, now: Millis, limits: &Limits) -> Option<(Reason, String)> {
+    (now.since(occurred_at) > limits.age).then(|| {
         let days = limits.age / Millis::DAY;
-        return Err((Reason::TooOld, format!("the event is older than the {days} days for which events are kept")));
-    }
-    Ok(times)
+        (Reason::TooOld, format!("the event is older than the {days} days for which events are kept"))
+    })
 }
 
 /// Why an event cannot be kept as one, if it cannot.
-fn refuse(raw: &RawEvent<'_>, limits: &Limits) -> Option<(Reason, String)> {
+pub(super) fn refuse(raw: &RawEvent<'_>, limits: &Limits) -> Option<(Reason, String)> {
     if raw.name.is_empty() {
         return Some((Reason::Invalid, "the event has no name".to_owned()));
     }
@@ -112,7 +120,7 @@ fn refuse(raw: &RawEvent<'_>, limits: &Limits) -> Option<(Reason, String)> {
     None
 }
 
-fn event<'a>(
+pub(super) fn event<'a>(
     raw: &'a RawEvent<'a>,
     (claimed_at, occurred_at): (Millis, Millis),
     limits: &Limits,
@@ -150,7 +158,7 @@ fn event<'a>(
 }
 
 /// The claimed time as it is, for de-duplication, and the time of the event by our clock.
-fn times(claimed: Option<Millis>, offset: i64, received_at: Millis) -> (Millis, Millis) {
+pub(super) fn times(claimed: Option<Millis>, offset: i64, received_at: Millis) -> (Millis, Millis) {
     let claimed = claimed.unwrap_or(received_at);
     let corrected = claimed.plus(offset);
     let plausible = corrected >= PAST && corrected <= received_at.plus(FUTURE);
@@ -196,7 +204,7 @@ pub(super) fn bounded(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 fn set_aside(reason: Reason, detail: String, id: Option<EventId>, body: &str, limits: &Limits) -> SetAside {
-    SetAside { reason, detail, id, body: without_identifiers(body, limits.set_aside_bytes).into() }
+    SetAside { reason, detail, id, body: without_identifiers(body, limits.set_aside_bytes).into(), again: None }
 }
 
 /// How deep valid JSON is nested, and how many members and elements it has at all depths together.

@@ -25,6 +25,11 @@ impl<'a> Pseudonyms<'a> {
         Self { keyed, user: None, session: None }
     }
 
+    /// For events that name nobody.
+    pub(super) fn none() -> Self {
+        Self::new(&Salt([0; 32]))
+    }
+
     pub(super) fn user(&mut self, id: &'a str) -> UserHash {
         match self.user {
             Some((last, hash)) if last == id => hash,
@@ -186,8 +191,8 @@ impl<'de> Visitor<'de> for Copying<'_> {
             self.kept.push(after);
             self.kept.push_string(&name);
             if is_identifying(&name) {
-                let value: Option<IgnoredAny> = members.next_value()?;
-                self.kept.push(if value.is_some() { r#":"(hidden)""# } else { ":null" });
+                let Hidden(mark) = members.next_value()?;
+                self.kept.push(mark);
             } else {
                 members.next_value_seed(Copying { kept: self.kept, after: ":" })?;
             }
@@ -195,6 +200,61 @@ impl<'de> Visitor<'de> for Copying<'_> {
         }
         self.kept.push("}");
         Ok(())
+    }
+}
+
+/// What stands in the place of an identifying member's value, of which only the kind is kept: that may be what is wrong
+/// with it.
+struct Hidden(&'static str);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(Hiding)
+    }
+}
+
+struct Hiding;
+
+/// Anything but a text.
+const ANYTHING: Hidden = Hidden(r#":["(hidden)"]"#);
+
+impl<'de> Visitor<'de> for Hiding {
+    type Value = Hidden;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Hidden, E> {
+        Ok(Hidden(":null"))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Hidden, E> {
+        Ok(ANYTHING)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Hidden, E> {
+        Ok(ANYTHING)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Hidden, E> {
+        Ok(ANYTHING)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Hidden, E> {
+        Ok(ANYTHING)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Hidden, E> {
+        Ok(Hidden(if text.is_empty() { ":\"\"" } else { r#":"(hidden)""# }))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<Hidden, A::Error> {
+        IgnoredAny.visit_seq(elements).map(|_| ANYTHING)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Hidden, A::Error> {
+        IgnoredAny.visit_map(members).map(|_| ANYTHING)
     }
 }
 
@@ -220,13 +280,14 @@ mod tests {
     fn what_is_kept_aside_names_nobody() {
         for (json, kept) in [
             (r#"{"user_id":"ada","event":{"type":1}}"#, r#"{"user_id":"(hidden)","event":{"type":1}}"#),
-            (r#"[{"a":{"Session-ID":[1,"s"]}},"x"]"#, r#"[{"a":{"Session-ID":"(hidden)"}},"x"]"#),
+            (r#"[{"a":{"Session-ID":[1,"s"]}},"x"]"#, r#"[{"a":{"Session-ID":["(hidden)"]}},"x"]"#),
             (r#"{"userId":null,"IP":"203.0.113.9"}"#, r#"{"userId":null,"IP":"(hidden)"}"#),
+            (r#"{"user_id":"","email":7}"#, r#"{"user_id":"","email":["(hidden)"]}"#),
             ("7", "7"),
             (r#"[1,-2,3.5,1e3,true,"a\"\u00e9",{},[]]"#, r#"[1,-2,3.5,1000.0,true,"a\"é",{},[]]"#),
             (
                 r#"{"user_id":{"a":[1]},"user\u005fid":2,"b":{"ip":[]}}"#,
-                r#"{"user_id":"(hidden)","user_id":"(hidden)","b":{"ip":"(hidden)"}}"#,
+                r#"{"user_id":["(hidden)"],"user_id":["(hidden)"],"b":{"ip":["(hidden)"]}}"#,
             ),
             ("1e999", "(not readable as JSON)"),
             ("[1", "(not readable as JSON)"),

@@ -125,9 +125,11 @@ impl Loop {
             Err(error) => drafts.iter().map(|_| Err(refusal(&error))).collect(),
         };
         for ((answer, draft), (reply, _room)) in answers.into_iter().zip(&drafts).zip(waiting) {
-            match &answer {
-                Ok(receipt) => self.counters.count(receipt),
-                Err(_) => self.counters.refuse(draft.entries.len()),
+            match (&answer, draft.again) {
+                (Ok(receipt), None) => self.counters.count(receipt),
+                (Ok(receipt), Some(_)) => self.counters.count_again(receipt),
+                (Err(_), None) => self.counters.refuse(draft.entries.len()),
+                (Err(_), Some(_)) => {}
             }
             // A caller that has gone away is no reason to do anything: its events are stored or refused all the same.
             let _ = reply.send(answer);

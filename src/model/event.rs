@@ -216,6 +216,8 @@ pub struct SetAside {
     /// The event's own text without identifiers of people, cut at
     /// [`Limits::set_aside_bytes`](super::Limits::set_aside_bytes).
     pub body: Box<str>,
+    /// What it takes to try it again, in the pipeline's own words; none where that cannot work.
+    pub again: Option<Box<str>>,
 }
 
 /// Why an event was set aside.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub depth: usize,
     /// How much of an event that is set aside is kept, in bytes.
     pub set_aside_bytes: usize,
+    /// How much may be kept of one to try it again, in bytes; of a larger one nothing is.
+    pub again_bytes: usize,
     /// Most events that are kept aside for one app; the oldest make room.
     pub set_aside_events: u32,
     /// Longest event name in bytes; longer ones are cut with a mark.
@@ -45,6 +47,7 @@ impl Default for Limits {
             props: 256,
             depth: 32,
             set_aside_bytes: 16 << 10,
+            again_bytes: 128 << 10,
             set_aside_events: 1_000,
             name_bytes: 200,
             names: 1_000,

@@ -2,6 +2,7 @@
 
 mod api_token;
 mod app;
+mod aside;
 mod audit;
 mod backup;
 mod cohort;
@@ -19,6 +20,7 @@ mod limits;
 mod live;
 mod member;
 mod metric;
+mod node;
 mod origin;
 mod policy;
 mod query;
@@ -33,6 +35,7 @@ mod version_check;
 
 pub use api_token::*;
 pub use app::*;
+pub use aside::*;
 pub use audit::*;
 pub use backup::*;
 pub use cohort::*;
@@ -50,6 +53,7 @@ pub use limits::*;
 pub use live::*;
 pub use member::*;
 pub use metric::*;
+pub use node::*;
 pub use origin::*;
 pub use policy::*;
 pub use query::*;

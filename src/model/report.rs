@@ -1,8 +1,6 @@
 //! Answers of the store.
 
-use super::{
-    Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Live, Millis, Reason, SessionsTold, UserHash,
-};
+use super::{Cohort, Cursor, ErrorGroup, ErrorRow, EventId, Funnel, Health, Live, Millis, SessionsTold, UserHash};
 
 /// The answer to a [`Query`](super::Query), of the shape its [`Ask`](super::Ask) names.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,17 +138,4 @@ pub struct EventRow {
     pub system: Option<String>,
     /// Properties, as JSON text.
     pub props: Option<String>,
-}
-
-/// One event kept aside, as the admin pages show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAsideRow {
-    /// When it came.
-    pub received_at: Millis,
-    /// Why it was set aside.
-    pub reason: Reason,
-    /// What exactly.
-    pub detail: String,
-    /// Its text, cut.
-    pub body: String,
 }

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::http::body::BodyLimits;
 use crate::http::limit::AddressLimiter;
 use crate::http::{self, Routes};
-use crate::ingest::Intake;
+use crate::ingest::{Intake, Reader};
 use crate::model::Limits;
 
 pub use cors::Cors;
@@ -71,10 +71,17 @@ pub struct Adapter {
     pub routes: fn(&Ground<'_>) -> Routes<Gate>,
     /// Puts around its routes what their answers share.
     pub around: fn(Router<Gate>, &Gate) -> Router<Gate>,
+    /// Reads the text of an event that could not be used, and was set aside under the adapter's name, once more.
+    pub reader: Option<Reader>,
 }
 
 /// Every protocol that is spoken.
 pub const ALL: [Adapter; 2] = [telemetry_kit::ADAPTER, teardown::ADAPTER];
+
+/// Those that can read again what they could not, by their names.
+pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {
+    ALL.into_iter().filter_map(|adapter| Some((adapter.name, adapter.reader?)))
+}
 
 /// The routes of all protocols, ready to be merged with those of the pages.
 pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate, teardown_prefix: &str) -> Routes<S> {

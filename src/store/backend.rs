@@ -10,22 +10,25 @@ use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreError, StoreStatus,
-    VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
+    Query, Report, Result, SaveFunnel, SavedFunnel, SetRule, SetStatus, Store, StoreError, StoreStatus, VersionChange,
+    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    audit, directory, funnels, identify, members, organizations, recount, report, rights, roster, settled, tokens,
-    versions,
+    aside, audit, directory, funnels, identify, members, nodes, organizations, recount, report, rights, roster,
+    settled, tokens, versions,
 };
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::writers`].
     const WRITERS: usize;
+    /// Whether several processes may serve the same database.
+    const SHARED: bool;
     /// Statements that keep commits of others waiting at the summaries until the end of a transaction.
     const HOLD_SUMMARIES: &'static [&'static str];
 
@@ -124,8 +127,20 @@ impl<B: Backend> Store for B {
         self.study(|db| report::events(db, page))
     }
 
-    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
-        self.look(|db| report::set_aside(db, app, limit))
+    fn set_aside(&self, page: &AsidePage) -> Result<AsideList> {
+        self.look(|db| aside::page(db, page))
+    }
+
+    fn kept_aside(&self, stretch: &AsideStretch) -> Result<Vec<KeptAside>> {
+        self.look(|db| aside::kept(db, stretch))
+    }
+
+    fn discard_aside(&self, stretch: &AsideStretch, by: &By, what: &str) -> Result<Vec<i64>> {
+        self.change(|db| aside::discard(db, stretch, by, what))
+    }
+
+    fn aside_counts(&self) -> Result<Vec<AsideCount>> {
+        self.look(aside::counts)
     }
 
     fn devices(&self, page: &DevicesPage) -> Result<DeviceList> {
@@ -440,6 +455,18 @@ impl<B: Backend> Store for B {
 
     fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid, by: &By) -> Result<()> {
         self.change(|db| funnels::delete(db, environment, id, by))
+    }
+
+    fn beat(&self, node: &Node) -> Result<()> {
+        if B::SHARED { self.change(|db| nodes::beat(db, node)) } else { Ok(()) }
+    }
+
+    fn leave(&self, node: &Node) -> Result<()> {
+        if B::SHARED { self.change(|db| nodes::leave(db, &node.id)) } else { Ok(()) }
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>> {
+        if B::SHARED { self.look(nodes::all) } else { Ok(Vec::new()) }
     }
 
     fn status(&self) -> Result<StoreStatus> {

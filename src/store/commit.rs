@@ -114,6 +114,12 @@ pub(super) trait Ledger {
     fn insert_event(&mut self, event: &EventRecord<'_>) -> Result<bool>;
     /// Keeps an event aside, unless one of its id is kept already.
     fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()>;
+    /// Whether the event of that number is still kept aside.
+    fn is_set_aside(&mut self, id: i64) -> Result<bool>;
+    /// Keeps it aside for another reason.
+    fn judge_set_aside(&mut self, id: i64, event: &SetAside) -> Result<()>;
+    /// Keeps it aside no longer.
+    fn take_set_aside(&mut self, id: i64) -> Result<()>;
 
     fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>>;
     fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()>;
@@ -203,6 +209,11 @@ impl<L: Ledger> Work<'_, L> {
             && !self.ledger.spend(draft.app.id, nonce)?
         {
             Some(Committed::Replayed)
+        } else if let Some(id) = draft.again
+            && !self.ledger.is_set_aside(id)?
+        {
+            // Somebody has tried or discarded it meanwhile.
+            Some(Committed::Receipt(Receipt::default()))
         } else {
             None
         };
@@ -215,8 +226,7 @@ impl<L: Ledger> Work<'_, L> {
                 }
                 Entry::SetAside(_) | Entry::Dropped if refused.is_some() => continue,
                 Entry::SetAside(event) => {
-                    self.ledger.insert_set_aside(draft, event)?;
-                    self.with_set_aside.insert(draft.app.id);
+                    self.set_aside(draft, event)?;
                     Outcome::SetAside(event.reason, event.id)
                 }
                 Entry::Dropped => Outcome::Dropped,
@@ -225,6 +235,13 @@ impl<L: Ledger> Work<'_, L> {
         }
         if let Some(refused) = refused {
             return Ok(refused);
+        }
+        if let Some(id) = draft.again {
+            if outcomes.iter().any(|outcome| matches!(outcome, Outcome::SetAside(..))) {
+                // It was counted when it came.
+                return Ok(Committed::Receipt(Receipt { outcomes, identified: None }));
+            }
+            self.ledger.take_set_aside(id)?;
         }
         let day = draft.received_at.0.div_euclid(Millis::DAY);
         for outcome in &outcomes {
@@ -241,6 +258,15 @@ impl<L: Ledger> Work<'_, L> {
             None => None,
         };
         Ok(Committed::Receipt(Receipt { outcomes, identified }))
+    }
+
+    fn set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
+        if let Some(id) = draft.again {
+            return self.ledger.judge_set_aside(id, event);
+        }
+        self.ledger.insert_set_aside(draft, event)?;
+        self.with_set_aside.insert(draft.app.id);
+        Ok(())
     }
 
     /// Whether the key still works at `now`; notes its use once an hour.

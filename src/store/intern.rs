@@ -380,6 +380,7 @@ mod tests {
                 entries: vec![Entry::Event(event)],
                 identify: None,
                 sign_out: None,
+                again: None,
             }
         }
 

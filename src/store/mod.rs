@@ -1,6 +1,7 @@
 //! The storage contract: one synchronous trait, called from blocking threads, with a backend for each database.
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
+mod aside;
 mod audit;
 mod backend;
 mod commit;
@@ -11,6 +12,7 @@ mod intern;
 mod members;
 pub mod migrate;
 pub mod moving;
+mod nodes;
 mod organizations;
 mod people;
 pub mod postgres;
@@ -34,9 +36,10 @@ use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
+    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
@@ -66,6 +69,10 @@ pub struct Draft {
     pub identify: Option<Box<Identify>>,
     /// The row of a device whose user has signed out.
     pub sign_out: Option<i64>,
+    /// The number under which its one event was set aside, where it is tried again: it leaves the list in the same
+    /// transaction, or stays there with its new reason. Where it is not there any more, nothing is done, and there is no
+    /// outcome.
+    pub again: Option<i64>,
 }
 
 /// One event of a [`Draft`].
@@ -124,14 +131,33 @@ pub struct StoreStatus {
     pub pools: Vec<PoolStatus>,
     /// Statements and commits that took long, since the start.
     pub slow: u64,
+    /// The last of them, newest first.
+    pub slow_queries: Vec<SlowQuery>,
     /// Whether reports are read from a replica; `None` where there is none.
     pub replica: Option<bool>,
     /// Events outside of all monthly partitions, where there are partitions; up to 100,000 are counted.
     pub outside_partitions: Option<u64>,
     /// Bytes free where the database lies; `None` where that cannot be known.
     pub free_bytes: Option<u64>,
+    /// Bytes that are kept free: below them no events are taken.
+    pub floor_bytes: Option<u64>,
+    /// Size of the file that is given up in need, where it lies there.
+    pub ballast_bytes: Option<u64>,
     /// Whether writes are refused, and why.
     pub read_only: Option<String>,
+    /// What deserves a second look, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One statement or commit that took long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowQuery {
+    /// When it ended.
+    pub at: Millis,
+    /// How long it took.
+    pub took: std::time::Duration,
+    /// The statement, without its values.
+    pub what: String,
 }
 
 /// Connections of one kind.
@@ -238,8 +264,17 @@ pub trait Store: Send + Sync + 'static {
     /// time: a page may be short, or empty, and go on.
     fn events(&self, page: &EventsPage) -> Result<EventList>;
 
-    /// Events kept aside for an app, newest first, and how many there are.
-    fn set_aside(&self, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)>;
+    /// Events kept aside for an app, by page.
+    fn set_aside(&self, page: &AsidePage) -> Result<AsideList>;
+
+    /// A stretch of them, with what it takes to try them again.
+    fn kept_aside(&self, stretch: &AsideStretch) -> Result<Vec<KeptAside>>;
+
+    /// Forgets those of a stretch, and writes down who did it, and what was meant in words; their numbers.
+    fn discard_aside(&self, stretch: &AsideStretch, by: &By, what: &str) -> Result<Vec<i64>>;
+
+    /// How many events are kept aside, by app and reason, the reasons of most events first; 100 at the most.
+    fn aside_counts(&self) -> Result<Vec<AsideCount>>;
 
     /// Devices, by page.
     fn devices(&self, page: &DevicesPage) -> Result<DeviceList>;
@@ -463,6 +498,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets a funnel; an unknown one is no error.
     fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid, by: &By) -> Result<()>;
+
+    /// Notes that a node is there. Does nothing where only one can be.
+    fn beat(&self, node: &Node) -> Result<()>;
+
+    /// Forgets a node that stops.
+    fn leave(&self, node: &Node) -> Result<()>;
+
+    /// The nodes that have spoken of late; none where only one can be.
+    fn nodes(&self) -> Result<Vec<Node>>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

@@ -1,17 +1,27 @@
-//! Statements that take long: counted, and told in the log without their parameters.
+//! Statements that take long: counted, told in the log without their parameters, and the last of them remembered.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Result;
+use parking_lot::Mutex;
+
 use super::sql::{Cell, Line, Row, Sql};
-use crate::clock::Stopwatch;
+use super::{Result, SlowQuery};
+use crate::clock::{Clock, Stopwatch};
+
+/// How many are remembered.
+const REMEMBERED: usize = 24;
+
+/// How much of a statement is, in bytes.
+const TEXT: usize = 600;
 
 /// Judges how long statements and commits take.
 pub(super) struct SlowLog {
     limit: Duration,
     count: AtomicU64,
+    last: Mutex<VecDeque<SlowQuery>>,
 }
 
 /// A connection whose statements are judged.
@@ -22,12 +32,17 @@ pub(super) struct Watched<'a> {
 
 impl SlowLog {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, count: AtomicU64::new(0) }
+        Self { limit, count: AtomicU64::new(0), last: Mutex::default() }
     }
 
     /// How many there were.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// The last of them, newest first.
+    pub(super) fn last(&self) -> Vec<SlowQuery> {
+        self.last.lock().iter().cloned().collect()
     }
 
     /// Does `work`, which `what` names: a statement without its values.
@@ -38,6 +53,10 @@ impl SlowLog {
         if took >= self.limit {
             self.count.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(ms = took.as_millis(), what, "slow in the database");
+            let what = what[..what.floor_char_boundary(TEXT)].split_whitespace().collect::<Vec<_>>().join(" ");
+            let mut last = self.last.lock();
+            last.truncate(REMEMBERED - 1);
+            last.push_front(SlowQuery { at: Clock::system().now(), took, what });
         }
         done
     }
@@ -85,6 +104,22 @@ mod tests {
             db.rows("SELECT 1", &[]).unwrap();
             db.run("SELECT 1", &[]).unwrap();
             assert_eq!(log.count(), slow);
+            let last = log.last();
+            assert_eq!(
+                last.iter().map(|query| query.what.as_str()).collect::<Vec<_>>(),
+                vec!["SELECT 1"; slow as usize]
+            );
         }
+    }
+
+    #[test]
+    fn only_the_last_are_remembered_and_only_so_much_of_each() {
+        let log = SlowLog::new(Duration::ZERO);
+        for n in 0..100 {
+            log.watch(&format!("SELECT  {n},\n {}", "é, ".repeat(1_000)), || ());
+        }
+        let last = log.last();
+        assert_eq!((log.count(), last.len()), (100, REMEMBERED));
+        assert!(last[0].what.starts_with("SELECT 99, é, é,") && last.iter().all(|query| query.what.len() <= TEXT));
     }
 }

@@ -129,6 +129,8 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
     ] {
         events.sample(&[("outcome", outcome)], read(counter));
     }
+    let help = "Events that were set aside and that members have discarded.";
+    text.counter("tallybox_set_aside_discarded_total", help, read(&counters.discarded));
     let mut commits = text.family("tallybox_commits_total", Kind::Counter, "Commits of events.");
     commits.sample(&[("result", "done")], read(&counters.commits));
     commits.sample(&[("result", "failed")], read(&counters.failed_commits));
@@ -179,7 +181,8 @@ fn expose_pools(text: &mut Exposition, pools: &[PoolStatus]) {
     }
 }
 
-async fn database(state: &WebState) -> Option<StoreStatus> {
+/// The database's figures, where it gives any; however many ask, it is asked once a second.
+pub async fn database(state: &WebState) -> Option<StoreStatus> {
     let mut last = state.metrics.database.lock().await;
     if let Some((at, status)) = &*last
         && (0..BELIEVED).contains(&state.clock.now().since(*at))
@@ -243,10 +246,11 @@ mod tests {
     use crate::clock::Clock;
     use crate::http::origin::Peer;
     use crate::http::{ServerOptions, layers};
+    use crate::ingest::{Intake, QueueSize};
     use crate::query::{Policies, Reports, VersionHooks};
     use crate::store::Store;
     use crate::store::sqlite::{Options, SqliteStore};
-    use crate::web::{Keeping, Site, WebParts, mount};
+    use crate::web::{BoxParts, Keeping, Site, WebParts, mount};
 
     const TOKEN: &str = "a-token-of-some-length";
 
@@ -265,7 +269,10 @@ mod tests {
         let clock = Clock::manual(Millis(1_000_000));
         let (requests, counters) = (RequestMetrics::default(), Arc::<Counters>::default());
         let token = token.map(SecretString::from);
+        let (intake, _) = Intake::start(store.clone(), Arc::default(), clock.clone(), QueueSize::default()).unwrap();
         let state = WebState::new(WebParts {
+            intake,
+            about: BoxParts::default(),
             reports: Reports::new(store.clone(), clock.clone()),
             policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
             logins: Logins::new(store.clone(), clock.clone()),

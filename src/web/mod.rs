@@ -9,6 +9,7 @@ mod board;
 mod browser;
 mod cards;
 mod chart;
+mod condition;
 mod cookie;
 mod credentials;
 mod error;
@@ -26,6 +27,7 @@ mod metrics;
 mod occurrence;
 mod pages;
 mod person;
+mod reason;
 mod release;
 mod rights;
 mod selection;
@@ -51,6 +53,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::{Access, Routes};
 
+pub use condition::BoxParts;
 pub use error::PageError;
 pub use metrics::MetricsParts;
 pub use state::{Keeping, Site, WebParts, WebState};

@@ -7,9 +7,11 @@ use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
+use crate::ingest::Intake;
 use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
 
+use super::condition::BoxParts;
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
 use super::stream::Streams;
@@ -65,6 +67,10 @@ pub struct WebParts {
     pub logins: Logins,
     /// For issuing keys.
     pub keys: IngestKeys,
+    /// The pipeline, for events that are tried again.
+    pub intake: Intake,
+    /// What the box is.
+    pub about: BoxParts,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -90,6 +96,10 @@ pub struct WebState {
     pub logins: Logins,
     /// For issuing keys.
     pub keys: IngestKeys,
+    /// The pipeline, for events that are tried again.
+    pub intake: Intake,
+    /// What the box is.
+    pub about: Arc<BoxParts>,
     /// For the read API.
     pub api_tokens: ApiTokens,
     /// Now.
@@ -110,7 +120,8 @@ pub struct WebState {
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, clock, site, keeping, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, keys, intake, about, clock, site, keeping, draining, metrics } =
+            parts;
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             collects: Collects::new(reports.clone()),
@@ -119,6 +130,8 @@ impl WebState {
             policies,
             logins,
             keys,
+            intake,
+            about: Arc::new(about),
             clock,
             site: Arc::new(site),
             keeping,

@@ -19,6 +19,7 @@ mod moving;
 mod pages;
 mod privacy;
 mod routes;
+mod security;
 mod store;
 mod teardown;
 mod telemetry_kit;

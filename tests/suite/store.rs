@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod aside;
 mod errors;
 mod filtered;
 mod identify;
@@ -320,13 +321,14 @@ fn malformed_events_are_kept_aside_with_their_reason_and_bounded(backend: Backen
     for number in 0..5 {
         let body = format!("{{\"n\":{number}}}");
         let detail = format!("problem {number}");
-        let claim = Claim::Unusable { reason: Reason::Invalid, detail, id: None, body: &body };
+        let claim = Claim::Unusable { reason: Reason::Invalid, detail, id: None, body: &body, sent: None };
         let good = Sent::new("good");
         let receipt = bench.request(&scope, vec![claim, good.claim()], None).unwrap();
         assert_eq!(receipt.outcomes, [Outcome::SetAside(Reason::Invalid, None), Outcome::Stored]);
     }
-    let (rows, count) = bench.store.set_aside(app.id, 10).unwrap();
-    assert_eq!(count, 3);
+    let filter = AsideFilter { app: app.id, reason: None, id: None };
+    let AsideList { rows, counts, .. } = bench.store.set_aside(&AsidePage { filter, before: None, limit: 10 }).unwrap();
+    assert_eq!(counts, [(Reason::Invalid, 3)]);
     assert_eq!((rows[0].detail.as_str(), rows[0].body.as_str()), ("problem 4", "{\"n\":4}"));
 }
 

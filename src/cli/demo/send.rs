@@ -88,7 +88,7 @@ fn claim<'a>(
             facts: facts.clone(),
         }),
         Said::Unusable { id, reason, detail, body } => {
-            Claim::Unusable { reason: *reason, detail: (*detail).to_owned(), id: Some(*id), body }
+            Claim::Unusable { reason: *reason, detail: (*detail).to_owned(), id: Some(*id), body, sent: None }
         }
     }
 }

@@ -210,7 +210,8 @@ async fn sort<'a>(
         claims.push(match whose {
             Err(detail) => {
                 let (reason, detail) = (Reason::Invalid, detail.to_owned());
-                Claim::Unusable { reason, detail, id: Some((*id).into()), body: event.text }
+                // Whom it names is not kept, so it could never be found again.
+                Claim::Unusable { reason, detail, id: Some((*id).into()), body: event.text, sent: None }
             }
             Ok(whose) => {
                 if event.is_sign_out() {

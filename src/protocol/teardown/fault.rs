@@ -63,6 +63,18 @@ impl Code {
     }
 }
 
+impl Fault {
+    /// The same in the box's own words.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Domain(_, message) => Refusal::Malformed(message.clone()),
+            Self::Unauthorized(_) => Refusal::Unauthorized,
+            Self::Invalid(invalid) => Refusal::Malformed(invalid.summary.clone()),
+            Self::Refused(refusal) => refusal.clone(),
+        }
+    }
+}
+
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)

@@ -35,7 +35,10 @@ pub use shell::Origins;
 pub use tenant::Tenancy;
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: "Teardown", routes, around: shell::around };
+pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around: shell::around, reader: None };
+
+/// As in the README.
+const NAME: &str = "Teardown";
 
 /// Largest body in bytes, where the box takes no less.
 const BODY: usize = 1 << 20;
@@ -130,6 +133,7 @@ impl Call {
     fn answer(&self, outcome: Result<Response, Fault>) -> Response {
         outcome.unwrap_or_else(|fault| {
             tracing::debug!(request = %self.origin.request_id, ?fault, "teardown request refused");
+            self.gate.intake.note_refusal(NAME, &fault.refusal(), self.origin.received_at);
             fault.into_response()
         })
     }

@@ -23,7 +23,10 @@ use crate::ingest::{Request, Scope};
 use crate::model::{Origin, Receipt, Refusal};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: "telemetry-kit", routes, around };
+pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim) };
+
+/// As in the README.
+const NAME: &str = "telemetry-kit";
 
 /// How refusals are written: the published SDK and the project's main branch read different shapes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,6 +108,7 @@ impl Call {
             Ok(Taken::Untracked(_)) => StatusCode::NO_CONTENT.into_response(),
             Err(refusal) => {
                 tracing::debug!(request = %self.origin.request_id, ?refusal, "telemetry-kit request refused");
+                self.gate.intake.note_refusal(NAME, &refusal, self.origin.received_at);
                 reply::refused(&refusal, shape)
             }
         }

@@ -318,6 +318,7 @@ const TABLES: [Table; 13] = [
             ("detail", Text),
             ("event_id", Uuid),
             ("body", Text),
+            ("again", Text),
         ],
         key: 1,
         prefix: 0,

@@ -80,6 +80,8 @@ struct Book<'s> {
     keys: HashMap<i64, KeyUse>,
     nonces: HashSet<(i64, i64, [u8; 16])>,
     stored: HashSet<EventKey>,
+    /// Events that were set aside and are tried again.
+    aside: HashSet<i64>,
     users: HashMap<(i64, [u8; 16]), UserRecord>,
     hours: HashMap<(i64, i32, i64), Hours>,
     named: HashMap<(i64, [u8; 16]), SessionRecord>,
@@ -113,6 +115,7 @@ impl<'s> Book<'s> {
             hours: next().iter().map(read_hours).collect::<Result<_>>()?,
             derived: BTreeMap::new(),
             stored: HashSet::new(),
+            aside: HashSet::new(),
             writes: Writes::default(),
             copy,
         };
@@ -124,6 +127,7 @@ impl<'s> Book<'s> {
             let (environment, claimed_at, id): (i64, i64, Uuid) = read3(&row)?;
             book.stored.insert((environment, claimed_at, *id.as_bytes()));
         }
+        book.aside = next().iter().map(|row| column(row, 0)).collect::<Result<_>>()?;
         Ok(book)
     }
 }
@@ -168,7 +172,23 @@ impl Ledger for Book<'_> {
             detail: event.detail.clone(),
             id: event.id.map(|EventId(id)| id),
             body: event.body.to_string(),
+            again: event.again.as_deref().map(str::to_owned),
         });
+        Ok(())
+    }
+
+    fn is_set_aside(&mut self, id: i64) -> Result<bool> {
+        Ok(self.aside.contains(&id))
+    }
+
+    fn judge_set_aside(&mut self, id: i64, event: &SetAside) -> Result<()> {
+        self.writes.judged.insert(id, (event.reason.as_str(), event.detail.clone()));
+        Ok(())
+    }
+
+    fn take_set_aside(&mut self, id: i64) -> Result<()> {
+        self.aside.remove(&id);
+        self.writes.taken.push(id);
         Ok(())
     }
 
@@ -269,6 +289,8 @@ struct Wanted {
     /// With the time at or before which the session begins.
     derived: Vec<(i64, [u8; 16], i64)>,
     events: Vec<EventKey>,
+    /// Events that were set aside.
+    aside: Vec<i64>,
 }
 
 impl Wanted {
@@ -276,6 +298,7 @@ impl Wanted {
         let mut wanted = Self::default();
         for (draft, greeted) in drafts.iter().zip(greeted) {
             wanted.keys.extend(draft.key.map(|key| key.0));
+            wanted.aside.extend(draft.again);
             if let Some(greeted) = greeted {
                 let (environment, day) = (draft.environment.0, draft.app.zone.local(draft.received_at).day);
                 wanted.users.push((environment, greeted.user.0));
@@ -305,6 +328,7 @@ impl Wanted {
         sort(&mut wanted.hours);
         sort(&mut wanted.derived);
         sort(&mut wanted.events);
+        sort(&mut wanted.aside);
         wanted
     }
 
@@ -343,6 +367,9 @@ impl Wanted {
             .uuids(self.events.iter().map(|event| event.2))
             .int(first)
             .int(last),
+            // Nobody else tries or discards them meanwhile.
+            Columns::new("SELECT id FROM set_aside WHERE id = ANY($1::int8[]) ORDER BY id FOR UPDATE")
+                .ints(self.aside.iter().copied()),
         ]
     }
 }

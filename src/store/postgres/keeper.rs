@@ -33,6 +33,7 @@ pub(super) struct Figures {
     pub(super) schema: i64,
     pub(super) bytes: u64,
     pub(super) outside_partitions: u64,
+    pub(super) notes: Vec<String>,
 }
 
 /// The running thread; dropped, it ends.
@@ -181,17 +182,28 @@ fn on<T>(link: &Link, pool: &Pool, limit: Duration, work: impl FnOnce(&Session<'
 fn read_figures(session: &Session<'_>) -> Result<Figures> {
     let row = session.row(
         "SELECT current_setting('server_version'), (SELECT max(number) FROM migrations), \
-         pg_database_size(current_database()), current_setting('fsync')",
+         pg_database_size(current_database()), current_setting('fsync'), \
+         (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async'), \
+         (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))",
         &[],
     )?;
     let row = row.ok_or_else(|| StoreError::Unavailable("no answer".to_owned()))?;
+    let mut notes = Vec::new();
     if row.text(3) == "off" {
-        tracing::warn!("this PostgreSQL runs with fsync=off: what is acknowledged can be lost");
+        let note = "this PostgreSQL runs with fsync=off: what is acknowledged can be lost";
+        tracing::warn!("{note}");
+        notes.push(note.to_owned());
+    }
+    if row.int(4) > 0 && row.int(5) == 0 {
+        let note = "the standbys of this PostgreSQL follow asynchronously: what was acknowledged in the last moments \
+                    before one takes over can be lost (synchronous_standby_names)";
+        notes.push(note.to_owned());
     }
     Ok(Figures {
         engine: format!("PostgreSQL {}", row.text(0)),
         schema: row.int(1),
         bytes: u64::try_from(row.int(2)).unwrap_or(0),
         outside_partitions: 0,
+        notes,
     })
 }

@@ -200,10 +200,14 @@ impl Link {
             wal_bytes: 0,
             pools: [pool_status("primary", &self.primary)].into_iter().chain(replica).collect(),
             slow: self.slow.count(),
+            slow_queries: self.slow.last(),
             replica: self.replica.as_ref().map(|_| self.replica_trusted.load(Ordering::Relaxed)),
             outside_partitions: Some(figures.outside_partitions),
             free_bytes: None,
+            floor_bytes: None,
+            ballast_bytes: None,
             read_only: self.check().err().map(|error| error.to_string()),
+            notes: figures.notes,
         }
     }
 }

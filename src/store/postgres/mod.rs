@@ -205,6 +205,7 @@ impl Writer {
 impl Backend for PostgresStore {
     /// While one waits for the disk, the server works for the other.
     const WRITERS: usize = 2;
+    const SHARED: bool = true;
     // A commit locks them last, when its events are written: whoever waits here has nothing that is seen, and whoever
     // was before has everything.
     const HOLD_SUMMARIES: &'static [&'static str] = &["LOCK TABLE rollup_hours IN SHARE ROW EXCLUSIVE MODE"];

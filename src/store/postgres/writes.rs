@@ -20,6 +20,10 @@ pub(super) struct Writes {
     pub(super) first_events: BTreeMap<i64, i64>,
     pub(super) events: Rows,
     pub(super) set_aside: Vec<StoredAside>,
+    /// New reasons of events that stay aside.
+    pub(super) judged: BTreeMap<i64, (&'static str, String)>,
+    /// Events that are aside no longer.
+    pub(super) taken: Vec<i64>,
     pub(super) trims: Vec<(i64, i64)>,
     pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
     pub(super) users: BTreeMap<i64, UserRecord>,
@@ -41,6 +45,7 @@ pub(super) struct StoredAside {
     pub(super) detail: String,
     pub(super) id: Option<[u8; 16]>,
     pub(super) body: String,
+    pub(super) again: Option<String>,
 }
 
 impl Writes {
@@ -52,6 +57,7 @@ impl Writes {
         self.sessions(&mut first);
         self.errors(&mut first);
         self.small(&mut first);
+        self.tried(&mut first);
         let Self { events, set_aside, trims, outcomes, deltas, .. } = self;
         if !set_aside.is_empty() {
             first.push(insert_set_aside(set_aside));
@@ -112,6 +118,25 @@ impl Writes {
                     .ints(self.devices.keys().map(|key| key.2))
                     .ints(self.devices.values().copied()),
             );
+        }
+    }
+
+    /// Events that were tried again.
+    fn tried(&self, statements: &mut Vec<Columns>) {
+        if !self.judged.is_empty() {
+            let sql = "UPDATE set_aside s SET reason = n.reason, detail = n.detail \
+                       FROM unnest($1::int8[], $2::text[], $3::text[]) AS n (id, reason, detail) WHERE s.id = n.id";
+            let details: Vec<_> = self.judged.values().map(|(_, detail)| Some(detail.clone())).collect();
+            statements.push(
+                Columns::new(sql)
+                    .ints(self.judged.keys().copied())
+                    .texts(self.judged.values().map(|(reason, _)| Some(*reason)))
+                    .texts(details),
+            );
+        }
+        if !self.taken.is_empty() {
+            let sql = "DELETE FROM set_aside WHERE id = ANY($1::int8[])";
+            statements.push(Columns::new(sql).ints(self.taken.iter().copied()));
         }
     }
 
@@ -192,9 +217,10 @@ fn add_outcomes(outcomes: &BTreeMap<(i64, i64, &'static str), i64>) -> Columns {
 }
 
 fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
-    let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, event_id, detail, body) \
-               SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::uuid[], $6::text[], $7::text[]) \
-               ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, event_id, detail, body, again) \
+               SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::uuid[], $6::text[], $7::text[], \
+               $8::text[]) ON CONFLICT DO NOTHING";
+    let agains: Vec<_> = events.iter().map(|event| event.again.clone()).collect();
     let (details, bodies): (Vec<_>, Vec<_>) = events.iter().map(|e| (e.detail.clone(), e.body.clone())).unzip();
     Columns::new(sql)
         .ints(events.iter().map(|event| event.app))
@@ -204,6 +230,7 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
         .some_uuids(events.iter().map(|event| event.id))
         .texts(details.into_iter().map(Some))
         .texts(bodies.into_iter().map(Some))
+        .texts(agains)
 }
 
 const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";

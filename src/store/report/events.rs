@@ -8,9 +8,7 @@ use super::super::Result;
 use super::super::scan::{self, Beside, CLOCKS, Passing, Sieve};
 use super::super::sql::{Cell, Row, Sql};
 use crate::clock::Deadline;
-use crate::model::{
-    AppId, Cursor, CursorKey, EventId, EventList, EventRow, EventsPage, Millis, Reason, SetAsideRow, UserHash,
-};
+use crate::model::{Cursor, CursorKey, EventId, EventList, EventRow, EventsPage, Millis, UserHash};
 
 macro_rules! events_from {
     ($table:literal) => {
@@ -170,20 +168,6 @@ fn rows(db: &dyn Sql, page: &EventsPage, places: &[Place]) -> Result<Vec<EventRo
     }
     found.sort_unstable_by_key(|row: &EventRow| Reverse((row.occurred_at, row.id)));
     Ok(found)
-}
-
-/// Events kept aside for an app, newest first, and how many there are.
-pub fn set_aside(db: &dyn Sql, app: AppId, limit: u32) -> Result<(Vec<SetAsideRow>, u64)> {
-    let count = db.value("SELECT count(*) FROM set_aside WHERE app_id = $1", &[app.0.into()])?.int();
-    let sql = "SELECT received_at, reason, detail, body FROM set_aside WHERE app_id = $1 ORDER BY id DESC LIMIT $2";
-    let read = |row: &Row| SetAsideRow {
-        received_at: Millis(row.int(0)),
-        reason: Reason::parse(&row.text(1)).unwrap_or(Reason::Invalid),
-        detail: row.text(2),
-        body: row.text(3),
-    };
-    let rows = db.rows(sql, &[app.0.into(), i64::from(limit).into()])?;
-    Ok((rows.iter().map(read).collect(), u64::try_from(count).unwrap_or(0)))
 }
 
 /// From a row of [`EVENTS`].

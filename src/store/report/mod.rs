@@ -27,7 +27,7 @@ use super::{Result, roster, versions};
 use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Millis, Query, Report};
 use crate::rollup::Bucket;
 
-pub(super) use events::{EVENTS, event_row, events, set_aside};
+pub(super) use events::{EVENTS, event_row, events};
 pub(super) use series::{counts, length_classes, measures};
 pub(super) use users::distinct;
 

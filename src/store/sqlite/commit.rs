@@ -163,10 +163,27 @@ impl Ledger for Page<'_> {
     fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
         let (app, environment) = (draft.app.id.0, draft.environment.0);
         let id = event.id.map(|id| id.0);
-        let row = (app, environment, draft.received_at.0, event.reason.as_str(), &event.detail, id, &*event.body);
-        let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, detail, event_id, body) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+        let (reason, again) = (event.reason.as_str(), event.again.as_deref());
+        let row = (app, environment, draft.received_at.0, reason, &event.detail, id, &*event.body, again);
+        let sql = "INSERT INTO set_aside (app_id, env_id, received_at, reason, detail, event_id, body, again) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
         self.tx.prepare_cached(sql)?.execute(row)?;
+        Ok(())
+    }
+
+    fn is_set_aside(&mut self, id: i64) -> Result<bool> {
+        let mut find = self.tx.prepare_cached("SELECT 1 FROM set_aside WHERE id = ?1")?;
+        Ok(find.exists([id])?)
+    }
+
+    fn judge_set_aside(&mut self, id: i64, event: &SetAside) -> Result<()> {
+        let sql = "UPDATE set_aside SET reason = ?2, detail = ?3 WHERE id = ?1";
+        self.tx.prepare_cached(sql)?.execute((id, event.reason.as_str(), &event.detail))?;
+        Ok(())
+    }
+
+    fn take_set_aside(&mut self, id: i64) -> Result<()> {
+        self.tx.prepare_cached("DELETE FROM set_aside WHERE id = ?1")?.execute([id])?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::store::{Result, StoreError};
 
 /// The default floor: the larger of this and a fiftieth of the file system.
-const FLOOR: i64 = 64 << 20;
+const FLOOR: u64 = 64 << 20;
 
 pub(super) struct Disk {
     directory: PathBuf,
@@ -34,13 +34,23 @@ impl Disk {
 
     /// Bytes free above the floor, negative below it; very many where the system does not tell.
     pub(super) fn room(&self) -> i64 {
-        let Ok(stat) = rustix::fs::statvfs(&self.directory) else { return i64::MAX };
-        let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX);
-        let floor = match self.floor {
-            0 => FLOOR.max(bytes(stat.f_blocks) / 50),
-            floor => i64::try_from(floor).unwrap_or(i64::MAX),
-        };
-        bytes(stat.f_bavail).saturating_sub(floor)
+        let (Some(free), Some(floor)) = (self.free(), self.floor()) else { return i64::MAX };
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        bytes(free).saturating_sub(bytes(floor))
+    }
+
+    /// Bytes that are kept free, `None` where the system does not tell how many there are.
+    pub(super) fn floor(&self) -> Option<u64> {
+        if self.floor > 0 {
+            return Some(self.floor);
+        }
+        let stat = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(FLOOR.max(stat.f_blocks.saturating_mul(stat.f_frsize) / 50))
+    }
+
+    /// Size of the ballast that lies there.
+    pub(super) fn ballast(&self) -> Option<u64> {
+        fs::metadata(self.path()).ok().map(|ballast| ballast.len())
     }
 
     /// Writes the ballast where there is none and room for it above the floor.

@@ -239,6 +239,7 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection>
 
 impl Backend for SqliteStore {
     const WRITERS: usize = 1;
+    const SHARED: bool = false;
     // Nobody else writes anyhow.
     const HOLD_SUMMARIES: &'static [&'static str] = &[];
 
@@ -354,10 +355,14 @@ impl Backend for SqliteStore {
             wal_bytes: size(&self.wal_path()),
             pools: vec![readers, writer],
             slow: self.slow.count(),
+            slow_queries: self.slow.last(),
             replica: None,
             outside_partitions: None,
             free_bytes: self.disk.free(),
+            floor_bytes: self.disk.floor(),
+            ballast_bytes: self.disk.ballast(),
             read_only,
+            notes: Vec::new(),
         })
     }
 

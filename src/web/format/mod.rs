@@ -27,6 +27,16 @@ pub fn grouped(count: i64) -> String {
     text
 }
 
+/// Bytes: `950 bytes`, `1.5 KiB`, `64 MiB`; rounded down, so that nothing looks larger than it is.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        None => format!("{bytes} bytes"),
+        Some((unit, name)) if bytes / unit >= 10 || bytes % unit < unit / 10 => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+    }
+}
+
 /// `950`, `1.2k`, `12k`, `3.4M`: two digits that count, rounded down so that no figure looks larger than it is.
 pub fn compact(count: i64) -> String {
     let size = count.unsigned_abs();

@@ -29,7 +29,9 @@ pub mod rules;
 pub mod session;
 pub mod sessions;
 pub mod set_aside;
+pub mod settings;
 pub mod setup;
+pub mod status;
 pub mod team;
 pub mod users;
 pub mod version;
@@ -95,7 +97,8 @@ pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
     &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
 
 /// The navigation of the box.
-pub const BOX_TABS: &[(&str, &str)] = &[("Members", "/members"), ("Changes", "/changes")];
+pub const BOX_TABS: &[(&str, &str)] =
+    &[("Status", ""), ("Settings", "/settings"), ("Members", "/members"), ("Changes", "/changes")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -114,6 +117,11 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
+        .post("/apps/{app}/set-aside/retry", Access::Admin, form::LIMIT, set_aside::retry)
+        .post("/apps/{app}/set-aside/discard", Access::Admin, form::LIMIT, set_aside::discard)
+        .get("/box", Access::Box, status::show)
+        .get("/box.json", Access::Box, status::figures)
+        .get("/box/settings", Access::Box, settings::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
         .get("/apps/{app}/versions.csv", Access::Member, versions::file)
         .get("/apps/{app}/versions.json", Access::Member, versions::file)

@@ -188,7 +188,7 @@ async fn require_two(client: &Client, home: &str) {
     await_text(client, "the rule is gone").await;
 }
 
-async fn sign_in(client: &Client, server: &Server) {
+pub(super) async fn sign_in(client: &Client, server: &Server) {
     client.goto(&format!("{}/login", server.url())).await.unwrap();
     fill(client, "name", MEMBER).await;
     fill(client, "password", PASSWORD).await;

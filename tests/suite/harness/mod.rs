@@ -224,6 +224,11 @@ impl Server {
         &self.database
     }
 
+    /// Number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Memory that the process holds now.
     pub fn resident_kib(&self) -> u64 {
         let pid = self.child.as_ref().expect("it runs").id();

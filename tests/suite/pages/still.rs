@@ -21,7 +21,7 @@ use tallybox::protocol::telemetry_kit::ErrorShape;
 use tallybox::protocol::{self, Cors, Gate};
 use tallybox::query::{Policies, Reports, VersionHooks};
 use tallybox::store::Store;
-use tallybox::web::{self, Keeping, MetricsParts, Site, WebParts, WebState};
+use tallybox::web::{self, BoxParts, Keeping, MetricsParts, Site, WebParts, WebState};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -149,6 +149,8 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         reports: Reports::new(store.clone(), clock.clone()),
         logins: Logins::new(store.clone(), clock.clone()),
         keys,
+        intake: intake.clone(),
+        about: BoxParts::default(),
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },
         keeping: Keeping { retention: None, respects_dnt: true },

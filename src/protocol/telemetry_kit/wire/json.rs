@@ -27,6 +27,14 @@ impl<'a> Leaf<'a> {
             Self::Absent | Self::Bool(_) | Self::Other => None,
         }
     }
+
+    /// The same, to keep.
+    pub fn into_text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Bool(_) | Self::Other => None,
+        }
+    }
 }
 
 /// A struct from a JSON object alone: derived structs would take an array of their fields as well.

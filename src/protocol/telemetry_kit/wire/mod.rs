@@ -10,7 +10,7 @@ use json::{Leaf, NoList, Object};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::ingest::Claim;
+use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, RawEvent, Reason, Refusal};
 
 /// What every machine with an empty machine id sends (container images) \[measured, sdk 0.3.0\]: nobody in particular.
@@ -41,9 +41,13 @@ struct Event<'a> {
 
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct IdOnly<'a> {
+struct Ids<'a> {
     #[serde(borrow)]
     event_id: Leaf<'a>,
+    #[serde(borrow)]
+    user_id: Leaf<'a>,
+    #[serde(borrow)]
+    session_id: Leaf<'a>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -138,7 +142,7 @@ fn too_many(most: usize) -> Refusal {
 }
 
 /// One event by itself.
-fn claim(text: &str) -> Claim<'_> {
+pub fn claim(text: &str) -> Claim<'_> {
     let fault = match serde_json::from_str::<Object<Event<'_>>>(text) {
         Ok(event) => match event.0.claim() {
             Ok(claim) => return claim,
@@ -156,9 +160,11 @@ fn claim(text: &str) -> Claim<'_> {
         },
         Err(_) => Fault::invalid("the event is not an object"),
     };
-    let id = serde_json::from_str::<Object<IdOnly<'_>>>(text).ok();
-    let id = id.and_then(|event| event.0.event_id.text().and_then(parse_id));
-    Claim::Unusable { reason: fault.reason, detail: fault.detail, id, body: text }
+    let ids = serde_json::from_str::<Object<Ids<'_>>>(text).map(|ids| ids.0).unwrap_or_default();
+    let id = ids.event_id.text().and_then(parse_id);
+    let user = ids.user_id.into_text().filter(|user| user != NO_MACHINE);
+    let sent = Sent { protocol: super::NAME, user, session: ids.session_id.into_text() };
+    Claim::Unusable { reason: fault.reason, detail: fault.detail, id, body: text, sent: Some(sent) }
 }
 
 fn malformed(problem: &str) -> Refusal {

@@ -1,0 +1,281 @@
+//! How the box is: all its figures in one place, and the judgement whether all is well.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::auth::ingest_key::KeyStats;
+use crate::config::Shown;
+use crate::ingest::RefusedFor;
+use crate::model::{AsideCount, Millis, Node};
+use crate::query::Stats;
+use crate::store::{StoreError, StoreStatus};
+
+use super::format::{grouped, size};
+use super::metrics;
+use super::state::WebState;
+
+/// What the composition root tells of the box.
+#[derive(Clone, Debug, Default)]
+pub struct BoxParts {
+    /// This process.
+    pub node: Node,
+    /// Where it listens.
+    pub listening: String,
+    /// Its settings; secrets are masked.
+    pub settings: Vec<Shown>,
+    /// What in them deserves a second look, one sentence each.
+    pub warnings: Vec<String>,
+    /// Most requests that may wait for a commit.
+    pub queue_requests: usize,
+}
+
+/// All figures of the box at one moment.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    pub now: Millis,
+    /// None where the database did not answer.
+    pub database: Option<StoreStatus>,
+    /// All that serve this database, this one among them.
+    pub nodes: Vec<Node>,
+    pub queue: u64,
+    pub queue_max: u64,
+    pub draining: bool,
+    pub events: Events,
+    pub commits: u64,
+    pub failed_commits: u64,
+    pub keys: KeyStats,
+    pub reports: Stats,
+    pub streams: u64,
+    pub refused: Vec<RefusedFor>,
+    pub aside: Vec<AsideCount>,
+    pub warnings: Vec<String>,
+}
+
+/// What became of events since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    pub received: u64,
+    pub stored: u64,
+    pub duplicate: u64,
+    pub set_aside: u64,
+    pub dropped: u64,
+    pub refused: u64,
+    pub discarded: u64,
+}
+
+/// How much something matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// All is well.
+    Well,
+    /// Somebody should have a look.
+    Look,
+    /// Something does not work.
+    Wrong,
+}
+
+impl Level {
+    /// As programs read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Look => "look",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Asks everything that knows something.
+pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
+    let about = &state.about;
+    let database = metrics::database(state).await;
+    let (nodes, aside) = state.ask(|store| Ok((store.nodes()?, store.aside_counts()?))).await?;
+    let now = state.clock.now();
+    let own = Node { seen_at: now, ..about.node.clone() };
+    let mut all: Vec<_> = nodes.into_iter().filter(|node| node.id != own.id).collect();
+    all.insert(0, own);
+    let counters = state.intake.counters();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Condition {
+        now,
+        database,
+        nodes: all,
+        queue: read(&counters.queued),
+        queue_max: about.queue_requests as u64,
+        draining: (state.draining)(),
+        events: Events {
+            received: read(&counters.received),
+            stored: read(&counters.stored),
+            duplicate: read(&counters.duplicate),
+            set_aside: read(&counters.set_aside),
+            dropped: read(&counters.dropped),
+            refused: read(&counters.refused),
+            discarded: read(&counters.discarded),
+        },
+        commits: read(&counters.commits),
+        failed_commits: read(&counters.failed_commits),
+        keys: state.keys.stats(),
+        reports: state.reports.stats(),
+        streams: state.streams.count() as u64,
+        refused: counters.refusals.all(),
+        aside,
+        warnings: about.warnings.clone(),
+    })
+}
+
+impl Condition {
+    /// What is not as it should be, the worst first. Nothing: all is well.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut say = |level, what: String, advice: &str| {
+            found.push(Finding { level, what, advice: advice.to_owned() });
+        };
+        if self.draining {
+            let what = "The box is stopping: it takes no new events.".to_owned();
+            say(Level::Wrong, what, "Clients come back by themselves when it has started again.");
+        }
+        match &self.database {
+            None => {
+                let what = "The database did not answer in time.".to_owned();
+                say(
+                    Level::Wrong,
+                    what,
+                    "Clients are asked to come back. The log of the box says why; look whether the database server runs.",
+                );
+            }
+            Some(database) => of_database(database, &mut say),
+        }
+        if self.queue_max > 0 && self.queue * 2 > self.queue_max {
+            let (now, most) = (self.queue, self.queue_max);
+            let what = format!("{now} of at most {most} requests wait to be written.");
+            say(
+                Level::Look,
+                what,
+                "When the queue is full, clients are asked to come back. Look for a slow disk or database.",
+            );
+        }
+        if let Some(own) = self.nodes.first()
+            && let Some(other) = self.nodes.iter().find(|node| node.version != own.version)
+        {
+            let what = format!("{} runs version {}, this one {}.", other.name, other.version, own.version);
+            say(Level::Look, what, "That is right while you upgrade; afterwards all should be the same.");
+        }
+        for warning in &self.warnings {
+            say(Level::Look, sentence(warning), "It comes from the settings.");
+        }
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        found
+    }
+}
+
+fn of_database(database: &StoreStatus, say: &mut impl FnMut(Level, String, &str)) {
+    if let Some(reason) = &database.read_only {
+        let advice = "Clients are asked to come back. Make room on the disk, or repair it and restart the box.";
+        say(Level::Wrong, format!("Events are not taken: {reason}."), advice);
+    } else if let (Some(free), Some(floor)) = (database.free_bytes, database.floor_bytes)
+        && free < floor.saturating_mul(2)
+    {
+        let what = format!("Only {} are free on the disk; below {} no events are taken.", size(free), size(floor));
+        say(Level::Look, what, "Make room, or keep events for fewer days (retention_days).");
+    }
+    if database.replica == Some(false) {
+        let what = "Reports are read from the primary: the replica is away or too far behind.".to_owned();
+        say(Level::Look, what, "Look at the replica; the box goes back to it by itself.");
+    }
+    if let Some(events) = database.outside_partitions.filter(|events| *events > 0) {
+        let what =
+            format!("{} events lie outside of all monthly partitions.", grouped(i64::try_from(events).unwrap_or(0)));
+        say(Level::Look, what, "They are counted like all others; clients sent them with times far from now.");
+    }
+    for note in &database.notes {
+        say(Level::Look, sentence(note), "It is a setting of the database server.");
+    }
+}
+
+/// With a capital at its beginning and a full stop at its end.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    format!("{first}{}{stop}", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, version: &str) -> Node {
+        let (started_at, seen_at) = (Millis(0), Millis(1));
+        Node { id: name.to_owned(), name: name.to_owned(), version: version.to_owned(), started_at, seen_at }
+    }
+
+    fn well() -> Condition {
+        let database = StoreStatus {
+            free_bytes: Some(10 << 30),
+            floor_bytes: Some(64 << 20),
+            replica: Some(true),
+            outside_partitions: Some(0),
+            ..StoreStatus::default()
+        };
+        Condition {
+            now: Millis(1),
+            database: Some(database),
+            nodes: vec![node("a", "1.0.0"), node("b", "1.0.0")],
+            queue: 3,
+            queue_max: 4_096,
+            draining: false,
+            events: Events::default(),
+            commits: 1,
+            failed_commits: 0,
+            keys: KeyStats::default(),
+            reports: Stats::default(),
+            streams: 0,
+            refused: Vec::new(),
+            aside: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_and_nothing_else() {
+        assert_eq!(well().findings(), []);
+        let of = |change: fn(&mut StoreStatus)| {
+            let mut condition = well();
+            change(condition.database.as_mut().unwrap());
+            condition
+        };
+        for (condition, level, word) in [
+            (Condition { draining: true, ..well() }, Level::Wrong, "stopping"),
+            (Condition { database: None, ..well() }, Level::Wrong, "did not answer"),
+            (of(|d| d.read_only = Some("no space".to_owned())), Level::Wrong, "not taken: no space"),
+            (of(|d| d.free_bytes = Some(100 << 20)), Level::Look, "below 64 MiB"),
+            (of(|d| d.replica = Some(false)), Level::Look, "replica"),
+            (of(|d| d.outside_partitions = Some(7)), Level::Look, "7 events"),
+            (of(|d| d.notes = vec!["fsync is off".to_owned()]), Level::Look, "Fsync is off."),
+            (Condition { queue: 3_000, ..well() }, Level::Look, "3000 of at most 4096"),
+            (Condition { nodes: vec![node("a", "1"), node("b", "2")], ..well() }, Level::Look, "b runs version 2"),
+            (Condition { warnings: vec!["a warning".to_owned()], ..well() }, Level::Look, "A warning."),
+        ] {
+            let found = condition.findings();
+            let [finding] = &found[..] else { panic!("{word}: {found:?}") };
+            assert!(finding.level == level && finding.what.contains(word), "{word}: {finding:?}");
+            assert!(!finding.advice.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let condition = Condition { warnings: vec!["a".to_owned()], draining: true, ..well() };
+        let levels: Vec<_> = condition.findings().iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Wrong, Level::Look]);
+    }
+}

@@ -1,0 +1,311 @@
+//! The status of the box: whether all is well, and every figure behind that.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::model::{App, Millis, Zone};
+use crate::store::{PoolStatus, StoreStatus};
+
+use super::super::condition::{self, Condition, Finding, Level};
+use super::super::error::{Page, PageError, page};
+use super::super::extract::BoxVisit;
+use super::super::format::{Calendar, When, grouped, length, share, size};
+use super::super::frame::Frame;
+use super::super::reason::words;
+use super::super::state::WebState;
+
+#[derive(Template)]
+#[template(path = "pages/status.html")]
+struct Status {
+    frame: Frame,
+    json: String,
+    level: &'static str,
+    verdict: String,
+    findings: Vec<Finding>,
+    facts: Vec<(&'static str, String)>,
+    pools: Vec<PoolStatus>,
+    caches: Vec<(&'static str, String, String)>,
+    events: Vec<(&'static str, String)>,
+    refused: Vec<Refused>,
+    aside: Vec<Aside>,
+    slow: Vec<Slow>,
+    slow_count: String,
+    nodes: Vec<NodeRow>,
+}
+
+struct Refused {
+    reason: &'static str,
+    count: String,
+    samples: Vec<(When, &'static str, String)>,
+}
+
+struct Aside {
+    app: String,
+    href: String,
+    reason: &'static str,
+    count: String,
+    detail: String,
+    newest: When,
+}
+
+struct Slow {
+    at: When,
+    took: String,
+    what: String,
+}
+
+struct NodeRow {
+    name: String,
+    own: bool,
+    version: String,
+    started: When,
+    seen: String,
+}
+
+/// `GET /box`
+pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> Page {
+    let condition = condition::examine(&state).await?;
+    let apps = state.ask(|store| store.apps()).await?;
+    let findings = condition.findings();
+    let calendar = Calendar::new(Zone::utc().into(), condition.now);
+    let database = condition.database.clone().unwrap_or_default();
+    page(&Status {
+        frame: Frame::of_box(&state, &visit, ""),
+        json: state.site.link("/box.json"),
+        level: findings.first().map_or(Level::Well, |finding| finding.level).as_str(),
+        verdict: verdict(&findings),
+        findings,
+        facts: facts(&state, &condition, &database, &calendar),
+        pools: database.pools.clone(),
+        caches: caches(&condition),
+        events: events(&condition),
+        refused: refused(&condition, &calendar),
+        aside: aside(&state, &condition, &apps, &calendar),
+        slow: slow(&database, &calendar),
+        slow_count: count(database.slow),
+        nodes: nodes(&condition, &calendar),
+    })
+}
+
+/// `GET /box.json`
+pub async fn figures(State(state): State<WebState>, _: BoxVisit) -> Result<Response, PageError> {
+    let condition = condition::examine(&state).await?;
+    let apps = state.ask(|store| store.apps()).await?;
+    let body = told(&state, &condition, &apps);
+    Ok(([(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
+}
+
+fn verdict(findings: &[Finding]) -> String {
+    let level = findings.first().map_or(Level::Well, |finding| finding.level);
+    match (level, findings.len()) {
+        (Level::Well, _) => "All is well".to_owned(),
+        (Level::Look, 1) => "All works; one thing deserves a look".to_owned(),
+        (Level::Look, n) => format!("All works; {n} things deserve a look"),
+        (Level::Wrong, _) => "Something is wrong".to_owned(),
+    }
+}
+
+fn facts(
+    state: &WebState,
+    condition: &Condition,
+    database: &StoreStatus,
+    calendar: &Calendar,
+) -> Vec<(&'static str, String)> {
+    let about = &state.about;
+    let up = length(condition.now.since(about.node.started_at));
+    let mut facts = vec![
+        ("Version", about.node.version.clone()),
+        ("Running for", format!("{up}, since {} UTC", calendar.date_time(about.node.started_at).text)),
+        ("Listens on", about.listening.clone()),
+        ("Clock", format!("{} UTC; each app has a time zone of its own", calendar.moment(condition.now).text)),
+        ("Database", if database.engine.is_empty() { "not reached yet".to_owned() } else { database.engine.clone() }),
+        ("Schema", database.schema.to_string()),
+        ("Size of the database", size(database.bytes)),
+        (
+            "Waiting to be written",
+            format!("{} of at most {} requests", count(condition.queue), count(condition.queue_max)),
+        ),
+        (
+            "Commits since the start",
+            format!("{}, {} failed", count(condition.commits), count(condition.failed_commits)),
+        ),
+        ("Open live pages", count(condition.streams)),
+        ("Last backup", "none by the box yet: see “Backup” in the README".to_owned()),
+    ];
+    if database.engine.starts_with("SQLite") {
+        facts.push(("Write-ahead log", size(database.wal_bytes)));
+    }
+    if let Some(free) = database.free_bytes {
+        let floor = database.floor_bytes.map_or_else(String::new, |floor| format!(", no events below {}", size(floor)));
+        let ballast = database
+            .ballast_bytes
+            .map_or_else(|| "; no reserve is laid".to_owned(), |ballast| format!("; {} in reserve", size(ballast)));
+        facts.push(("Free on the disk", format!("{}{floor}{ballast}", size(free))));
+    }
+    facts
+}
+
+/// What, the share that memory answered, and the figures behind it.
+fn caches(condition: &Condition) -> Vec<(&'static str, String, String)> {
+    let row = |what, hits: u64, misses: u64| {
+        let (hits, all) = (signed(hits), signed(hits + misses));
+        let rate = if all == 0 { "not asked yet".to_owned() } else { share(hits, all) };
+        (what, rate, format!("{} of {} from memory", grouped(hits), grouped(all)))
+    };
+    vec![
+        row("Ingest keys", condition.keys.hits, condition.keys.misses),
+        row("Reports", condition.reports.hits, condition.reports.misses),
+    ]
+}
+
+fn events(condition: &Condition) -> Vec<(&'static str, String)> {
+    let events = condition.events;
+    [
+        ("Received", events.received),
+        ("Stored", events.stored),
+        ("Came twice", events.duplicate),
+        ("Set aside", events.set_aside),
+        ("Not to be tracked", events.dropped),
+        ("Refused", events.refused),
+        ("Discarded by members", events.discarded),
+    ]
+    .map(|(what, events)| (what, count(events)))
+    .into()
+}
+
+fn refused(condition: &Condition, calendar: &Calendar) -> Vec<Refused> {
+    let row = |refused: &crate::ingest::RefusedFor| Refused {
+        reason: refused.reason,
+        count: count(refused.count),
+        samples: refused
+            .samples
+            .iter()
+            .map(|sample| (calendar.moment(sample.at), sample.protocol, sample.detail.clone()))
+            .collect(),
+    };
+    condition.refused.iter().map(row).collect()
+}
+
+fn aside(state: &WebState, condition: &Condition, apps: &[App], calendar: &Calendar) -> Vec<Aside> {
+    let row = |row: &crate::model::AsideCount| {
+        let app = apps.iter().find(|app| app.id == row.app)?;
+        Some(Aside {
+            app: app.name.clone(),
+            href: state.site.link(&format!("/apps/{}/set-aside?reason={}", app.slug, row.reason.as_str())),
+            reason: words(row.reason),
+            count: count(row.events),
+            detail: row.detail.replace('`', ""),
+            newest: calendar.date_time(row.newest),
+        })
+    };
+    condition.aside.iter().filter_map(row).collect()
+}
+
+fn slow(database: &StoreStatus, calendar: &Calendar) -> Vec<Slow> {
+    let row = |query: &crate::store::SlowQuery| Slow {
+        at: calendar.moment(query.at),
+        took: format!("{} ms", grouped(i64::try_from(query.took.as_millis()).unwrap_or(i64::MAX))),
+        what: query.what.clone(),
+    };
+    database.slow_queries.iter().map(row).collect()
+}
+
+fn nodes(condition: &Condition, calendar: &Calendar) -> Vec<NodeRow> {
+    let row = |(at, node): (usize, &crate::model::Node)| NodeRow {
+        name: node.name.clone(),
+        own: at == 0,
+        version: node.version.clone(),
+        started: calendar.date_time(node.started_at),
+        seen: if at == 0 { "now".to_owned() } else { format!("{} ago", length(condition.now.since(node.seen_at))) },
+    };
+    condition.nodes.iter().enumerate().map(row).collect()
+}
+
+/// The same for programs: names stay, figures are whole numbers, times are RFC 3339.
+fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
+    let about = &state.about;
+    let database = condition.database.as_ref();
+    let time = |at: Millis| at.timestamp().to_string();
+    let findings = condition.findings();
+    let slug = |id| apps.iter().find(|app| app.id == id).map(|app| app.slug.to_string());
+    json!({
+        "verdict": findings.first().map_or(Level::Well, |finding| finding.level).as_str(),
+        "findings": findings.iter().map(|finding| json!({
+            "level": finding.level.as_str(), "what": finding.what, "advice": finding.advice,
+        })).collect::<Vec<_>>(),
+        "version": about.node.version,
+        "started_at": time(about.node.started_at),
+        "uptime_seconds": condition.now.since(about.node.started_at) / Millis::SECOND,
+        "now": time(condition.now),
+        "time_zone": "UTC",
+        "listening": about.listening,
+        "last_backup": Value::Null,
+        "database": database.map(|database| json!({
+            "engine": database.engine,
+            "schema": database.schema,
+            "bytes": database.bytes,
+            "wal_bytes": database.wal_bytes,
+            "free_bytes": database.free_bytes,
+            "floor_bytes": database.floor_bytes,
+            "ballast_bytes": database.ballast_bytes,
+            "read_only": database.read_only,
+            "replica_used": database.replica,
+            "events_outside_partitions": database.outside_partitions,
+            "slow_queries": database.slow,
+            "slowest": database.slow_queries.iter().map(|query| json!({
+                "at": time(query.at),
+                "ms": u64::try_from(query.took.as_millis()).unwrap_or(u64::MAX),
+                "what": query.what,
+            })).collect::<Vec<_>>(),
+            "pools": database.pools.iter().map(|pool| json!({
+                "name": pool.name, "max": pool.max, "open": pool.open, "active": pool.active, "waiting": pool.waiting,
+            })).collect::<Vec<_>>(),
+        })),
+        "queue": { "requests": condition.queue, "max": condition.queue_max },
+        "commits": { "done": condition.commits, "failed": condition.failed_commits },
+        "caches": {
+            "keys": { "hits": condition.keys.hits, "misses": condition.keys.misses },
+            "reports": { "hits": condition.reports.hits, "misses": condition.reports.misses },
+        },
+        "events": {
+            "received": condition.events.received,
+            "stored": condition.events.stored,
+            "duplicate": condition.events.duplicate,
+            "set_aside": condition.events.set_aside,
+            "dropped": condition.events.dropped,
+            "refused": condition.events.refused,
+            "discarded": condition.events.discarded,
+        },
+        "refused": condition.refused.iter().map(|refused| json!({
+            "reason": refused.reason,
+            "count": refused.count,
+            "samples": refused.samples.iter().map(|sample| json!({
+                "at": time(sample.at), "protocol": sample.protocol, "detail": sample.detail,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "set_aside": condition.aside.iter().map(|row| json!({
+            "app": slug(row.app),
+            "reason": row.reason.as_str(),
+            "events": row.events,
+            "newest_at": time(row.newest),
+            "detail": row.detail,
+        })).collect::<Vec<_>>(),
+        "nodes": condition.nodes.iter().map(|node| json!({
+            "name": node.name,
+            "version": node.version,
+            "started_at": time(node.started_at),
+            "seen_at": time(node.seen_at),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn count(count: u64) -> String {
+    grouped(signed(count))
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
