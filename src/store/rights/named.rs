@@ -38,16 +38,24 @@ pub(super) fn set_aside(db: &dyn Sql, (app, environment): (i64, i64), names: &[S
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT id, detail, body FROM set_aside WHERE app_id = $1 AND env_id = $2";
+    let hashes = hashes(names);
+    let sql = "SELECT id, detail, body, again FROM set_aside WHERE app_id = $1 AND env_id = $2";
     let mut rows = Vec::new();
     db.stream(sql, &[app.into(), environment.into()], &mut |line| {
         let told = |column| line.text(column).is_some_and(|text| names_any(text, names));
-        if told(1) || told(2) {
+        let is_theirs = || line.text(3).is_some_and(|again| hashes.iter().any(|hash| again.contains(hash)));
+        if told(1) || told(2) || told(3) || is_theirs() {
             rows.push(line.int(0));
         }
         std::ops::ControlFlow::Continue(())
     })?;
     Ok(rows)
+}
+
+/// Those of the names that are hashes of users, as they stand in what is kept to try an event again.
+fn hashes(names: &[String]) -> Vec<String> {
+    let bytes = names.iter().filter_map(|name| hex::decode(name).ok()).filter(|bytes| bytes.len() == 16);
+    bytes.map(|bytes| serde_json::Value::from(bytes).to_string()).collect()
 }
 
 /// What takes names out of the samples and names of an environment's groups of errors.
