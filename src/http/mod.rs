@@ -16,7 +16,7 @@ pub mod server;
 #[cfg(test)]
 mod trial;
 
-pub use address::{IpNet, IpNetError};
+pub use crate::model::{IpNet, IpNetError};
 pub use edge::{AnswerPanic, layers};
 pub use refuse::refuse;
 pub use route::{Access, Route, Routes};

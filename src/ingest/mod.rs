@@ -1,6 +1,7 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
 mod devices;
+mod door;
 mod failure;
 mod normalize;
 mod places;
@@ -18,13 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::clock::Clock;
 use crate::model::{
     App, Country, EnvironmentId, EventId, Identified, IngestKeyId, Limits, Millis, Outcome, RawEvent, RawIdentify,
-    Reason, Receipt, Refusal, SessionTimes,
+    Reason, Receipt, Refusal, Rules, SessionTimes,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
 
+pub use door::{Credential, Door, Knock};
 pub use places::Places;
-pub use privacy::user_hash;
+pub use privacy::{device_hash, identifier_hash, user_hash};
 pub use roster::Roster;
 pub use writer::Writer;
 
@@ -40,6 +42,8 @@ pub struct Scope {
     pub environment: EnvironmentId,
     /// The key, where the protocol wants one.
     pub key: Option<IngestKeyId>,
+    /// What the app lets in.
+    pub rules: Arc<Rules>,
     /// Where the request began, as far as that is known: [`Intake::country`].
     pub country: Option<Country>,
 }
@@ -61,6 +65,8 @@ pub enum Claim<'a> {
         /// Its text.
         body: &'a str,
     },
+    /// Of a device that is banned: to be counted and not kept.
+    Banned,
 }
 
 /// One request's events, ready for the pipeline.
@@ -81,7 +87,7 @@ pub struct Request<'a> {
 }
 
 /// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
-/// refused.
+/// banned + refused.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Events that came before a decision.
@@ -94,6 +100,8 @@ pub struct Counters {
     pub set_aside: AtomicU64,
     /// Events deliberately not kept.
     pub dropped: AtomicU64,
+    /// Events of banned users and devices.
+    pub banned: AtomicU64,
     /// Events of requests that were refused after decoding.
     pub refused: AtomicU64,
     /// Commits that succeeded.
@@ -112,6 +120,7 @@ impl Counters {
                 Outcome::Duplicate => &self.duplicate,
                 Outcome::SetAside(..) => &self.set_aside,
                 Outcome::Dropped => &self.dropped,
+                Outcome::Banned => &self.banned,
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -133,6 +142,7 @@ pub struct Intake {
     counters: Arc<Counters>,
     limits: Arc<Limits>,
     places: Places,
+    door: Door,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -168,17 +178,23 @@ impl Intake {
     ) -> std::io::Result<(Self, Writer)> {
         let (queue, waiting) = mpsc::sync_channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
+        let door = Door::new(store.clone(), clock.clone());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
         let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
         let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
-        Ok((Self { queue, bytes, room, draining, counters, limits, places: Places::default() }, writer))
+        Ok((Self { queue, bytes, room, draining, counters, limits, places: Places::default(), door }, writer))
     }
 
     /// The same with a database of addresses.
     #[must_use]
     pub fn with_places(self, places: Places) -> Self {
         Self { places, ..self }
+    }
+
+    /// Who is let in: to be asked once for each request whose credential is good.
+    pub fn door(&self) -> &Door {
+        &self.door
     }
 
     /// The country of a client's address, to be put into the request's [`Scope`] in place of the address.
@@ -191,13 +207,19 @@ impl Intake {
     pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
         let events = request.claims.len();
         self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
-        match self.submit(|| normalize::draft(request, &self.limits)) {
-            Ok(answer) => answer.await.unwrap_or(Err(Refusal::Internal)),
-            Err(refusal) => {
-                self.counters.refuse(events);
-                Err(refusal)
+        let queued = self.door.reserve(&request.scope, events).and_then(|reserved| {
+            match self.submit(|| normalize::draft(request, &self.limits)) {
+                Ok(answer) => Ok((answer, reserved)),
+                Err(refusal) => {
+                    give_back(reserved, 0);
+                    Err(refusal)
+                }
             }
-        }
+        });
+        let (answer, reserved) = queued.inspect_err(|_| self.counters.refuse(events))?;
+        let answer = answer.await.unwrap_or(Err(Refusal::Internal));
+        give_back(reserved, answer.as_ref().map_or(0, Receipt::kept));
+        answer
     }
 
     /// Finds or makes an installation's version, device, user and session. An `Ok` means that they are on disk.
@@ -263,5 +285,12 @@ impl Intake {
     /// The bounds that apply to every request.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+}
+
+/// Gives back what was taken from a quota for events that were not kept.
+fn give_back(reserved: Option<door::Reservation>, kept: usize) {
+    if let Some(reserved) = reserved {
+        reserved.settle(kept);
     }
 }

@@ -9,10 +9,11 @@ use super::{
     Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{AppLimits, Ban, BanId, NewBan, Tier, TierEnd, TierId, WantedTier};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
+use super::{directory, funnels, identify, limits, members, recount, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -154,6 +155,54 @@ impl<B: Backend> Store for B {
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
         self.look(|db| directory::key_ring(db, lookup, now))
+    }
+
+    fn tiers(&self) -> Result<Vec<Tier>> {
+        self.look(limits::tiers)
+    }
+
+    fn save_tier(&self, wanted: &WantedTier) -> Result<Tier> {
+        self.change(|db| limits::save_tier(db, wanted))
+    }
+
+    fn set_usual_tier(&self, tier: TierId) -> Result<()> {
+        self.change(|db| limits::set_usual_tier(db, tier))
+    }
+
+    fn delete_tier(&self, tier: TierId) -> Result<TierEnd> {
+        self.change(|db| limits::delete_tier(db, tier))
+    }
+
+    fn app_limits(&self, app: AppId) -> Result<AppLimits> {
+        self.look(|db| limits::app_limits(db, app))
+    }
+
+    fn set_app_limits(&self, app: AppId, set: &AppLimits) -> Result<()> {
+        self.change(|db| limits::set_app_limits(db, app, set))
+    }
+
+    fn bans(&self, app: AppId) -> Result<Vec<Ban>> {
+        self.look(|db| limits::bans(db, app))
+    }
+
+    fn ban(&self, ban: &NewBan, by: (&str, Millis)) -> Result<()> {
+        self.change(|db| limits::ban(db, ban, by))
+    }
+
+    fn lift_ban(&self, app: AppId, ban: BanId) -> Result<()> {
+        self.change(|db| limits::lift_ban(db, app, ban))
+    }
+
+    fn listed_origins(&self) -> Result<Vec<String>> {
+        self.look(limits::listed_origins)
+    }
+
+    fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>> {
+        self.look(|db| limits::taken_on(db, day))
+    }
+
+    fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>> {
+        self.look(|db| limits::intake(db, app, day))
     }
 
     fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken> {

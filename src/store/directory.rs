@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::limits;
 use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
-    App, AppId, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyLookup, KeyRing, Millis, NewApp, NewIngestKey,
-    Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
+    App, AppId, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyKind, KeyLookup, KeyRing, Millis, NewApp,
+    NewIngestKey, Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
 };
 
 /// The environments of every new app, the default one first.
@@ -17,7 +18,8 @@ const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 const APP: &str = "SELECT a.id, a.uuid, a.slug, a.name, a.zone, a.strict, a.salt, a.created_at, a.first_event_at, \
                    o.id, o.uuid, o.slug, o.name FROM apps a JOIN organizations o ON o.id = a.organization_id ";
 
-const KEY: &str = "SELECT k.id, e.app_id, e.id, e.slug, k.name, k.hint, k.created_at, k.last_used_at, k.revoked_at \
+const KEY: &str = "SELECT k.id, e.app_id, e.id, e.slug, k.name, k.hint, k.created_at, k.last_used_at, k.revoked_at, \
+                   k.kind \
                    FROM ingest_keys k JOIN environments e ON e.id = k.environment_id ";
 
 /// Makes the box's organization where there is none.
@@ -76,8 +78,8 @@ pub(super) fn create_app(db: &dyn Sql, app: &NewApp, now: Millis) -> Result<App>
 pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
     changed(db)?;
     let made = db.value(
-        "INSERT INTO ingest_keys (environment_id, name, hint, token_hash, sealed_secret, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO ingest_keys (environment_id, name, hint, token_hash, sealed_secret, created_at, kind) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
         &[
             key.environment.0.into(),
             key.name.as_str().into(),
@@ -85,6 +87,7 @@ pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Resul
             (&key.token_hash).into(),
             key.sealed_secret.as_slice().into(),
             now.0.into(),
+            key.kind.as_str().into(),
         ],
     )?;
     let Some(id) = made.some_int() else { return Err(StoreError::Exists("a key with that token")) };
@@ -126,12 +129,19 @@ pub(super) fn key_ring(db: &dyn Sql, lookup: &KeyLookup, now: Millis) -> Result<
         },
         KeyLookup::App(organization, app) => {
             let found = find_by_name(db, organization.as_deref(), app)?;
-            return Ok(found.map(|app| KeyRing { app, keys: Vec::new() }));
+            return match found {
+                Some(app) => Ok(Some(KeyRing { rules: limits::rules(db, app.id)?, app, keys: Vec::new() })),
+                None => Ok(None),
+            };
         }
     };
-    Ok(found
-        .filter(|(_, keys)| !keys.is_empty())
-        .map(|(app, keys)| KeyRing { app, keys: keys.into_iter().map(|(_, key)| key).collect() }))
+    match found.filter(|(_, keys)| !keys.is_empty()) {
+        Some((app, keys)) => {
+            let keys = keys.into_iter().map(|(_, key)| key).collect();
+            Ok(Some(KeyRing { rules: limits::rules(db, app.id)?, app, keys }))
+        }
+        None => Ok(None),
+    }
 }
 
 pub(super) fn version(db: &dyn Sql) -> Result<i64> {
@@ -170,7 +180,7 @@ fn find_by_name(db: &dyn Sql, organization: Option<&str>, app: &str) -> Result<O
 
 fn sealed_keys(db: &dyn Sql, condition: &'static str, now: Millis, value: Cell) -> Result<Vec<(i64, SealedKey)>> {
     let sql = [
-        "SELECT e.app_id, k.id, e.id, k.token_hash, k.sealed_secret, k.revoked_at FROM ingest_keys k \
+        "SELECT e.app_id, k.id, e.id, k.token_hash, k.sealed_secret, k.revoked_at, k.kind FROM ingest_keys k \
          JOIN environments e ON e.id = k.environment_id WHERE (k.revoked_at IS NULL OR k.revoked_at > $1) AND ",
         condition,
         " ORDER BY k.id DESC",
@@ -180,6 +190,7 @@ fn sealed_keys(db: &dyn Sql, condition: &'static str, now: Millis, value: Cell) 
         let key = SealedKey {
             id: IngestKeyId(row.int(1)),
             environment: EnvironmentId(row.int(2)),
+            kind: key_kind(row, 6)?,
             token_hash: row.array(3).ok_or_else(|| damaged("token hash"))?,
             sealed_secret: row.bytes(4).to_vec(),
             revoked_at: row.some_int(5).map(Millis),
@@ -247,12 +258,17 @@ fn read_key(row: &Row) -> Result<IngestKey> {
         id: IngestKeyId(row.int(0)),
         app: AppId(row.int(1)),
         environment: read_environment(row, 2)?,
+        kind: key_kind(row, 9)?,
         name: row.text(4),
         hint: row.text(5),
         created_at: Millis(row.int(6)),
         last_used_at: row.some_int(7).map(Millis),
         revoked_at: row.some_int(8).map(Millis),
     })
+}
+
+fn key_kind(row: &Row, column: usize) -> Result<KeyKind> {
+    KeyKind::parse(&row.text(column)).ok_or_else(|| damaged("kind of key"))
 }
 
 fn uuid(row: &Row, column: usize) -> Result<Uuid> {

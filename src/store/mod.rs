@@ -7,6 +7,7 @@ mod directory;
 mod funnels;
 mod identify;
 mod intern;
+mod limits;
 mod members;
 pub mod migrate;
 pub mod moving;
@@ -29,6 +30,7 @@ use crate::model::{
     Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{AppLimits, Ban, BanId, NewBan, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
@@ -65,8 +67,8 @@ pub enum Entry {
     Event(Event),
     /// To be kept aside.
     SetAside(SetAside),
-    /// To be counted only.
-    Dropped,
+    /// Of somebody who is banned: to be counted only.
+    Banned,
 }
 
 /// A value that may be used once while requests of its time are accepted.
@@ -261,6 +263,42 @@ pub trait Store: Send + Sync + 'static {
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
 
+    /// All tiers, in the order in which they were made.
+    fn tiers(&self) -> Result<Vec<Tier>>;
+
+    /// Makes or changes a tier. [`StoreError::Exists`] where another has its name.
+    fn save_tier(&self, wanted: &WantedTier) -> Result<Tier>;
+
+    /// Makes a tier that of all apps for which none was chosen.
+    fn set_usual_tier(&self, tier: TierId) -> Result<()>;
+
+    /// Deletes a tier, unless apps are in it.
+    fn delete_tier(&self, tier: TierId) -> Result<TierEnd>;
+
+    /// What is set for an app.
+    fn app_limits(&self, app: AppId) -> Result<AppLimits>;
+
+    /// Sets it.
+    fn set_app_limits(&self, app: AppId, limits: &AppLimits) -> Result<()>;
+
+    /// Whoever is banned from an app, newest first.
+    fn bans(&self, app: AppId) -> Result<Vec<Ban>>;
+
+    /// Bans somebody. [`StoreError::Exists`] where they are banned already, [`StoreError::NoRoom`] where a thousand are.
+    fn ban(&self, ban: &NewBan, by: (&str, Millis)) -> Result<()>;
+
+    /// Lifts a ban of that app.
+    fn lift_ban(&self, app: AppId, ban: BanId) -> Result<()>;
+
+    /// Web origins that some app lists.
+    fn listed_origins(&self) -> Result<Vec<String>>;
+
+    /// Events that all nodes have taken on that UTC day, by app: those that quotas are held against.
+    fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>>;
+
+    /// What became of an app's events that arrived on that UTC day, by outcome.
+    fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>>;
+
     /// Makes a token of the read API. [`StoreError::Exists`] where it is known already.
     fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken>;
 
@@ -279,8 +317,8 @@ pub trait Store: Send + Sync + 'static {
     /// The device session of that public id, which may be over.
     fn find_session(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<Option<KnownSession>>;
 
-    /// A number that grows with every change to apps, environments, keys and what members ask of versions, by this
-    /// process or another.
+    /// A number that grows with every change to apps, environments, keys, limits and what members ask of versions, by
+    /// this process or another.
     fn directory_version(&self) -> Result<i64>;
 
     /// Whether anybody can sign in yet.

@@ -118,13 +118,14 @@ impl Bench {
         let token_hash: [u8; 32] = std::array::from_fn(|_| rand_byte());
         let key = NewIngestKey {
             environment,
+            kind: KeyKind::Secret,
             name: "k".into(),
             hint: "tk_".into(),
             token_hash,
             sealed_secret: vec![1, 2, 3],
         };
         let key = self.store.create_key(&key, NOW).unwrap().id;
-        Scope { app: Arc::new(app.clone()), environment, key: Some(key), country: None }
+        Scope { app: Arc::new(app.clone()), environment, key: Some(key), rules: Arc::default(), country: None }
     }
 
     fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
@@ -470,6 +471,7 @@ fn credentials_are_found_by_token_and_by_every_path(backend: Backend) {
     let hash = [3; 32];
     let new = NewIngestKey {
         environment: app.environments[0].id,
+        kind: KeyKind::Secret,
         name: "k".into(),
         hint: "h".into(),
         token_hash: hash,

@@ -53,7 +53,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 9] = [
+pub(in crate::store) const DIRECTORY: [Table; 12] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -99,6 +99,45 @@ pub(in crate::store) const DIRECTORY: [Table; 9] = [
             ("created_at", Int),
             ("last_used_at", Int),
             ("revoked_at", Int),
+            ("kind", Text),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "tiers",
+        columns: &[
+            ("id", Int),
+            ("name", Text),
+            ("key_rate", Int),
+            ("app_rate", Int),
+            ("network_rate", Int),
+            ("day_events", Int),
+            ("usual", Int),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "app_limits",
+        columns: &[("app_id", Int), ("tier_id", Int), ("networks", Text), ("origins", Text)],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "bans",
+        columns: &[
+            ("id", Int),
+            ("app_id", Int),
+            ("kind", Text),
+            ("hash", Bytes),
+            ("identifier", Bytes),
+            ("label", Text),
+            ("member", Text),
+            ("created_at", Int),
         ],
         key: 1,
         prefix: 0,

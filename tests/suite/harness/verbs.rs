@@ -54,6 +54,14 @@ impl Server {
         Credentials::parse(&self.run(&["key", "create", slug.as_str()]))
     }
 
+    /// Makes a public key of an app; its token.
+    #[track_caller]
+    pub fn public_key(&self, app: &str) -> String {
+        let told = self.run(&["key", "create", app, "--public", "--name", "app"]);
+        let token = told.lines().find_map(|line| line.strip_prefix("token  "));
+        token.unwrap_or_else(|| panic!("no token in {told}")).trim().to_owned()
+    }
+
     /// Signs in as [`MEMBER`]; the value of the `Cookie` header.
     #[track_caller]
     pub fn sign_in(&self) -> String {
