@@ -194,6 +194,8 @@ fn store_failure(error: &StoreError) -> Shown {
             }
         }
         StoreError::Exists(_)
+        | StoreError::InUse(_)
+        | StoreError::LastOwner
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent
         | StoreError::Schema(_)

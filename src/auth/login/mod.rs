@@ -1,6 +1,7 @@
 //! Signing in and out, the first run's set-up, and the token that proves a form is ours.
 
 mod attempts;
+mod invited;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use subtle::ConstantTimeEq;
 use super::password::{self, Hasher, PasswordProblem, TooBusy, Verdict};
 use super::token;
 use crate::clock::Clock;
-use crate::model::{Login, Member, Millis, NewMember, Role};
+use crate::model::{By, Login, Member, Millis, NewMember, Role};
 use crate::store::{Result as StoreResult, Store, StoreError};
 use attempts::Attempts;
 
@@ -71,6 +72,9 @@ pub enum SetupError {
     /// The name is empty, longer than 254 characters, or holds control characters.
     #[error("The name needs 1 to 254 characters.")]
     Name,
+    /// Another member signs in with that name.
+    #[error("That name is taken.")]
+    Taken,
     /// The token is wrong, too old, or somebody else was faster.
     #[error("the set-up link is not valid any more")]
     Spent,
@@ -128,9 +132,9 @@ impl Logins {
             SignInError::TooMany { retry_after: BUSY_RETRY }
         })?;
         let (member, weak) = match (member, verdict) {
-            (Some(member), Verdict::Right) => (member, false),
-            (Some(member), Verdict::RightButWeak) => (member, true),
-            (Some(_), Verdict::Wrong) | (None, _) => return Err(SignInError::Wrong),
+            (Some(member), Verdict::Right) if member.disabled_at.is_none() => (member, false),
+            (Some(member), Verdict::RightButWeak) if member.disabled_at.is_none() => (member, true),
+            _ => return Err(SignInError::Wrong),
         };
         self.shared.attempts.lock().succeed(attempt);
         let signed_in = self.create_login(member).await?;
@@ -183,7 +187,13 @@ impl Logins {
     }
 
     /// Makes the first member, an owner, spends the token and signs them in. However many try at once, one succeeds.
-    pub async fn complete_setup(&self, token: &str, name: &str, password: &str) -> Result<SignedIn, SetupError> {
+    /// `place` says from where, in words.
+    pub async fn complete_setup(
+        &self,
+        token: &str,
+        (name, password): (&str, &str),
+        place: &str,
+    ) -> Result<SignedIn, SetupError> {
         let name = check_name(name).ok_or(SetupError::Name)?;
         // Before anything that costs: whoever does not hold the token learns nothing here.
         if !self.setup_token_valid(token).await? {
@@ -192,9 +202,10 @@ impl Logins {
         password::check(password, &name)?;
         let hashed = self.shared.hasher.hash(password).await;
         let password_hash = hashed.map_err(|TooBusy| SetupError::TooBusy { retry_after: BUSY_RETRY })?;
-        let new = NewMember { name, role: Role::Owner, password_hash };
-        let (hash, now) = (token::hash(token), self.shared.clock.now());
-        let member = self.on_store(move |store| store.complete_setup(&hash, &new, now)).await?;
+        let by = By { at: self.shared.clock.now(), member: name.clone(), place: place.to_owned() };
+        let new = NewMember { name, role: Role::Owner, password_hash, organization: None };
+        let hash = token::hash(token);
+        let member = self.on_store(move |store| store.complete_setup(&hash, &new, &by)).await?;
         self.shared.set_up.store(true, Ordering::Relaxed);
         Ok(self.create_login(member).await?)
     }
@@ -257,6 +268,7 @@ impl From<StoreError> for SetupError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::TokenSpent => Self::Spent,
+            StoreError::Exists(_) => Self::Taken,
             other => Self::Store(other),
         }
     }

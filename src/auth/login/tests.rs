@@ -26,7 +26,7 @@ fn new_box() -> Rig {
 async fn with_ada() -> Rig {
     let new = new_box();
     let token = new.logins.issue_setup_token(None).await.unwrap().unwrap();
-    new.logins.complete_setup(&token, "ada@example.org", PASSWORD).await.unwrap();
+    new.logins.complete_setup(&token, ("ada@example.org", PASSWORD), "here").await.unwrap();
     new
 }
 
@@ -56,15 +56,16 @@ async fn a_setup_token_makes_one_owner_and_dies() {
     assert!(!logins.set_up().await.unwrap());
     let token = logins.issue_setup_token(None).await.unwrap().unwrap();
     assert!(logins.setup_token_valid(&token).await.unwrap() && !logins.setup_token_valid("guess").await.unwrap());
-    let refused = logins.complete_setup("guess", "eve", PASSWORD).await.unwrap_err();
+    let refused = logins.complete_setup("guess", ("eve", PASSWORD), "here").await.unwrap_err();
     assert!(matches!(refused, SetupError::Spent));
-    let refused = logins.complete_setup(&token, "ada", "short").await.unwrap_err();
+    let refused = logins.complete_setup(&token, ("ada", "short"), "here").await.unwrap_err();
     assert!(matches!(refused, SetupError::Password(PasswordProblem::TooShort)));
-    assert!(matches!(logins.complete_setup(&token, " ", PASSWORD).await.unwrap_err(), SetupError::Name));
-    let ada = logins.complete_setup(&token, "ada", PASSWORD).await.unwrap();
-    assert_eq!(ada.member.role, Role::Owner);
+    assert!(matches!(logins.complete_setup(&token, (" ", PASSWORD), "here").await.unwrap_err(), SetupError::Name));
+    let ada = logins.complete_setup(&token, ("ada", PASSWORD), "here").await.unwrap();
+    assert!(ada.member.owns_box);
+    assert_eq!(ada.member.memberships[0].role, Role::Owner);
     assert!(logins.find(&ada.token).await.unwrap().is_some());
-    assert!(matches!(logins.complete_setup(&token, "eve", PASSWORD).await.unwrap_err(), SetupError::Spent));
+    assert!(matches!(logins.complete_setup(&token, ("eve", PASSWORD), "here").await.unwrap_err(), SetupError::Spent));
     assert!(logins.issue_setup_token(Some("fixed")).await.unwrap().is_none());
     assert!(Logins::new(store, clock).set_up().await.unwrap());
 }
@@ -77,7 +78,7 @@ async fn a_setup_token_dies_after_an_hour_or_when_another_is_issued() {
     clock.set(START.plus(Millis::HOUR - 1));
     assert!(logins.setup_token_valid(fixed).await.unwrap());
     clock.set(START.plus(Millis::HOUR));
-    assert!(matches!(logins.complete_setup(fixed, "ada", PASSWORD).await.unwrap_err(), SetupError::Spent));
+    assert!(matches!(logins.complete_setup(fixed, ("ada", PASSWORD), "here").await.unwrap_err(), SetupError::Spent));
     let first = logins.issue_setup_token(None).await.unwrap().unwrap();
     let second = logins.issue_setup_token(None).await.unwrap().unwrap();
     assert!(!logins.setup_token_valid(&first).await.unwrap() && logins.setup_token_valid(&second).await.unwrap());
@@ -89,7 +90,7 @@ async fn a_hundred_setups_at_once_yield_one_member() {
     let token = logins.issue_setup_token(None).await.unwrap().unwrap();
     let one = |n: u32| {
         let (logins, token) = (logins.clone(), token.clone());
-        tokio::spawn(async move { logins.complete_setup(&token, &format!("member {n}"), PASSWORD).await })
+        tokio::spawn(async move { logins.complete_setup(&token, (&format!("member {n}"), PASSWORD), "here").await })
     };
     let tries: Vec<_> = (0..100).map(one).collect();
     let mut winners = 0;
@@ -99,7 +100,7 @@ async fn a_hundred_setups_at_once_yield_one_member() {
             Err(error) => assert!(matches!(error, SetupError::Spent | SetupError::TooBusy { .. }), "{error:?}"),
         }
     }
-    assert_eq!((winners, store.members().unwrap().len()), (1, 1));
+    assert_eq!((winners, store.members(None).unwrap().len()), (1, 1));
 }
 
 #[tokio::test]

@@ -95,7 +95,10 @@ pub async fn admit(gate: &Gate, claimed: Claimed<'_>, key: Option<&str>, address
 async fn single(gate: &Gate, organization: Option<&str>, app: &str) -> Result<Admitted, Fault> {
     let lookup = KeyLookup::App(organization.map(str::to_owned), app.to_owned());
     match gate.keys.find(&lookup, |ring| ring.map(|ring| (ring.app.clone(), ring.rules.clone()))).await? {
-        Some((app, rules)) => Ok(Admitted { app, rules, key: None }),
+        Some((app, rules)) => {
+            app.check_open().map_err(Fault::Refused)?;
+            Ok(Admitted { app, rules, key: None })
+        }
         None => {
             let message = format!("the setting teardown_tenant names the app {app}, which this server does not have");
             Err(Fault::Refused(Refusal::Forbidden(message)))
@@ -134,6 +137,7 @@ async fn by_key(
     if !names(app, found.uuid, &found.slug) {
         return forbidden("project");
     }
+    found.check_open().map_err(Fault::Refused)?;
     Ok(Admitted { app: found, rules, key: Some(key) })
 }
 

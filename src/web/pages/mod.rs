@@ -1,5 +1,6 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
+pub mod app_settings;
 pub mod apps;
 pub mod breakdown;
 pub mod changes;
@@ -11,10 +12,13 @@ pub mod events;
 pub mod explorer;
 pub mod funnel;
 pub mod funnels;
+pub mod invitation;
 pub mod keys;
 pub mod live;
 pub mod login;
+pub mod members;
 pub mod new_app;
+pub mod organizations;
 pub mod overview;
 pub mod person;
 pub mod retention;
@@ -23,6 +27,7 @@ pub mod session;
 pub mod sessions;
 pub mod set_aside;
 pub mod setup;
+pub mod team;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -33,6 +38,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::http::{Access, Routes};
+use crate::model::Role;
 
 use super::error::PageError;
 use super::form;
@@ -53,7 +59,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
-    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside"), ("Changes", "/changes"), ("Settings", "/settings")]),
 ];
 
 /// Those of them that are about one environment.
@@ -70,6 +76,13 @@ pub const BY_ENVIRONMENT: &[&str] = &[
     "/retention",
     "/errors",
 ];
+
+/// The navigation of an organization: label, what follows its own path, and the weakest role that is shown it.
+pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
+    &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
+
+/// The navigation of the box.
+pub const BOX_TABS: &[(&str, &str)] = &[("Members", "/members"), ("Changes", "/changes")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -95,7 +108,23 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
-        .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/changes", Access::Member, changes::of_app)
+        .get("/apps/{app}/settings", Access::Admin, app_settings::show)
+        .post("/apps/{app}/settings", Access::Admin, form::LIMIT, app_settings::change)
+        .post("/apps/{app}/delete", Access::Owner, form::LIMIT, app_settings::delete)
+        .get("/organizations", Access::Member, organizations::show)
+        .post("/organizations", Access::Box, form::LIMIT, organizations::create)
+        .get("/organizations/{organization}", Access::Member, team::show)
+        .post("/organizations/{organization}/members", Access::Owner, form::LIMIT, team::change)
+        .post("/organizations/{organization}/invitations", Access::Owner, form::LIMIT, team::invite)
+        .get("/organizations/{organization}/settings", Access::Owner, organizations::settings)
+        .post("/organizations/{organization}/settings", Access::Owner, form::LIMIT, organizations::change)
+        .get("/organizations/{organization}/changes", Access::Admin, changes::of_organization)
+        .get("/invitation", Access::Public, invitation::show)
+        .post("/invitation", Access::Public, form::LIMIT, invitation::accept)
+        .get("/box/members", Access::Box, members::show)
+        .post("/box/members", Access::Box, form::LIMIT, members::change)
+        .get("/box/changes", Access::Box, changes::of_box)
         .get("/apps/{app}/errors", Access::Member, errors::show)
         .get("/apps/{app}/errors.csv", Access::Member, errors::file)
         .get("/apps/{app}/errors.json", Access::Member, errors::file)
