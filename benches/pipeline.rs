@@ -124,7 +124,7 @@ fn scope(store: &dyn Store) -> Scope {
         token_hash: [1; 32],
         sealed_secret: vec![0],
     };
-    let key = store.create_key(&key, Millis(START)).expect("the key is made").id;
+    let key = store.create_key(&key, &By::command_line(Millis(START))).expect("the key is made").id;
     assert_eq!(key, IngestKeyId(1));
     Scope { app: Arc::new(app), environment, key: Some(key), rules: Arc::default(), country: None }
 }

@@ -178,9 +178,9 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let app = store.create_app(&app, &By::command_line(Millis(YEAR_START))).expect("the app is made");
     let master = MasterKey::from_text(master_key).expect("it is 64 hex digits");
     let issued = ingest_key::issue(&master, app.environments[0].id, "bench");
-    store.create_key(&issued.new, Millis(YEAR_START)).expect("the key is kept");
+    store.create_key(&issued.new, &By::command_line(Millis(YEAR_START))).expect("the key is kept");
     let public = ingest_key::issue_public(app.environments[0].id, "bench");
-    store.create_key(&public.new, Millis(YEAR_START)).expect("the key is kept");
+    store.create_key(&public.new, &By::command_line(Millis(YEAR_START))).expect("the key is kept");
     let member =
         NewMember { name: "owner".to_owned(), role: Role::Owner, organization: None, password_hash: "-".to_owned() };
     let now = tallybox::clock::Clock::system().now();

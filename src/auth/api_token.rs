@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::token::{self, TokenKind};
 use crate::clock::Clock;
-use crate::model::{ApiToken, AppId, Millis, NewApiToken, Scopes};
+use crate::model::{ApiToken, Millis, NewApiToken, Scopes, TokenReach};
 use crate::store::{Result as StoreResult, Store, StoreError};
 
 /// How the tokens of earlier versions begin; they have 64 hex digits more.
@@ -28,11 +28,11 @@ impl fmt::Debug for IssuedToken {
     }
 }
 
-/// Makes a token for an app, or for all. `name` has 1 to 100 characters, which the caller has checked.
-pub fn issue(app: Option<AppId>, name: &str, scopes: Scopes, expires_at: Option<Millis>) -> IssuedToken {
+/// Makes a token. `name` has 1 to 100 characters, which the caller has checked.
+pub fn issue(reach: TokenReach, name: &str, scopes: Scopes, expires_at: Option<Millis>) -> IssuedToken {
     let token = token::issue_kind::<32>(TokenKind::Api);
     let (hint, token_hash) = (token.chars().take(HINT).collect(), token::hash(&token));
-    IssuedToken { token, new: NewApiToken { app, name: name.to_owned(), hint, token_hash, scopes, expires_at } }
+    IssuedToken { token, new: NewApiToken { reach, name: name.to_owned(), hint, token_hash, scopes, expires_at } }
 }
 
 /// Finds tokens. Each is looked up in the store whenever it is used: one step into an index, which is what a look at
@@ -68,11 +68,11 @@ impl ApiTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TokenScope;
+    use crate::model::{AppId, TokenScope};
 
     #[test]
     fn issued_tokens_are_random_and_hidden() {
-        let issue = || issue(Some(AppId(7)), "ci", [TokenScope::Read].into_iter().collect(), None);
+        let issue = || issue(TokenReach::App(AppId(7)), "ci", [TokenScope::Read].into_iter().collect(), None);
         let (one, other) = (issue(), issue());
         assert!(one.token.starts_with("tka_") && one.token.len() == 76 && one.token != other.token);
         assert!(!token::is_mistyped(&one.token));

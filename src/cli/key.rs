@@ -11,7 +11,7 @@ use crate::auth::ingest_key::{self, IssuedKey};
 use crate::auth::seal::MasterKey;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{App, Environment, IngestKey, IngestKeyId, KeyKind, Millis};
+use crate::model::{App, By, Environment, IngestKey, IngestKeyId, KeyKind, Millis};
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -88,31 +88,20 @@ impl Bench<'_> {
             Verb::Rotate { key, overlap } => self.rotate(*key, *overlap),
             Verb::Revoke { key } => {
                 let key = self.active(*key)?;
-                self.store.revoke_key(key.id, self.clock.now())?;
+                self.store.revoke_key(key.id, &self.by())?;
                 Ok(format!("Key {} ({}) does not work any more.\n", key.id, key.name))
             }
         }
     }
 
-    /// Stores a key and tells everything that a client needs.
+    /// Stores a key and tells of it.
     fn keep(&self, app: &App, issued: &IssuedKey) -> anyhow::Result<String> {
-        let key = self.store.create_key(&issued.new, self.clock.now())?;
-        let mut values = vec![
-            ("organization", app.organization.uuid.to_string()),
-            ("app", app.uuid.to_string()),
-            ("short name", app.slug.to_string()),
-            ("environment", key.environment.slug.to_string()),
-            ("key", key.id.to_string()),
-            ("kind", key.kind.as_str().to_owned()),
-            ("token", issued.token.clone()),
-        ];
-        let once = if key.kind == KeyKind::Public {
-            "The token is shown only this once. It may stand in your app: it can send events and do nothing else."
-        } else {
-            values.push(("secret", issued.secret.clone()));
-            "Token and secret are shown only this once: keep them where your build can read them."
-        };
-        Ok(format!("{}\n{once}\n", table::labelled(&values)))
+        let key = self.store.create_key(&issued.new, &self.by())?;
+        Ok(tell(app, &key, issued))
+    }
+
+    fn by(&self) -> By {
+        By::command_line(self.clock.now())
     }
 
     fn list(&self, name: Option<&str>) -> anyhow::Result<String> {
@@ -150,10 +139,10 @@ impl Bench<'_> {
             KeyKind::Public => ingest_key::issue_public(old.environment.id, &old.name),
             KeyKind::Secret | KeyKind::Either => ingest_key::issue(&(self.master)()?, old.environment.id, &old.name),
         };
-        let told = self.keep(app, &issued)?;
         let overlap = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
         let end = self.clock.now().plus(overlap);
-        self.store.revoke_key(old.id, end)?;
+        let made = self.store.rotate_key(old.id, &issued.new, end, &self.by())?;
+        let told = tell(app, &made, &issued);
         Ok(format!("{told}Key {} works until {} UTC.\n", old.id, table::time(end)))
     }
 
@@ -166,6 +155,26 @@ impl Bench<'_> {
         }
         Ok(found)
     }
+}
+
+/// Everything that a client needs.
+fn tell(app: &App, key: &IngestKey, issued: &IssuedKey) -> String {
+    let mut values = vec![
+        ("organization", app.organization.uuid.to_string()),
+        ("app", app.uuid.to_string()),
+        ("short name", app.slug.to_string()),
+        ("environment", key.environment.slug.to_string()),
+        ("key", key.id.to_string()),
+        ("kind", key.kind.as_str().to_owned()),
+        ("token", issued.token.clone()),
+    ];
+    let once = if key.kind == KeyKind::Public {
+        "The token is shown only this once. It may stand in your app: it can send events and do nothing else."
+    } else {
+        values.push(("secret", issued.secret.clone()));
+        "Token and secret are shown only this once: keep them where your build can read them."
+    };
+    format!("{}\n{once}\n", table::labelled(&values))
 }
 
 fn environment<'a>(app: &'a App, name: Option<&str>) -> anyhow::Result<&'a Environment> {

@@ -179,6 +179,7 @@ impl Parts {
             policies: policies.clone(),
             logins: self.logins.clone(),
             keys: self.keys.clone(),
+            door: self.intake.door().clone(),
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
             draining: Arc::new(move || intake.is_draining()),

@@ -6,7 +6,7 @@ use super::{
     Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
     OrganizationId, OrganizationRow, Role,
 };
-use super::{ApiToken, ApiTokenId, NewApiToken};
+use super::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
@@ -191,16 +191,20 @@ impl<B: Backend> Store for B {
         self.change(|db| organizations::accept(db, token_hash, who, by))
     }
 
-    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
-        self.change(|db| directory::create_key(db, key, now))
+    fn create_key(&self, key: &NewIngestKey, by: &By) -> Result<IngestKey> {
+        self.change(|db| directory::create_key(db, key, by))
+    }
+
+    fn rotate_key(&self, old: IngestKeyId, new: &NewIngestKey, ends: Millis, by: &By) -> Result<IngestKey> {
+        self.change(|db| directory::rotate_key(db, old, new, ends, by))
     }
 
     fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
         self.look(|db| directory::keys(db, app))
     }
 
-    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
-        self.change(|db| directory::revoke_key(db, key, at))
+    fn revoke_key(&self, key: IngestKeyId, by: &By) -> Result<()> {
+        self.change(|db| directory::revoke_key(db, key, by))
     }
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
@@ -211,36 +215,36 @@ impl<B: Backend> Store for B {
         self.look(limits::tiers)
     }
 
-    fn save_tier(&self, wanted: &WantedTier) -> Result<Tier> {
-        self.change(|db| limits::save_tier(db, wanted))
+    fn save_tier(&self, wanted: &WantedTier, by: &By) -> Result<Tier> {
+        self.change(|db| limits::save_tier(db, wanted, by))
     }
 
-    fn set_usual_tier(&self, tier: TierId) -> Result<()> {
-        self.change(|db| limits::set_usual_tier(db, tier))
+    fn set_usual_tier(&self, tier: TierId, by: &By) -> Result<()> {
+        self.change(|db| limits::set_usual_tier(db, tier, by))
     }
 
-    fn delete_tier(&self, tier: TierId) -> Result<TierEnd> {
-        self.change(|db| limits::delete_tier(db, tier))
+    fn delete_tier(&self, tier: TierId, by: &By) -> Result<TierEnd> {
+        self.change(|db| limits::delete_tier(db, tier, by))
     }
 
     fn app_limits(&self, app: AppId) -> Result<AppLimits> {
         self.look(|db| limits::app_limits(db, app))
     }
 
-    fn set_app_limits(&self, app: AppId, set: &AppLimits) -> Result<()> {
-        self.change(|db| limits::set_app_limits(db, app, set))
+    fn set_app_limits(&self, app: AppId, set: &AppLimits, by: &By) -> Result<()> {
+        self.change(|db| limits::set_app_limits(db, app, set, by))
     }
 
     fn bans(&self, app: AppId) -> Result<Vec<Ban>> {
         self.look(|db| limits::bans(db, app))
     }
 
-    fn ban(&self, ban: &NewBan, by: (&str, Millis)) -> Result<()> {
+    fn ban(&self, ban: &NewBan, by: &By) -> Result<()> {
         self.change(|db| limits::ban(db, ban, by))
     }
 
-    fn lift_ban(&self, app: AppId, ban: BanId) -> Result<()> {
-        self.change(|db| limits::lift_ban(db, app, ban))
+    fn lift_ban(&self, app: AppId, ban: BanId, by: &By) -> Result<()> {
+        self.change(|db| limits::lift_ban(db, app, ban, by))
     }
 
     fn listed_origins(&self) -> Result<Vec<String>> {
@@ -255,16 +259,16 @@ impl<B: Backend> Store for B {
         self.look(|db| limits::intake(db, app, day))
     }
 
-    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken> {
-        self.change(|db| tokens::create(db, token, now))
+    fn create_api_token(&self, token: &NewApiToken, by: &By) -> Result<ApiToken> {
+        self.change(|db| tokens::create(db, token, by))
     }
 
-    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>> {
-        self.look(|db| tokens::all(db, app))
+    fn api_tokens(&self, of: Concerning) -> Result<Vec<ApiToken>> {
+        self.look(|db| tokens::all(db, of))
     }
 
-    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()> {
-        self.change(|db| tokens::revoke(db, token, at))
+    fn revoke_api_token(&self, token: ApiTokenId, by: &By) -> Result<()> {
+        self.change(|db| tokens::revoke(db, token, by))
     }
 
     fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>> {

@@ -81,8 +81,31 @@ pub(super) fn create_app(db: &dyn Sql, app: &NewApp, by: &By) -> Result<App> {
     find_app(db, slug.as_str())?.ok_or(StoreError::NotFound("app"))
 }
 
-pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
+pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, by: &By) -> Result<IngestKey> {
     changed(db)?;
+    let made = insert_key(db, key, by.at)?;
+    note(db, by, Concerning::App(made.app), ("key.made", &made.name, &told(&made)))?;
+    Ok(made)
+}
+
+/// Makes a successor; the old key works until `ends`, or until an end that it has already and that is nearer.
+pub(super) fn rotate_key(
+    db: &dyn Sql,
+    old: IngestKeyId,
+    new: &NewIngestKey,
+    ends: Millis,
+    by: &By,
+) -> Result<IngestKey> {
+    changed(db)?;
+    let before = get_key(db, old)?;
+    end_key(db, old, ends)?;
+    let made = insert_key(db, new, by.at)?;
+    let detail = format!("{}… → {}", before.hint, told(&made));
+    note(db, by, Concerning::App(made.app), ("key.rotated", &made.name, &detail))?;
+    Ok(made)
+}
+
+fn insert_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
     let made = db.value(
         "INSERT INTO ingest_keys (environment_id, name, hint, token_hash, sealed_secret, created_at, kind) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
@@ -97,8 +120,17 @@ pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Resul
         ],
     )?;
     let Some(id) = made.some_int() else { return Err(StoreError::Exists("a key with that token")) };
-    let row = db.row(&[KEY, "WHERE k.id = $1"].concat(), &[id.into()])?;
+    get_key(db, IngestKeyId(id))
+}
+
+fn get_key(db: &dyn Sql, key: IngestKeyId) -> Result<IngestKey> {
+    let row = db.row(&[KEY, "WHERE k.id = $1"].concat(), &[key.0.into()])?;
     read_key(&row.ok_or(StoreError::NotFound("key"))?)
+}
+
+/// A key as the account of changes names it.
+fn told(key: &IngestKey) -> String {
+    format!("{}…, {}, into {}", key.hint, key.kind.as_str(), key.environment.slug)
 }
 
 pub(super) fn keys(db: &dyn Sql, app: Option<AppId>) -> Result<Vec<IngestKey>> {
@@ -109,14 +141,18 @@ pub(super) fn keys(db: &dyn Sql, app: Option<AppId>) -> Result<Vec<IngestKey>> {
     rows?.iter().map(read_key).collect()
 }
 
-pub(super) fn revoke_key(db: &dyn Sql, key: IngestKeyId, at: Millis) -> Result<()> {
+pub(super) fn revoke_key(db: &dyn Sql, key: IngestKeyId, by: &By) -> Result<()> {
     changed(db)?;
-    // An end that is already set can come nearer, never later.
-    let found = db.run(
-        "UPDATE ingest_keys SET revoked_at = CASE WHEN revoked_at < $1 THEN revoked_at ELSE $1 END WHERE id = $2",
-        &[at.0.into(), key.0.into()],
-    )?;
-    if found == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
+    let found = get_key(db, key)?;
+    end_key(db, key, by.at)?;
+    note(db, by, Concerning::App(found.app), ("key.revoked", &found.name, &told(&found)))
+}
+
+/// An end that is already set can come nearer, never later.
+fn end_key(db: &dyn Sql, key: IngestKeyId, at: Millis) -> Result<()> {
+    let sql = "UPDATE ingest_keys SET revoked_at = CASE WHEN revoked_at < $1 THEN revoked_at ELSE $1 END WHERE id = $2";
+    db.run(sql, &[at.0.into(), key.0.into()])?;
+    Ok(())
 }
 
 pub(super) fn key_ring(db: &dyn Sql, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {

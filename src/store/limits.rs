@@ -1,11 +1,12 @@
 //! How much apps may send, and who may not: tiers, lists and bans, written once for every backend.
 
+use super::audit::note;
 use super::directory::changed;
 use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
-    AppId, AppLimits, Ban, BanId, Banned, Figures, IpNet, MOST_BANS, Millis, NewBan, Rules, Subject, SubjectHash, Tier,
-    TierEnd, TierId, UserHash, WantedTier,
+    AppId, AppLimits, Ban, BanId, Banned, By, Concerning, Figures, IpNet, MOST_BANS, Millis, NewBan, Rules, Subject,
+    SubjectHash, Tier, TierEnd, TierId, UserHash, WantedTier,
 };
 
 /// Most tiers of a box.
@@ -18,7 +19,7 @@ pub(super) fn tiers(db: &dyn Sql) -> Result<Vec<Tier>> {
     Ok(db.rows(&[TIER, "ORDER BY t.id"].concat(), &[])?.iter().map(read_tier).collect())
 }
 
-pub(super) fn save_tier(db: &dyn Sql, wanted: &WantedTier) -> Result<Tier> {
+pub(super) fn save_tier(db: &dyn Sql, wanted: &WantedTier, by: &By) -> Result<Tier> {
     changed(db)?;
     let namesake = db.value("SELECT id FROM tiers WHERE lower(name) = lower($1)", &[wanted.name.as_str().into()])?;
     if namesake.some_int().is_some_and(|id| wanted.id.is_none_or(|own| own.0 != id)) {
@@ -28,14 +29,13 @@ pub(super) fn save_tier(db: &dyn Sql, wanted: &WantedTier) -> Result<Tier> {
     let rate = |figure: Option<u32>| Cell::from(figure.map(i64::from));
     let day = day.map(|events| i64::try_from(events).unwrap_or(i64::MAX)).into();
     let mut row = vec![wanted.name.as_str().into(), rate(key), rate(app), rate(network), day];
+    let before = wanted.id.map(|id| find_tier(db, id)).transpose()?;
     let id = match wanted.id {
         Some(id) => {
             row.push(id.0.into());
             let sql = "UPDATE tiers SET name = $1, key_rate = $2, app_rate = $3, network_rate = $4, day_events = $5 \
                        WHERE id = $6";
-            if db.run(sql, &row)? == 0 {
-                return Err(StoreError::NotFound("tier"));
-            }
+            db.run(sql, &row)?;
             id
         }
         None => {
@@ -47,17 +47,32 @@ pub(super) fn save_tier(db: &dyn Sql, wanted: &WantedTier) -> Result<Tier> {
             TierId(db.value(sql, &row)?.int())
         }
     };
-    find_tier(db, id)
+    let saved = find_tier(db, id)?;
+    let (action, detail) = match before {
+        Some(before) => ("tier.changed", format!("{} → {}", told(&before), told(&saved))),
+        None => ("tier.made", told(&saved)),
+    };
+    note(db, by, Concerning::Box, (action, &saved.name, &detail))?;
+    Ok(saved)
 }
 
-pub(super) fn set_usual_tier(db: &dyn Sql, tier: TierId) -> Result<()> {
+/// A tier as the account of changes tells it.
+fn told(tier: &Tier) -> String {
+    let Figures { key, app, network, day } = tier.figures;
+    let figure = |many: Option<u64>| many.map_or_else(|| "no limit".to_owned(), |many| many.to_string());
+    let rate = |many: Option<u32>| figure(many.map(u64::from));
+    let (name, key, app, network, day) = (&tier.name, rate(key), rate(app), rate(network), figure(day));
+    format!("{name}: by minute {key} with a key, {app} to an app, {network} from a network; by day {day} events")
+}
+
+pub(super) fn set_usual_tier(db: &dyn Sql, tier: TierId, by: &By) -> Result<()> {
     changed(db)?;
-    find_tier(db, tier)?;
+    let usual = find_tier(db, tier)?;
     db.run("UPDATE tiers SET usual = CASE WHEN id = $1 THEN 1 ELSE 0 END", &[tier.0.into()])?;
-    Ok(())
+    note(db, by, Concerning::Box, ("tier.usual", &usual.name, ""))
 }
 
-pub(super) fn delete_tier(db: &dyn Sql, tier: TierId) -> Result<TierEnd> {
+pub(super) fn delete_tier(db: &dyn Sql, tier: TierId, by: &By) -> Result<TierEnd> {
     changed(db)?;
     let found = find_tier(db, tier)?;
     if found.usual {
@@ -67,6 +82,7 @@ pub(super) fn delete_tier(db: &dyn Sql, tier: TierId) -> Result<TierEnd> {
         return Ok(TierEnd::InUse);
     }
     db.run("DELETE FROM tiers WHERE id = $1", &[tier.0.into()])?;
+    note(db, by, Concerning::Box, ("tier.deleted", &found.name, &told(&found)))?;
     Ok(TierEnd::Deleted)
 }
 
@@ -79,11 +95,12 @@ pub(super) fn app_limits(db: &dyn Sql, app: AppId) -> Result<AppLimits> {
     }))
 }
 
-pub(super) fn set_app_limits(db: &dyn Sql, app: AppId, limits: &AppLimits) -> Result<()> {
+pub(super) fn set_app_limits(db: &dyn Sql, app: AppId, limits: &AppLimits, by: &By) -> Result<()> {
     changed(db)?;
-    if let Some(tier) = limits.tier {
-        find_tier(db, tier)?;
-    }
+    let tier = match limits.tier {
+        Some(tier) => find_tier(db, tier)?.name,
+        None => "the box's usual tier".to_owned(),
+    };
     let networks = limits.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     db.run(
         "INSERT INTO app_limits (app_id, tier_id, networks, origins) VALUES ($1, $2, $3, $4) ON CONFLICT (app_id) \
@@ -95,7 +112,13 @@ pub(super) fn set_app_limits(db: &dyn Sql, app: AppId, limits: &AppLimits) -> Re
             limits.origins.join("\n").as_str().into(),
         ],
     )?;
-    Ok(())
+    let listed = |what: &str, all: &str| match all {
+        "" => format!("all {what}"),
+        all => format!("{what} {}", all.replace('\n', ", ")),
+    };
+    let detail =
+        format!("{tier}; {}; {}", listed("networks", &networks), listed("origins", &limits.origins.join("\n")));
+    note(db, by, Concerning::App(app), ("limits.set", "limits", &detail))
 }
 
 /// Newest first.
@@ -116,7 +139,7 @@ pub(super) fn bans(db: &dyn Sql, app: AppId) -> Result<Vec<Ban>> {
     Ok(rows.iter().filter_map(read).collect())
 }
 
-pub(super) fn ban(db: &dyn Sql, ban: &NewBan, (member, at): (&str, Millis)) -> Result<()> {
+pub(super) fn ban(db: &dyn Sql, ban: &NewBan, by: &By) -> Result<()> {
     changed(db)?;
     let many = db.value("SELECT count(*) FROM bans WHERE app_id = $1", &[ban.app.0.into()])?.int();
     if usize::try_from(many).unwrap_or(usize::MAX) >= MOST_BANS {
@@ -135,17 +158,21 @@ pub(super) fn ban(db: &dyn Sql, ban: &NewBan, (member, at): (&str, Millis)) -> R
             (&hash).into(),
             identifier.as_ref().map(|hash| &hash.0).into(),
             ban.label.as_str().into(),
-            member.into(),
-            at.0.into(),
+            by.member.as_str().into(),
+            by.at.0.into(),
         ],
     )?;
-    if made == 0 { Err(StoreError::Exists("that ban")) } else { Ok(()) }
+    if made == 0 {
+        return Err(StoreError::Exists("that ban"));
+    }
+    note(db, by, Concerning::App(ban.app), ("ban.made", ban.subject.kind(), &ban.label))
 }
 
-pub(super) fn lift_ban(db: &dyn Sql, app: AppId, ban: BanId) -> Result<()> {
+pub(super) fn lift_ban(db: &dyn Sql, app: AppId, ban: BanId, by: &By) -> Result<()> {
     changed(db)?;
-    let gone = db.run("DELETE FROM bans WHERE id = $1 AND app_id = $2", &[ban.0.into(), app.0.into()])?;
-    if gone == 0 { Err(StoreError::NotFound("ban")) } else { Ok(()) }
+    let sql = "DELETE FROM bans WHERE id = $1 AND app_id = $2 RETURNING kind, label";
+    let gone = db.row(sql, &[ban.0.into(), app.0.into()])?.ok_or(StoreError::NotFound("ban"))?;
+    note(db, by, Concerning::App(app), ("ban.lifted", &gone.text(0), &gone.text(1)))
 }
 
 /// All that requests to an app are held against.

@@ -7,6 +7,7 @@ use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
+use crate::ingest::Door;
 use crate::query::{Policies, Reports};
 use crate::store::{Store, StoreError};
 
@@ -56,6 +57,8 @@ pub struct WebParts {
     pub logins: Logins,
     /// For issuing keys.
     pub keys: IngestKeys,
+    /// Who is let in, as far as pages tell of it.
+    pub door: Door,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -81,6 +84,8 @@ pub struct WebState {
     pub keys: IngestKeys,
     /// For the read API.
     pub api_tokens: ApiTokens,
+    /// Who is let in, as far as pages tell of it.
+    pub door: Door,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -95,7 +100,7 @@ pub struct WebState {
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, keys, door, clock, site, draining, metrics } = parts;
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
@@ -103,6 +108,7 @@ impl WebState {
             policies,
             logins,
             keys,
+            door,
             clock,
             site: Arc::new(site),
             draining,

@@ -77,7 +77,8 @@ pub struct Knock<'a> {
 }
 
 impl Door {
-    pub(super) fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+    /// Nothing is used up at the start; of quotas, what the store has counted today.
+    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         Self(Arc::new(Shared {
             clock,
             store,

@@ -16,7 +16,7 @@ use super::super::state::WebState;
 const SHOWN: u32 = 50;
 
 /// What the lines of a page can be narrowed to: label, and how their actions begin.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 14] = [
     ("Everything", ""),
     ("Sign-in", "login."),
     ("Members", "member."),
@@ -25,13 +25,16 @@ const KINDS: [(&str, &str); 11] = [
     ("Apps", "app."),
     ("Keys", "key."),
     ("Tokens", "token."),
+    ("Tiers", "tier."),
+    ("Limits", "limits."),
+    ("Bans", "ban."),
     ("Versions", "version."),
     ("People", "person."),
     ("Funnels", "funnel."),
 ];
 
 /// Actions in words, what they are done to following.
-const WORDS: [(&str, &str); 22] = [
+const WORDS: [(&str, &str); 34] = [
     ("version.status", "Status of version"),
     ("build.status", "Status of build"),
     ("version.rule", "Rule for"),
@@ -54,6 +57,18 @@ const WORDS: [(&str, &str); 22] = [
     ("organization.renamed", "Organization renamed:"),
     ("funnel.saved", "Funnel saved:"),
     ("funnel.deleted", "Funnel deleted:"),
+    ("key.made", "Key made:"),
+    ("key.rotated", "Key rotated:"),
+    ("key.revoked", "Key revoked:"),
+    ("token.made", "Token made:"),
+    ("token.revoked", "Token revoked:"),
+    ("tier.made", "Tier made:"),
+    ("tier.changed", "Tier changed:"),
+    ("tier.usual", "Usual tier is now"),
+    ("tier.deleted", "Tier deleted:"),
+    ("limits.set", "Set:"),
+    ("ban.made", "Banned:"),
+    ("ban.lifted", "Ban lifted of"),
 ];
 
 #[derive(Template)]

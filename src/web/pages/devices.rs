@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 
 use crate::model::{DeviceRow, DeviceSort, DevicesPage};
 
+use super::super::banning::{Bans, Form};
 use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::format::{Calendar, When};
@@ -37,6 +38,8 @@ struct Row {
     user: Option<(String, String)>,
     first: When,
     seen: When,
+    /// The form that bans it, for who may.
+    ban: Option<Form>,
 }
 
 /// `GET /apps/{app}/devices` and `GET /apps/{app}/{env}/devices`
@@ -55,6 +58,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         limit: ROWS,
     };
     let found = state.reports.look(move |store| store.devices(&wanted)).await?;
+    let bans = Bans::of(&state, &on).await?;
     let calendar = Calendar::new(on.app.zone.clone(), state.clock.now());
     let row = |device: DeviceRow| Row {
         name: if device.name.is_empty() { "Unnamed device".to_owned() } else { device.name.clone() },
@@ -64,6 +68,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         user: device.user.as_ref().map(|(hash, told)| (label(*hash, Some(told)), format!("{people}/{hash}"))),
         first: calendar.date(device.created_at),
         seen: calendar.glance(device.seen_at),
+        ban: bans.of_device(&state, &on, &device.install_id),
         install_id: device.install_id,
         platform: device.platform,
         version: device.version,

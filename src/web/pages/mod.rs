@@ -14,6 +14,7 @@ pub mod funnel;
 pub mod funnels;
 pub mod invitation;
 pub mod keys;
+pub mod limits;
 pub mod live;
 pub mod login;
 pub mod members;
@@ -28,6 +29,8 @@ pub mod sessions;
 pub mod set_aside;
 pub mod setup;
 pub mod team;
+pub mod tiers;
+pub mod tokens;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -59,7 +62,16 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
-    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside"), ("Changes", "/changes"), ("Settings", "/settings")]),
+    (
+        "Set-up",
+        &[
+            ("Keys", "/keys"),
+            ("Limits", "/limits"),
+            ("Set aside", "/set-aside"),
+            ("Changes", "/changes"),
+            ("Settings", "/settings"),
+        ],
+    ),
 ];
 
 /// Those of them that are about one environment.
@@ -78,11 +90,15 @@ pub const BY_ENVIRONMENT: &[&str] = &[
 ];
 
 /// The navigation of an organization: label, what follows its own path, and the weakest role that is shown it.
-pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
-    &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
+pub const ORGANIZATION_TABS: &[(&str, &str, Role)] = &[
+    ("Members", "", Role::Viewer),
+    ("Tokens", "/tokens", Role::Admin),
+    ("Changes", "/changes", Role::Admin),
+    ("Settings", "/settings", Role::Owner),
+];
 
 /// The navigation of the box.
-pub const BOX_TABS: &[(&str, &str)] = &[("Members", "/members"), ("Changes", "/changes")];
+pub const BOX_TABS: &[(&str, &str)] = &[("Members", "/members"), ("Tiers", "/tiers"), ("Changes", "/changes")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -100,6 +116,12 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys", Access::Admin, form::LIMIT, keys::create)
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
+        .get("/apps/{app}/limits", Access::Member, limits::show)
+        .post("/apps/{app}/limits", Access::Admin, form::LIMIT, limits::change)
+        .get("/organizations/{organization}/tokens", Access::Admin, tokens::show)
+        .post("/organizations/{organization}/tokens", Access::Admin, form::LIMIT, tokens::change)
+        .get("/box/tiers", Access::Box, tiers::show)
+        .post("/box/tiers", Access::Box, form::LIMIT, tiers::change)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
         .get("/apps/{app}/versions.csv", Access::Member, versions::file)

@@ -8,6 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 
 use crate::model::{Cursor, DeviceRow, Millis, Person, PushRow, SessionRow, Timeline, TimelinePage, UserHash, Zone};
 
+use super::super::banning::{Bans, Form};
 use super::super::error::{Page, PageError, page};
 use super::super::event::EventLine;
 use super::super::extract::AppVisit;
@@ -29,6 +30,8 @@ struct Shown {
     facts: Vec<(&'static str, String)>,
     public_id: Option<String>,
     pseudonym: String,
+    /// The form that bans them, for who may.
+    ban: Option<Form>,
     devices: Vec<Device>,
     days: Vec<Day>,
     /// This page without a cursor, where it has one.
@@ -45,6 +48,7 @@ struct Device {
     first: When,
     seen: When,
     push: Vec<PushRow>,
+    ban: Option<Form>,
 }
 
 /// What is told of one local day.
@@ -98,6 +102,7 @@ pub async fn show(
         None => Ok(None),
     });
     let (person, timeline) = found.await?.ok_or(PageError::NotFound)?;
+    let bans = Bans::of(&state, &on).await?;
     let calendar = Calendar::new(zone.clone(), state.clock.now());
     let users = state.site.link(&format!("{}/users", on.path()));
     let here = format!("{users}/{user}");
@@ -110,7 +115,8 @@ pub async fn show(
         facts: facts(&person, &calendar),
         public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
-        devices: devices(&person, &calendar),
+        ban: bans.of_user(&state, &on, user),
+        devices: devices(&person, &calendar, |install_id| bans.of_device(&state, &on, install_id)),
         days: days(timeline, (&zone, &calendar), &users, &state.site.link(&format!("{}/session", on.path()))),
         newest: query.find("before").map(|_| here),
         frame,
@@ -137,7 +143,7 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn devices(person: &Person, calendar: &Calendar) -> Vec<Device> {
+fn devices(person: &Person, calendar: &Calendar, ban: impl Fn(&str) -> Option<Form>) -> Vec<Device> {
     let device = |device: &DeviceRow| Device {
         name: if device.name.is_empty() { "Unnamed device".to_owned() } else { device.name.clone() },
         model: model(device),
@@ -146,6 +152,7 @@ fn devices(person: &Person, calendar: &Calendar) -> Vec<Device> {
         version: device.version.clone(),
         first: calendar.date(device.created_at),
         seen: calendar.glance(device.seen_at),
+        ban: ban(&device.install_id),
         push: person.push.iter().filter(|push| push.device == device.id).cloned().collect(),
     };
     person.devices.iter().map(device).collect()

@@ -98,7 +98,7 @@ impl Still {
         let token = format!("tk_{}", hex::encode(token::hash(&format!("{} {}", app.slug, environment.slug))));
         let secret = format!("secret of {token}");
         let key = ingest_key::import(&master_key(), environment.id, "Fixed", &token, &secret).unwrap();
-        self.store.create_key(&key.new, self.clock.now()).unwrap();
+        self.store.create_key(&key.new, &By::command_line(self.clock.now())).unwrap();
         let (organization, id) = (app.organization.uuid.to_string(), app.uuid.to_string());
         Credentials { organization, app: id, slug: app.slug.to_string(), token, secret }
     }
@@ -149,6 +149,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         reports: Reports::new(store.clone(), clock.clone()),
         logins: Logins::new(store.clone(), clock.clone()),
         keys,
+        door: intake.door().clone(),
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },
         draining: Arc::new(|| false),
