@@ -115,12 +115,12 @@ pub struct AppLimits {
 
 /// Reads a web origin as browsers write it: `https://app.example.com`, with a port where it is not the usual one.
 pub fn parse_origin(text: &str) -> Option<String> {
-    let text = text.trim().trim_end_matches('/');
+    let text = text.trim().trim_end_matches('/').to_ascii_lowercase();
     let (scheme, host) = text.split_once("://")?;
     let fits = matches!(scheme, "http" | "https" | "capacitor" | "ionic" | "tauri" | "app")
         && (1..=255).contains(&host.len())
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'));
-    fits.then(|| text.to_ascii_lowercase())
+    fits.then_some(text)
 }
 
 #[cfg(test)]

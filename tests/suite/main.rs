@@ -11,6 +11,7 @@ mod docs;
 mod durability;
 mod harness;
 mod http;
+mod limits;
 mod live;
 mod moving;
 mod pages;
