@@ -38,10 +38,16 @@ pub async fn ban(state: &WebState, on: &AppVisit, wanted: Wanted) -> Result<(), 
             vec![user_subject(user, identifier_of(state, on, user).await?.as_deref(), on)]
         }
         Wanted::User(id) => {
-            // As events name them, and as whoever said so when it identified itself.
-            let mut users = vec![user_hash(&on.app.salt, &id)];
+            // As whoever said so when it identified itself, and as events name them.
+            let (mut users, plain) = (Vec::new(), user_hash(&on.app.salt, &id));
+            let mut is_plain = false;
             for environment in &on.app.environments {
                 users.extend(named(state, environment.id, &id).await?);
+                let environment = environment.id;
+                is_plain |= state.ask(move |store| store.person(environment, plain)).await?.is_some();
+            }
+            if is_plain || users.is_empty() {
+                users.push(plain);
             }
             users.into_iter().map(|user| user_subject(user, Some(&id), on)).collect()
         }
@@ -128,9 +134,13 @@ impl Bans {
 
     /// The form of a device; none for who may not ban.
     pub fn of_device(&self, state: &WebState, on: &AppVisit, install_id: &str) -> Option<Form> {
+        form(state, on, ("device", "id", install_id.to_owned()), self.hold_device(on, install_id))
+    }
+
+    /// Whether a device is banned, as far as the member may know.
+    pub fn hold_device(&self, on: &AppVisit, install_id: &str) -> bool {
         let hash = (!self.0.is_empty()).then(|| device_hash(&on.app.salt, install_id));
-        let banned = self.0.iter().any(|subject| matches!(subject, Subject::Device(banned) if Some(*banned) == hash));
-        form(state, on, ("device", "id", install_id.to_owned()), banned)
+        self.0.iter().any(|subject| matches!(subject, Subject::Device(banned) if Some(*banned) == hash))
     }
 }
 

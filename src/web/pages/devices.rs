@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 
 use crate::model::{DeviceRow, DeviceSort, DevicesPage};
 
-use super::super::banning::{Bans, Form};
+use super::super::banning::Bans;
 use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::format::{Calendar, When};
@@ -38,8 +38,8 @@ struct Row {
     user: Option<(String, String)>,
     first: When,
     seen: When,
-    /// The form that bans it, for who may.
-    ban: Option<Form>,
+    /// As far as the reader may know.
+    banned: bool,
 }
 
 /// `GET /apps/{app}/devices` and `GET /apps/{app}/{env}/devices`
@@ -68,7 +68,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         user: device.user.as_ref().map(|(hash, told)| (label(*hash, Some(told)), format!("{people}/{hash}"))),
         first: calendar.date(device.created_at),
         seen: calendar.glance(device.seen_at),
-        ban: bans.of_device(&state, &on, &device.install_id),
+        banned: bans.hold_device(&on, &device.install_id),
         install_id: device.install_id,
         platform: device.platform,
         version: device.version,

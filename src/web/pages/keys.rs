@@ -69,7 +69,7 @@ pub async fn create(State(state): State<WebState>, action: AppAction) -> Page {
     let AppAction { on, fields } = action;
     let name = fields.get("name").trim();
     let public = match fields.get("kind") {
-        "secret" => false,
+        "" | "secret" => false,
         "public" => true,
         _ => return Err(PageError::BadForm),
     };

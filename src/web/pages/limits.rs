@@ -59,7 +59,7 @@ struct Row {
     id: i64,
     kind: &'static str,
     label: String,
-    /// Where the person's page is, in the app's default environment.
+    /// Where they are looked for, in the app's default environment.
     href: Option<String>,
     at: When,
     member: String,
@@ -254,7 +254,7 @@ fn count(many: u64) -> String {
 
 fn row(ban: Ban, calendar: &Calendar, users: &str) -> Row {
     let href = match ban.subject {
-        Subject::User(user, _) => Some(format!("{users}/{user}")),
+        Subject::User(user, _) => Some(format!("{users}?q={user}")),
         Subject::Device(_) => None,
     };
     let label = match ban.subject {

@@ -104,8 +104,10 @@ pub async fn change(State(state): State<WebState>, action: OrganizationAction) -
             let issued = api_token::issue(reach, name, [TokenScope::Read].into_iter().collect(), ends);
             let (new, by) = (issued.new, on.visit.by(&state));
             state.ask(move |store| store.create_api_token(&new, &by)).await?;
-            let trial =
-                format!("curl -H 'Authorization: Bearer {}' {}/api/v1/apps", issued.token, on.visit.place.address);
+            let trial = format!(
+                "curl -H 'Authorization: Bearer {}' \\\n  {}/api/v1/apps",
+                issued.token, on.visit.place.address
+            );
             let fresh = Some(Fresh { name: name.to_owned(), token: issued.token, trial });
             page(&Tokens { fresh, ..view(&state, &on).await? })
         }
