@@ -13,6 +13,7 @@ pub mod origin;
 mod refuse;
 mod route;
 pub mod server;
+pub mod told;
 #[cfg(test)]
 mod trial;
 

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::told::PageVerdict;
 use crate::auth::ingest_key::IngestKeys;
+use crate::http::told::{PageVerdict, is_listed};
 
 /// Request headers of all protocols (`telemetry-kit`, section 3).
 const HEADERS: HeaderValue = HeaderValue::from_static(
@@ -64,12 +64,6 @@ pub struct Pages {
     pub cors: Arc<Cors>,
     /// Knows what apps list.
     pub keys: IngestKeys,
-}
-
-/// Whether some app lists the origin of a request. A preflight does not say to which app its request will go.
-pub async fn is_listed(keys: &IngestKeys, request: &HeaderMap) -> bool {
-    let Some(origin) = request.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()) else { return false };
-    keys.origins().await.is_ok_and(|listed| listed.contains(origin))
 }
 
 /// Answers preflights, and marks the other responses. What an app lists counts before the setting.

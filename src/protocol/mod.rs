@@ -4,7 +4,6 @@
 mod cors;
 pub mod teardown;
 pub mod telemetry_kit;
-mod told;
 pub mod version_check;
 
 use std::sync::Arc;

@@ -5,8 +5,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::told;
 use super::wire::Invalid;
+use crate::http::told;
 use crate::model::{Limit, Refusal};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the

@@ -11,11 +11,10 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::super::Gate;
-use super::super::cors::is_listed;
-use super::super::told::PageVerdict;
 use super::fault;
 use crate::auth::ingest_key::IngestKeys;
 use crate::http::AnswerPanic;
+use crate::http::told::{PageVerdict, is_listed};
 
 /// Longest path that is said again, in bytes.
 const TOLD_PATH: usize = 200;

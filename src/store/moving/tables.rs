@@ -1,6 +1,7 @@
 //! The tables that a move copies: their columns, their keys, and the units in which they are compared.
 
 use super::devices::DEVICES;
+use super::limits::{APP_LIMITS, BANS, TIERS};
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
 
@@ -43,7 +44,7 @@ const QUARTERS: i64 = 96;
 /// Ids in a unit.
 const IDS: i64 = 50_000;
 
-const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
+pub(super) const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
 pub(super) const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
 const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_MILLIS: Cut = Cut { width: Millis::DAY, first: FIRST_DAY, last: LAST_DAY };
@@ -107,44 +108,9 @@ pub(in crate::store) const DIRECTORY: [Table; 14] = [
         prefix: 0,
         cut: WHOLE,
     },
-    Table {
-        name: "tiers",
-        columns: &[
-            ("id", Int),
-            ("name", Text),
-            ("key_rate", Int),
-            ("app_rate", Int),
-            ("network_rate", Int),
-            ("day_events", Int),
-            ("usual", Int),
-        ],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
-    Table {
-        name: "app_limits",
-        columns: &[("app_id", Int), ("tier_id", Int), ("networks", Text), ("origins", Text)],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
-    Table {
-        name: "bans",
-        columns: &[
-            ("id", Int),
-            ("app_id", Int),
-            ("kind", Text),
-            ("hash", Bytes),
-            ("identifier", Bytes),
-            ("label", Text),
-            ("member", Text),
-            ("created_at", Int),
-        ],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
+    TIERS,
+    APP_LIMITS,
+    BANS,
     Table {
         name: "api_tokens",
         columns: &[

@@ -15,10 +15,9 @@ use super::super::error::{Page, PageError, page, page_with};
 use super::super::event::short;
 use super::super::extract::{AppAction, AppVisit};
 use super::super::form::Fields;
-use super::super::format::{Calendar, When, grouped};
+use super::super::format::{Calendar, When, grouped, limit};
 use super::super::frame::Frame;
 use super::super::state::WebState;
-use super::tiers::told;
 
 /// Longest id that can be typed in, in bytes: no SDK sends a longer one.
 const ID: usize = 255;
@@ -223,10 +222,10 @@ fn choices(tiers: &[Tier], chosen: Option<TierId>) -> Vec<(String, String, bool)
 fn figures(figures: Figures) -> [(&'static str, String); 4] {
     let Figures { key, app, network, day } = figures;
     [
-        ("Requests a minute with one key", told(key.map(Into::into))),
-        ("Requests a minute to the app", told(app.map(Into::into))),
-        ("Requests a minute from one network, with public keys", told(network.map(Into::into))),
-        ("Events a day", told(day)),
+        ("Requests a minute with one key", limit(key.map(Into::into))),
+        ("Requests a minute to the app", limit(app.map(Into::into))),
+        ("Requests a minute from one network, with public keys", limit(network.map(Into::into))),
+        ("Events a day", limit(day)),
     ]
 }
 

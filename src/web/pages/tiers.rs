@@ -11,7 +11,7 @@ use crate::store::StoreError;
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{BoxAction, BoxVisit, Visit};
 use super::super::form::Fields;
-use super::super::format::grouped;
+use super::super::format::{grouped, limit};
 use super::super::frame::Frame;
 use super::super::state::WebState;
 
@@ -146,11 +146,6 @@ pub async fn change(State(state): State<WebState>, action: BoxAction) -> Page {
     Ok(Redirect::to(&state.site.link("/box/tiers")).into_response())
 }
 
-/// A figure as pages tell it.
-pub fn told(figure: Option<u64>) -> String {
-    figure.map_or_else(|| "no limit".to_owned(), |figure| grouped(i64::try_from(figure).unwrap_or(i64::MAX)))
-}
-
 async fn view(state: &WebState, visit: &Visit) -> Result<Tiers, PageError> {
     let tiers = state.ask(|store| store.tiers()).await?;
     let row = |tier: &Tier| {
@@ -166,7 +161,7 @@ async fn view(state: &WebState, visit: &Visit) -> Result<Tiers, PageError> {
                 (many, false) => format!("{many} apps"),
             },
             free: tier.apps == 0 && !tier.usual,
-            told: [told(key.map(Into::into)), told(app.map(Into::into)), told(network.map(Into::into)), told(day)],
+            told: [limit(key.map(Into::into)), limit(app.map(Into::into)), limit(network.map(Into::into)), limit(day)],
             filled: Filled::of(tier),
         }
     };

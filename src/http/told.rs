@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
+use crate::auth::ingest_key::IngestKeys;
 use crate::model::{Refusal, Rules, Standing};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -29,6 +30,12 @@ impl PageVerdict {
 /// The origin of the web page that sends, where a browser tells it.
 pub fn origin(request: &HeaderMap) -> Option<&[u8]> {
     request.get(header::ORIGIN).map(HeaderValue::as_bytes)
+}
+
+/// Whether some app lists the origin of a request. A preflight does not say to which app its request will go.
+pub async fn is_listed(keys: &IngestKeys, request: &HeaderMap) -> bool {
+    let Some(origin) = request.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()) else { return false };
+    keys.origins().await.is_ok_and(|listed| listed.contains(origin))
 }
 
 /// Tells how an allowance stands.
