@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
 mod api;
 mod architecture;
 mod browser;
@@ -13,6 +14,7 @@ mod harness;
 mod http;
 mod limits;
 mod live;
+mod matrix;
 mod moving;
 mod pages;
 mod privacy;
