@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope};
 use tallybox::model::{
-    By, EventId, Fact, IngestKeyId, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
+    By, EventId, Fact, IngestKeyId, KeyKind, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
 };
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
@@ -118,12 +118,13 @@ fn scope(store: &dyn Store) -> Scope {
     let environment = app.environments[0].id;
     let key = NewIngestKey {
         environment,
+        kind: KeyKind::Either,
         name: "bench".to_owned(),
         hint: "tk_bench".to_owned(),
         token_hash: [1; 32],
         sealed_secret: vec![0],
     };
-    let key = store.create_key(&key, Millis(START)).expect("the key is made").id;
+    let key = store.create_key(&key, &By::command_line(Millis(START))).expect("the key is made").id;
     assert_eq!(key, IngestKeyId(1));
-    Scope { app: Arc::new(app), environment, key: Some(key), country: None }
+    Scope { app: Arc::new(app), environment, key: Some(key), rules: Arc::default(), country: None }
 }

@@ -1,10 +1,13 @@
 //! The only place that reads the time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Millis;
+
+/// From when the monotonic clock is counted.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Where "now" comes from: the system, or a hand that tests move.
 #[derive(Clone, Debug)]
@@ -35,6 +38,14 @@ impl Clock {
                 Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
             }
             Source::Manual(hand) => Millis(hand.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Nanoseconds from some instant on, for rates: jumps of the wall clock do not move it. A manual clock's hand does.
+    pub fn nanos(&self) -> u64 {
+        match &self.0 {
+            Source::System => u64::try_from(BEGINNING.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            Source::Manual(hand) => hand.load(Ordering::SeqCst).max(0).unsigned_abs().saturating_mul(1_000_000),
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Rig {
     pub path: String,
     /// The cookie of a signed-in owner.
     pub cookie: String,
-    /// The app's key, without its secret.
+    /// The app's public key.
     pub token: String,
     /// Public id of the organization.
     pub organization: uuid::Uuid,
@@ -178,7 +178,9 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let app = store.create_app(&app, &By::command_line(Millis(YEAR_START))).expect("the app is made");
     let master = MasterKey::from_text(master_key).expect("it is 64 hex digits");
     let issued = ingest_key::issue(&master, app.environments[0].id, "bench");
-    store.create_key(&issued.new, Millis(YEAR_START)).expect("the key is kept");
+    store.create_key(&issued.new, &By::command_line(Millis(YEAR_START))).expect("the key is kept");
+    let public = ingest_key::issue_public(app.environments[0].id, "bench");
+    store.create_key(&public.new, &By::command_line(Millis(YEAR_START))).expect("the key is kept");
     let member =
         NewMember { name: "owner".to_owned(), role: Role::Owner, organization: None, password_hash: "-".to_owned() };
     let now = tallybox::clock::Clock::system().now();
@@ -186,7 +188,7 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let login = token::issue("");
     store.create_login(&token::hash(&login), member.id, now).expect("the login is kept");
     Prepared {
-        token: issued.token,
+        token: public.token,
         secret: issued.secret,
         organization: app.organization.uuid,
         app: app.uuid,

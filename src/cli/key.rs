@@ -11,7 +11,7 @@ use crate::auth::ingest_key::{self, IssuedKey};
 use crate::auth::seal::MasterKey;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{App, Environment, IngestKey, IngestKeyId, Millis};
+use crate::model::{App, By, Environment, IngestKey, IngestKeyId, KeyKind, Millis};
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +26,9 @@ pub enum Verb {
         /// What to call it.
         #[arg(long, default_value = "default")]
         name: String,
+        /// Make a key without a secret, which may stand in an app: for Teardown's clients.
+        #[arg(long, conflicts_with = "import")]
+        public: bool,
         /// Take token and secret of another server over: one line `TOKEN SECRET` on standard input.
         #[arg(long)]
         import: bool,
@@ -67,15 +70,17 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn answer(&self, verb: &Verb, input: &mut dyn BufRead) -> anyhow::Result<String> {
         match verb {
-            Verb::Create { app, env, name, import } => {
+            Verb::Create { app, env, name, public, import } => {
                 let app = app::find(self.store, app)?;
                 let environment = environment(&app, env.as_deref())?;
-                let (name, master) = (app::display_name(name)?, (self.master)()?);
-                let issued = if *import {
-                    let (token, secret) = read_pair(input)?;
-                    ingest_key::import(&master, environment.id, &name, &token, &secret)?
-                } else {
-                    ingest_key::issue(&master, environment.id, &name)
+                let name = app::display_name(name)?;
+                let issued = match (public, import) {
+                    (true, _) => ingest_key::issue_public(environment.id, &name),
+                    (false, true) => {
+                        let (token, secret) = read_pair(input)?;
+                        ingest_key::import(&(self.master)()?, environment.id, &name, &token, &secret)?
+                    }
+                    (false, false) => ingest_key::issue(&(self.master)()?, environment.id, &name),
                 };
                 self.keep(&app, &issued)
             }
@@ -83,25 +88,20 @@ impl Bench<'_> {
             Verb::Rotate { key, overlap } => self.rotate(*key, *overlap),
             Verb::Revoke { key } => {
                 let key = self.active(*key)?;
-                self.store.revoke_key(key.id, self.clock.now())?;
+                self.store.revoke_key(key.id, &self.by())?;
                 Ok(format!("Key {} ({}) does not work any more.\n", key.id, key.name))
             }
         }
     }
 
-    /// Stores a key and tells everything that a client needs.
+    /// Stores a key and tells of it.
     fn keep(&self, app: &App, issued: &IssuedKey) -> anyhow::Result<String> {
-        let key = self.store.create_key(&issued.new, self.clock.now())?;
-        let values = table::labelled(&[
-            ("organization", app.organization.uuid.to_string()),
-            ("app", app.uuid.to_string()),
-            ("short name", app.slug.to_string()),
-            ("environment", key.environment.slug.to_string()),
-            ("key", key.id.to_string()),
-            ("token", issued.token.clone()),
-            ("secret", issued.secret.clone()),
-        ]);
-        Ok(format!("{values}\nToken and secret are shown only this once: keep them where your build can read them.\n"))
+        let key = self.store.create_key(&issued.new, &self.by())?;
+        Ok(tell(app, &key, issued))
+    }
+
+    fn by(&self) -> By {
+        By::command_line(self.clock.now())
     }
 
     fn list(&self, name: Option<&str>) -> anyhow::Result<String> {
@@ -119,6 +119,7 @@ impl Bench<'_> {
                 key.id.to_string(),
                 app.unwrap_or_default(),
                 key.environment.slug.to_string(),
+                key.kind.as_str().to_owned(),
                 key.name,
                 key.hint,
                 table::time(key.created_at),
@@ -127,18 +128,21 @@ impl Bench<'_> {
             ]
         };
         let rows = self.store.keys(wanted)?.into_iter().map(row).collect();
-        Ok(table::columns(["KEY", "APP", "ENVIRONMENT", "NAME", "TOKEN", "MADE", "LAST USED", "STATE"], rows))
+        Ok(table::columns(["KEY", "APP", "ENVIRONMENT", "KIND", "NAME", "TOKEN", "MADE", "LAST USED", "STATE"], rows))
     }
 
     fn rotate(&self, key: i64, overlap: Duration) -> anyhow::Result<String> {
         let old = self.active(key)?;
         let apps = self.store.apps()?;
         let app = apps.iter().find(|app| app.id == old.app).context("the app of that key is gone")?;
-        let issued = ingest_key::issue(&(self.master)()?, old.environment.id, &old.name);
-        let told = self.keep(app, &issued)?;
+        let issued = match old.kind {
+            KeyKind::Public => ingest_key::issue_public(old.environment.id, &old.name),
+            KeyKind::Secret | KeyKind::Either => ingest_key::issue(&(self.master)()?, old.environment.id, &old.name),
+        };
         let overlap = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
         let end = self.clock.now().plus(overlap);
-        self.store.revoke_key(old.id, end)?;
+        let made = self.store.rotate_key(old.id, &issued.new, end, &self.by())?;
+        let told = tell(app, &made, &issued);
         Ok(format!("{told}Key {} works until {} UTC.\n", old.id, table::time(end)))
     }
 
@@ -151,6 +155,26 @@ impl Bench<'_> {
         }
         Ok(found)
     }
+}
+
+/// Everything that a client needs.
+fn tell(app: &App, key: &IngestKey, issued: &IssuedKey) -> String {
+    let mut values = vec![
+        ("organization", app.organization.uuid.to_string()),
+        ("app", app.uuid.to_string()),
+        ("short name", app.slug.to_string()),
+        ("environment", key.environment.slug.to_string()),
+        ("key", key.id.to_string()),
+        ("kind", key.kind.as_str().to_owned()),
+        ("token", issued.token.clone()),
+    ];
+    let once = if key.kind == KeyKind::Public {
+        "The token is shown only this once. It may stand in your app: it can send events and do nothing else."
+    } else {
+        values.push(("secret", issued.secret.clone()));
+        "Token and secret are shown only this once: keep them where your build can read them."
+    };
+    format!("{}\n{once}\n", table::labelled(&values))
 }
 
 fn environment<'a>(app: &'a App, name: Option<&str>) -> anyhow::Result<&'a Environment> {
@@ -220,7 +244,13 @@ mod tests {
     }
 
     fn create(env: Option<&str>, import: bool) -> Verb {
-        Verb::Create { app: "rocket".to_owned(), env: env.map(str::to_owned), name: "ci".to_owned(), import }
+        Verb::Create {
+            app: "rocket".to_owned(),
+            env: env.map(str::to_owned),
+            name: "ci".to_owned(),
+            public: false,
+            import,
+        }
     }
 
     fn value(told: &str, label: &str) -> String {
@@ -249,6 +279,19 @@ mod tests {
         assert!(ask(&Verb::Revoke { key }).unwrap_err().to_string().contains("revoked already"));
         assert!(ask(&Verb::Rotate { key, overlap: Duration::ZERO }).is_err());
         assert!(ask(&Verb::List { app: None }).unwrap().contains("revoked 2027-01-15 08:00"));
+    }
+
+    #[test]
+    fn a_public_key_has_no_secret_and_no_need_of_the_master_key() {
+        let (_dir, store) = store();
+        let bench = Bench { store: &store, master: &|| bail!("there is none"), clock: Clock::manual(NOW) };
+        let public =
+            Verb::Create { app: "rocket".to_owned(), env: None, name: "app".to_owned(), public: true, import: false };
+        let told = bench.answer(&public, &mut &b""[..]).unwrap();
+        assert!(told.contains("may stand in your app") && !told.contains("secret"), "{told}");
+        let rotate = Verb::Rotate { key: value(&told, "key").parse().unwrap(), overlap: Duration::ZERO };
+        let next = bench.answer(&rotate, &mut &b""[..]).unwrap();
+        assert!(value(&next, "token").starts_with("tkp_") && !works(&store, &value(&told, "token"), NOW));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
-use super::{app, key, open, table};
+use super::{app, key, open, org, table};
 use crate::auth::api_token;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{ApiToken, ApiTokenId, Millis, TokenScope};
+use crate::model::{ApiToken, ApiTokenId, By, Concerning, Millis, TokenReach, TokenScope};
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -19,9 +19,12 @@ pub enum Verb {
         /// Short name or UUID of the app that it may read.
         #[arg(required_unless_present = "all_apps")]
         app: Option<String>,
-        /// Let it read all apps, those to come included.
+        /// Let it read all apps of an organization, those to come included.
         #[arg(long, conflicts_with = "app")]
         all_apps: bool,
+        /// Short name of the organization whose apps those are [default: the first].
+        #[arg(long, value_name = "ORGANIZATION", requires = "all_apps")]
+        org: Option<String>,
         /// What to call it.
         #[arg(long, default_value = "default")]
         name: String,
@@ -49,15 +52,17 @@ pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
 
 fn answer(store: &dyn Store, verb: &Verb, clock: &Clock) -> anyhow::Result<String> {
     match verb {
-        Verb::Create { app, all_apps: _, name, expires } => create(store, (app.as_deref(), name), *expires, clock),
+        Verb::Create { app, all_apps: _, org, name, expires } => {
+            create(store, (app.as_deref(), org.as_deref(), name), *expires, clock)
+        }
         Verb::List { app } => list(store, app.as_deref(), clock.now()),
         Verb::Revoke { token } => {
-            let found = store.api_tokens(None)?.into_iter().find(|found| found.id == ApiTokenId(*token));
+            let found = store.api_tokens(Concerning::Box)?.into_iter().find(|found| found.id == ApiTokenId(*token));
             let found = found.with_context(|| format!("there is no token {token}; `tallybox token list` shows all"))?;
             if found.revoked_at.is_some() {
                 bail!("token {token} was revoked already");
             }
-            store.revoke_api_token(found.id, clock.now())?;
+            store.revoke_api_token(found.id, &By::command_line(clock.now()))?;
             Ok(format!("Token {} ({}) does not work any more.\n", found.id, found.name))
         }
     }
@@ -65,17 +70,23 @@ fn answer(store: &dyn Store, verb: &Verb, clock: &Clock) -> anyhow::Result<Strin
 
 fn create(
     store: &dyn Store,
-    (app, name): (Option<&str>, &str),
+    (app, org, name): (Option<&str>, Option<&str>, &str),
     expires: Option<Duration>,
     clock: &Clock,
 ) -> anyhow::Result<String> {
-    let app = app.map(|app| app::find(store, app)).transpose()?;
+    let (reach, named) = match app.map(|app| app::find(store, app)).transpose()? {
+        Some(app) => (TokenReach::App(app.id), app.slug.to_string()),
+        None => {
+            let organization = org::named(store, org)?;
+            (TokenReach::Organization(organization.id), format!("all of {}", organization.slug))
+        }
+    };
     let ends = expires.map(|life| clock.now().plus(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)));
     let scopes = [TokenScope::Read].into_iter().collect();
-    let issued = api_token::issue(app.as_ref().map(|app| app.id), &app::display_name(name)?, scopes, ends);
-    let made = store.create_api_token(&issued.new, clock.now())?;
+    let issued = api_token::issue(reach, &app::display_name(name)?, scopes, ends);
+    let made = store.create_api_token(&issued.new, &By::command_line(clock.now()))?;
     let values = table::labelled(&[
-        ("app", app.map_or_else(|| "all".to_owned(), |app| app.slug.to_string())),
+        ("app", named),
         ("allows", made.scopes.to_string()),
         ("ends", made.expires_at.map_or_else(|| "when it is revoked".to_owned(), table::time)),
         ("number", made.id.to_string()),
@@ -85,13 +96,18 @@ fn create(
 }
 
 fn list(store: &dyn Store, name: Option<&str>, now: Millis) -> anyhow::Result<String> {
-    let apps = store.apps()?;
-    let wanted = name.map(|name| app::find(store, name)).transpose()?.map(|app| app.id);
+    let (apps, organizations) = (store.apps()?, store.organizations()?);
+    let wanted = name.map(|name| app::find(store, name)).transpose()?;
+    let wanted = wanted.map_or(Concerning::Box, |app| Concerning::App(app.id));
     let row = |token: ApiToken| {
+        let all = |id| {
+            let owner = organizations.iter().map(|row| &row.organization).find(|organization| organization.id == id);
+            owner.map_or_else(|| "all".to_owned(), |owner| format!("all of {}", owner.slug))
+        };
         let app = |id| apps.iter().find(|app| app.id == id).map(|app| app.slug.to_string()).unwrap_or_default();
         [
             token.id.to_string(),
-            token.app.map_or_else(|| "all".to_owned(), app),
+            token.app.map_or_else(|| all(token.organization), app),
             state(&token, now),
             token.name,
             token.hint,
@@ -145,6 +161,7 @@ mod tests {
         Verb::Create {
             app: app.map(str::to_owned),
             all_apps: app.is_none(),
+            org: None,
             name: " ci ".to_owned(),
             expires: expires.map(Duration::from_secs),
         }

@@ -18,13 +18,13 @@ use tower::{Service, ServiceExt};
 use tower_http::catch_panic::{CatchPanic, ResponseForPanic};
 use tracing::Instrument;
 
-use super::address::{IpNet, client_of};
+use super::address::client_of;
 use super::metrics::{Answered, RequestMetrics};
 use super::origin::{Peer, RequestIds};
 use super::refuse;
 use super::server::ServerOptions;
 use crate::clock::Clock;
-use crate::model::Origin;
+use crate::model::{IpNet, Origin};
 
 /// Longest path that is logged, in bytes.
 const LOGGED_PATH: usize = 200;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::model::Millis;
+use crate::model::{ClientNetwork as Network, Millis};
 
 /// Most addresses that are remembered.
 const MAX_ENTRIES: usize = 100_000;
@@ -44,12 +44,6 @@ pub struct AddressLimiter {
 struct Table {
     young: HashMap<Network, Millis>,
     old: HashMap<Network, Millis>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
-    V4(u32),
-    V6(u64),
 }
 
 impl AddressLimiter {
@@ -118,15 +112,6 @@ impl Table {
     fn refresh(&mut self, network: Network, half: usize) {
         if let Some(until) = self.old.remove(&network) {
             self.put(network, until, half);
-        }
-    }
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }
 }

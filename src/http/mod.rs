@@ -13,10 +13,11 @@ pub mod origin;
 mod refuse;
 mod route;
 pub mod server;
+pub mod told;
 #[cfg(test)]
 mod trial;
 
-pub use address::{IpNet, IpNetError};
+pub use crate::model::{IpNet, IpNetError};
 pub use edge::{AnswerPanic, layers};
 pub use refuse::refuse;
 pub use route::{Access, Route, Routes};

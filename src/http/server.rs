@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::address::IpNet;
 use super::connection::{Door, Phase};
+use crate::model::IpNet;
 
 /// Shortest time between two log lines about the same trouble of the listener.
 const QUIET: Duration = Duration::from_secs(60);

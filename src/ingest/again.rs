@@ -14,7 +14,8 @@ use super::normalize::{self, Shared};
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Sent};
 use crate::model::{
-    App, Country, EventId, Fact, KeptAside, Limits, Millis, RawError, RawEvent, Reason, SessionHash, SetAside, UserHash,
+    App, Banned, Country, EventId, Fact, KeptAside, Limits, Millis, RawError, RawEvent, Reason, SessionHash, SetAside,
+    UserHash,
 };
 use crate::store::{Draft, Entry};
 
@@ -176,6 +177,14 @@ pub(super) fn draft(
     })
 }
 
+/// Whether it is of somebody who has been banned since: then it stays aside.
+pub(super) fn is_banned(draft: &Draft, banned: &Banned) -> bool {
+    draft.entries.iter().any(|entry| match entry {
+        Entry::Event(event) => event.user.is_some_and(|user| banned.users.contains(&user)),
+        Entry::SetAside(_) | Entry::Banned => false,
+    })
+}
+
 impl Readable {
     fn entry(self, now: Millis, limits: &Limits) -> Entry {
         let props = self.props.and_then(|props| RawValue::from_string(props).ok());
@@ -206,6 +215,7 @@ impl Text {
     fn entry(&self, claim: Claim<'_>, now: Millis, limits: &Limits) -> Entry {
         match claim {
             Claim::Unusable { reason, detail, id, .. } => unusable(reason, detail, id),
+            Claim::Banned => Entry::Banned, // no reader says so
             Claim::Event(mut raw) => {
                 if raw.facts.get(Fact::Country).is_none() {
                     raw.facts.set(Fact::Country, self.country.as_deref());

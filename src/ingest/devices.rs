@@ -18,7 +18,7 @@ const TEXT: usize = 1_024;
 
 /// Makes an identify's draft, and estimates its size in the queue in bytes.
 pub(super) fn draft(scope: Scope, received_at: Millis, times: SessionTimes, raw: &RawIdentify<'_>) -> (Draft, usize) {
-    let Scope { app, environment, key, country } = scope;
+    let Scope { app, environment, key, country, .. } = scope;
     let (user, session) = (Uuid::new_v4(), Uuid::new_v4());
     let (user_text, session_text) = (user.to_string(), session.to_string());
     let mut pseudonyms = Pseudonyms::new(&app.salt);

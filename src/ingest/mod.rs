@@ -2,6 +2,7 @@
 
 mod again;
 mod devices;
+mod door;
 mod failure;
 mod normalize;
 mod places;
@@ -20,16 +21,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
-    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
-    RawIdentify, Reason, Receipt, Refusal, SessionTimes, Tried,
+    App, Banned, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome,
+    RawEvent, RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
 use refusals::Refusals;
 
 pub use again::Reader;
+pub use door::{Credential, Door, Knock};
 pub use places::Places;
-pub use privacy::user_hash;
+pub use privacy::{device_hash, identifier_hash, user_hash};
 pub use refusals::{Refused, RefusedFor};
 pub use roster::Roster;
 pub use writer::Writer;
@@ -46,6 +48,8 @@ pub struct Scope {
     pub environment: EnvironmentId,
     /// The key, where the protocol wants one.
     pub key: Option<IngestKeyId>,
+    /// What the app lets in.
+    pub rules: Arc<Rules>,
     /// Where the request began, as far as that is known: [`Intake::country`].
     pub country: Option<Country>,
 }
@@ -69,6 +73,8 @@ pub enum Claim<'a> {
         /// What it takes to read it again one day; none where that cannot work.
         sent: Option<Sent<'a>>,
     },
+    /// Of a device that is banned: to be counted and not kept.
+    Banned,
 }
 
 /// What is known of an event that could not be read.
@@ -100,7 +106,7 @@ pub struct Request<'a> {
 }
 
 /// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
-/// refused.
+/// banned + refused.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Events that came before a decision.
@@ -113,6 +119,8 @@ pub struct Counters {
     pub set_aside: AtomicU64,
     /// Events deliberately not kept.
     pub dropped: AtomicU64,
+    /// Events of banned users and devices.
+    pub banned: AtomicU64,
     /// Events of requests that were refused after decoding.
     pub refused: AtomicU64,
     /// Commits that succeeded.
@@ -135,6 +143,7 @@ impl Counters {
                 Outcome::Duplicate => &self.duplicate,
                 Outcome::SetAside(..) => &self.set_aside,
                 Outcome::Dropped => &self.dropped,
+                Outcome::Banned => &self.banned,
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -165,6 +174,7 @@ pub struct Intake {
     limits: Arc<Limits>,
     places: Places,
     readers: Arc<[(&'static str, Reader)]>,
+    door: Door,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -200,12 +210,13 @@ impl Intake {
     ) -> std::io::Result<(Self, Writer)> {
         let (queue, waiting) = mpsc::sync_channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
+        let door = Door::new(store.clone(), clock.clone());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
         let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
         let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
         let (places, readers) = (Places::default(), Arc::default());
-        Ok((Self { queue, bytes, room, draining, counters, limits, places, readers }, writer))
+        Ok((Self { queue, bytes, room, draining, counters, limits, places, readers, door }, writer))
     }
 
     /// The same with a database of addresses.
@@ -220,6 +231,11 @@ impl Intake {
         Self { readers: readers.into_iter().collect(), ..self }
     }
 
+    /// Who is let in: to be asked once for each request whose credential is good.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
     /// The country of a client's address, to be put into the request's [`Scope`] in place of the address.
     pub fn country(&self, address: IpAddr) -> Option<Country> {
         self.places.country(address)
@@ -230,13 +246,19 @@ impl Intake {
     pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
         let events = request.claims.len();
         self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
-        match self.submit(|| normalize::draft(request, &self.limits)) {
-            Ok(answer) => answer.await.unwrap_or(Err(Refusal::Internal)),
-            Err(refusal) => {
-                self.counters.refuse(events);
-                Err(refusal)
+        let queued = self.door.reserve(&request.scope, events).and_then(|reserved| {
+            match self.submit(|| normalize::draft(request, &self.limits)) {
+                Ok(answer) => Ok((answer, reserved)),
+                Err(refusal) => {
+                    give_back(reserved, 0);
+                    Err(refusal)
+                }
             }
-        }
+        });
+        let (answer, reserved) = queued.inspect_err(|_| self.counters.refuse(events))?;
+        let answer = answer.await.unwrap_or(Err(Refusal::Internal));
+        give_back(reserved, answer.as_ref().map_or(0, Receipt::kept));
+        answer
     }
 
     /// Finds or makes an installation's version, device, user and session. An `Ok` means that they are on disk.
@@ -254,11 +276,17 @@ impl Intake {
 
     /// Tries events again that were set aside for an app, under today's rules. Each that can be used now leaves the list
     /// in the transaction that stores it, so it counts once however often and wherever this is done.
-    pub async fn again(&self, app: &Arc<App>, kept: &[KeptAside], now: Millis) -> Result<Tried, Refusal> {
+    pub async fn again(
+        &self,
+        (app, banned): (&Arc<App>, &Banned),
+        kept: &[KeptAside],
+        now: Millis,
+    ) -> Result<Tried, Refusal> {
         let mut answers = Vec::with_capacity(kept.len());
         let mut tried = Tried::default();
         for kept in kept {
-            match again::draft(kept, app.clone(), now, (&self.limits, &self.readers)) {
+            let draft = again::draft(kept, app.clone(), now, (&self.limits, &self.readers));
+            match draft.filter(|draft| !again::is_banned(draft, banned)) {
                 Some(draft) => answers.push(self.submit(|| (draft, kept.again.as_ref().map_or(0, String::len)))?),
                 None => tried.stayed += 1,
             }
@@ -269,7 +297,7 @@ impl Intake {
                 None => tried.gone += 1,
                 Some(Outcome::Stored) => tried.stored += 1,
                 Some(Outcome::Duplicate) => tried.duplicates += 1,
-                Some(Outcome::SetAside(..) | Outcome::Dropped) => tried.stayed += 1,
+                Some(Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned) => tried.stayed += 1,
             }
         }
         Ok(tried)
@@ -331,5 +359,12 @@ impl Intake {
     /// The bounds that apply to every request.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+}
+
+/// Gives back what was taken from a quota for events that were not kept.
+fn give_back(reserved: Option<door::Reservation>, kept: usize) {
+    if let Some(reserved) = reserved {
+        reserved.settle(kept);
     }
 }

@@ -7,7 +7,9 @@ use super::again::{self, Arrival};
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
-use crate::model::{Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
+use crate::model::{
+    Banned, Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside,
+};
 use crate::store::{Draft, Entry};
 
 /// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
@@ -35,6 +37,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let arrival = Arrival { received_at, offset, country: scope.country, limits };
     for claim in &claims {
         let entry = match claim {
+            Claim::Event(raw) if is_banned(raw, &scope.rules.banned, &mut pseudonyms) => Entry::Banned,
             Claim::Event(raw) => match judge(raw, (received_at, offset), limits) {
                 Ok(times) => Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms)),
                 Err((reason, detail)) => {
@@ -47,12 +50,13 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
                 let again = sent.as_ref().and_then(|sent| again::of_text(sent, body, arrival, &mut pseudonyms));
                 Entry::SetAside(SetAside { again, ..set_aside(*reason, detail.clone(), *id, body, limits) })
             }
+            Claim::Banned => Entry::Banned,
         };
         size += WEIGHT
             + match &entry {
                 Entry::Event(event) => event.props().map_or(0, str::len),
                 Entry::SetAside(event) => event.body.len() + event.again.as_ref().map_or(0, |again| again.len()),
-                Entry::Dropped => 0,
+                Entry::Banned => 0,
             };
         entries.push(entry);
     }
@@ -60,6 +64,11 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let Scope { app, environment, key, .. } = scope;
     let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out, again: None };
     (draft, size)
+}
+
+fn is_banned<'a>(raw: &'a RawEvent<'a>, banned: &Banned, pseudonyms: &mut Pseudonyms<'a>) -> bool {
+    let user = raw.user.as_deref().filter(|_| !banned.users.is_empty());
+    user.is_some_and(|user| banned.users.contains(&pseudonyms.user(user)))
 }
 
 /// Texts and facts that neighbours in a batch share.

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::model::{Salt, SessionHash, UserHash};
+use crate::model::{Salt, SessionHash, SubjectHash, UserHash};
 
 /// Hashes the identifiers of one app's batch. A batch mostly repeats one user and one session, so the last of each is
 /// remembered.
@@ -265,6 +265,16 @@ fn is_identifying(name: &str) -> bool {
     // No name of the list is that long.
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
     IDENTIFYING.contains(&plain.to_ascii_lowercase().as_str())
+}
+
+/// The stored form of what an installation calls itself, to find it among those that are banned.
+pub fn device_hash(salt: &Salt, id: &str) -> SubjectHash {
+    SubjectHash(Pseudonyms::new(salt).hash(b"device\0", id))
+}
+
+/// The stored form of what installations call their user, to find them among those who are banned.
+pub fn identifier_hash(salt: &Salt, id: &str) -> SubjectHash {
+    SubjectHash(Pseudonyms::new(salt).hash(b"identifier\0", id))
 }
 
 /// The stored form of a user identifier of an app, to find what is kept of one person.

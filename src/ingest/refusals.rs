@@ -71,6 +71,9 @@ pub fn reason_of(refusal: &Refusal) -> (&'static str, String) {
             ("No valid key", "the key is unknown or revoked, or the signature is not of this body".to_owned())
         }
         Refusal::Forbidden(what) => ("The key may not do this", what.clone()),
+        Refusal::WrongCredential(what) => ("Another kind of credential", (*what).to_owned()),
+        Refusal::OverLimit(over) => ("More than its tier allows", over.to_string()),
+        Refusal::Banned => ("Banned", "its user or device is banned from the app".to_owned()),
         Refusal::ClockSkew(_) => {
             ("The client's clock is wrong", "it is more than ten minutes from the box's clock".to_owned())
         }

@@ -99,11 +99,20 @@ impl ApiToken {
     }
 }
 
+/// What a token may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenReach {
+    /// One app.
+    App(AppId),
+    /// All apps of an organization, those to come included.
+    Organization(OrganizationId),
+}
+
 /// A token to be stored.
 #[derive(Clone, Debug)]
 pub struct NewApiToken {
-    /// The only app that it may read; all apps of the box's organization without one.
-    pub app: Option<AppId>,
+    /// What it may read.
+    pub reach: TokenReach,
     /// Its name, 1 to 100 characters.
     pub name: String,
     /// First characters of the token.

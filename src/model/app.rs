@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{AppId, EnvironmentId, IngestKeyId, Millis, OrganizationId, Refusal, Slug, Zone};
+use super::{AppId, EnvironmentId, IngestKeyId, Millis, OrganizationId, Refusal, Rules, Slug, Zone};
 
 /// Owner of apps and members.
 #[derive(Clone, Debug)]
@@ -107,6 +107,33 @@ pub struct NewApp {
     pub strict: bool,
 }
 
+/// What an ingest key is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Token and secret: for programs that sign what they send.
+    Secret,
+    /// A token alone, which may stand in an app that anybody can look into: for protocols that sign nothing.
+    Public,
+    /// Made before there were two kinds: works as either.
+    Either,
+}
+
+impl KeyKind {
+    /// As written in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Public => "public",
+            Self::Either => "either",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Secret, Self::Public, Self::Either].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// What an SDK proves itself with, as listed: no secret in it.
 #[derive(Clone, Debug)]
 pub struct IngestKey {
@@ -116,6 +143,8 @@ pub struct IngestKey {
     pub app: AppId,
     /// Into which environment.
     pub environment: Environment,
+    /// What it is made for.
+    pub kind: KeyKind,
     /// What its owner calls it.
     pub name: String,
     /// First characters of the token, enough to recognise it.
@@ -133,13 +162,15 @@ pub struct IngestKey {
 pub struct NewIngestKey {
     /// Into which environment it sends.
     pub environment: EnvironmentId,
+    /// What it is made for.
+    pub kind: KeyKind,
     /// Its name, 1 to 100 characters.
     pub name: String,
     /// First characters of the token.
     pub hint: String,
     /// SHA-256 of the token.
     pub token_hash: [u8; 32],
-    /// The HMAC secret, sealed under the master key with `token_hash` as associated data.
+    /// The HMAC secret, sealed under the master key with `token_hash` as associated data; empty without a secret.
     pub sealed_secret: Vec<u8>,
 }
 
@@ -150,6 +181,8 @@ pub struct SealedKey {
     pub id: IngestKeyId,
     /// Into which environment it sends.
     pub environment: EnvironmentId,
+    /// What it is made for.
+    pub kind: KeyKind,
     /// SHA-256 of its token.
     pub token_hash: [u8; 32],
     /// See [`NewIngestKey::sealed_secret`].
@@ -176,6 +209,8 @@ pub enum KeyLookup {
 pub struct KeyRing {
     /// Whose keys they are.
     pub app: App,
+    /// What the app lets in.
+    pub rules: Rules,
     /// Newest first.
     pub keys: Vec<SealedKey>,
 }

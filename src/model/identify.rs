@@ -139,6 +139,8 @@ pub struct KnownDevice {
     pub id: Uuid,
     /// Public id of its user, if it has one.
     pub user: Option<Uuid>,
+    /// What the installation calls itself.
+    pub install_id: String,
     /// Public id of its newest session, if it has one.
     pub session: Option<Uuid>,
     /// What it last told of itself.
@@ -154,6 +156,8 @@ pub struct KnownSession {
     pub user: Option<Uuid>,
     /// Its device's row.
     pub device: i64,
+    /// What that installation calls itself.
+    pub install_id: String,
     /// What its device told of itself.
     pub about: About,
 }

@@ -31,6 +31,10 @@ row_id! {
     MemberId,
     /// An [`ApiToken`](super::ApiToken)'s row.
     ApiTokenId,
+    /// A [`Tier`](super::Tier)'s row.
+    TierId,
+    /// A [`Ban`](super::Ban)'s row.
+    BanId,
 }
 
 /// The id that a client gave an event, the same on every resend: a UUID's 16 bytes.

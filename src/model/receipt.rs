@@ -13,6 +13,8 @@ pub enum Outcome {
     SetAside(Reason, Option<EventId>),
     /// Deliberately not kept (Do Not Track); counted.
     Dropped,
+    /// Not kept, since its user or device is banned; counted.
+    Banned,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::SetAside(..) => "set_aside",
             Self::Dropped => "dropped",
+            Self::Banned => "banned",
         }
     }
 }
@@ -52,6 +55,11 @@ impl Receipt {
         self.count(|o| matches!(o, Outcome::Duplicate))
     }
 
+    /// Events that take room on the disk because of this request.
+    pub fn kept(&self) -> usize {
+        self.count(|o| matches!(o, Outcome::Stored | Outcome::SetAside(..)))
+    }
+
     /// Events kept aside.
     pub fn set_aside(&self) -> usize {
         self.count(|o| matches!(o, Outcome::SetAside(..)))
@@ -65,6 +73,8 @@ pub enum Refusal {
     Malformed(String),
     /// No valid credential; never says which part was wrong.
     Unauthorized,
+    /// A credential that, by its mere look, is of another kind or mistyped; which, in words.
+    WrongCredential(&'static str),
     /// A valid credential that may not do this.
     Forbidden(String),
     /// The client's clock is too far from ours; ours in seconds since 1970.
@@ -77,8 +87,12 @@ pub enum Refusal {
     Timeout,
     /// A content encoding we cannot read.
     UnsupportedEncoding,
-    /// Too many requests; seconds until the next is welcome, 1 to 60.
+    /// Too many failed proofs from an address; seconds until the next is welcome, 1 to 60.
     RateLimited(u32),
+    /// More than its tier allows.
+    OverLimit(OverLimit),
+    /// Its user or device is banned from the app.
+    Banned,
     /// Queue full; seconds to wait.
     Busy(u32),
     /// Shutting down; another node, or the next process, will take it.
@@ -89,4 +103,54 @@ pub enum Refusal {
     StorageDown,
     /// A defect of ours; the cause is in the log.
     Internal,
+}
+
+/// Where an allowance stands after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// All of it: requests a minute, or events a day.
+    pub limit: u64,
+    /// How much is left now.
+    pub remaining: u64,
+    /// When all of it is there again, in seconds since 1970.
+    pub resets_at: i64,
+}
+
+/// What a tier allows too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Requests with the key.
+    Key,
+    /// Requests to the app.
+    App,
+    /// Requests with public keys from the client's network.
+    Network,
+    /// Events of the day.
+    Day,
+}
+
+/// A request that its tier does not allow now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    /// Of what there were too many.
+    pub limit: Limit,
+    /// How it stands.
+    pub standing: Standing,
+    /// Seconds until the next is welcome, 1 to 60: SDKs are known to sleep whatever they are told.
+    pub retry_after: u32,
+}
+
+impl std::fmt::Display for OverLimit {
+    /// For developers and the people who run the app.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let many = self.standing.limit;
+        match self.limit {
+            Limit::Key => write!(f, "more than {many} requests a minute with this key; try again later"),
+            Limit::App => write!(f, "more than {many} requests a minute to this app; try again later"),
+            Limit::Network => write!(f, "more than {many} requests a minute from your network; try again later"),
+            Limit::Day => {
+                write!(f, "the {many} events of this app for today are used up; the next day begins at 00:00 UTC")
+            }
+        }
+    }
 }

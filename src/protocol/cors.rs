@@ -7,6 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::ingest_key::IngestKeys;
+use crate::http::told::{PageVerdict, is_listed};
+
 /// Request headers of all protocols (`telemetry-kit`, section 3).
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, content-encoding, dnt, x-batch-size, x-clacks-overhead, x-nonce, x-schema-version, \
@@ -54,15 +57,39 @@ impl Cors {
     }
 }
 
-/// Answers preflights, and marks the other responses.
-pub async fn apply(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> Response {
-    if *cors == Cors::Off {
-        return next.run(request).await;
+/// Who decides about pages: the box's setting, and the apps that list origins of their own.
+#[derive(Clone)]
+pub struct Pages {
+    /// The setting.
+    pub cors: Arc<Cors>,
+    /// Knows what apps list.
+    pub keys: IngestKeys,
+}
+
+/// Answers preflights, and marks the other responses. What an app lists counts before the setting.
+pub async fn apply(State(Pages { cors, keys }): State<Pages>, request: Request, next: Next) -> Response {
+    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
+        let mut response = next.run(request).await;
+        if *cors != Cors::Off {
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        return response;
+    };
+    let mut allowed = cors.allow(request.headers());
+    let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let preflight = request.method() == Method::OPTIONS && asks;
+    if preflight && allowed.is_none() && is_listed(&keys, request.headers()).await {
+        allowed = Some(origin.clone());
     }
-    let allowed = cors.allow(request.headers());
-    let preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let known = *cors != Cors::Off || allowed.is_some();
+    let mut response =
+        if preflight && known { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    match response.extensions().get::<PageVerdict>() {
+        Some(PageVerdict::Listed) => allowed = Some(origin),
+        Some(PageVerdict::Foreign) => allowed = None,
+        None if *cors == Cors::Off && !preflight => return response,
+        None => {}
+    }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = allowed {
@@ -86,12 +113,21 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::auth::ingest_key::tests::Shelf;
+    use crate::auth::seal::MasterKey;
+    use crate::clock::Clock;
+    use crate::model::Millis;
 
     const PAGE: &str = "https://app.example";
 
+    fn pages(cors: &Cors) -> Pages {
+        let keys = IngestKeys::over(Shelf::default(), MasterKey::generate(), Clock::manual(Millis(0)));
+        Pages { cors: Arc::new(cors.clone()), keys }
+    }
+
     async fn ask(cors: &Cors, method: &str, origin: &str) -> Response {
         let router = Router::new().route("/x", post(|| async { "taken" }));
-        let router = router.route_layer(from_fn_with_state(Arc::new(cors.clone()), apply));
+        let router = router.route_layer(from_fn_with_state(pages(cors), apply));
         let request = Request::builder().method(method).uri("/x").header("origin", origin);
         let request = request.header("access-control-request-method", "POST").body(Body::empty()).unwrap();
         router.oneshot(request).await.unwrap()

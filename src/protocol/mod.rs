@@ -59,7 +59,8 @@ pub struct Ground<'a> {
 impl Gate {
     /// Lets web pages that may send use these routes.
     fn open_to_pages(&self, router: Router<Self>) -> Router<Self> {
-        router.route_layer(from_fn_with_state(self.cors.clone(), cors::apply))
+        let pages = cors::Pages { cors: self.cors.clone(), keys: self.keys.clone() };
+        router.route_layer(from_fn_with_state(pages, cors::apply))
     }
 }
 

@@ -6,20 +6,21 @@ use super::{
     Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
     OrganizationId, OrganizationRow, Role,
 };
-use super::{ApiToken, ApiTokenId, NewApiToken};
+use super::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Query, Report, Result, SaveFunnel, SavedFunnel, SetRule, SetStatus, Store, StoreError, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    aside, audit, directory, funnels, identify, members, nodes, organizations, recount, report, rights, roster,
+    aside, audit, directory, funnels, identify, limits, members, nodes, organizations, recount, report, rights, roster,
     settled, tokens, versions,
 };
 
@@ -223,32 +224,84 @@ impl<B: Backend> Store for B {
         self.change(|db| organizations::accept(db, token_hash, who, by))
     }
 
-    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
-        self.change(|db| directory::create_key(db, key, now))
+    fn create_key(&self, key: &NewIngestKey, by: &By) -> Result<IngestKey> {
+        self.change(|db| directory::create_key(db, key, by))
+    }
+
+    fn rotate_key(&self, old: IngestKeyId, new: &NewIngestKey, ends: Millis, by: &By) -> Result<IngestKey> {
+        self.change(|db| directory::rotate_key(db, old, new, ends, by))
     }
 
     fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>> {
         self.look(|db| directory::keys(db, app))
     }
 
-    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()> {
-        self.change(|db| directory::revoke_key(db, key, at))
+    fn revoke_key(&self, key: IngestKeyId, by: &By) -> Result<()> {
+        self.change(|db| directory::revoke_key(db, key, by))
     }
 
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
         self.look(|db| directory::key_ring(db, lookup, now))
     }
 
-    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken> {
-        self.change(|db| tokens::create(db, token, now))
+    fn tiers(&self) -> Result<Vec<Tier>> {
+        self.look(limits::tiers)
     }
 
-    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>> {
-        self.look(|db| tokens::all(db, app))
+    fn save_tier(&self, wanted: &WantedTier, by: &By) -> Result<Tier> {
+        self.change(|db| limits::save_tier(db, wanted, by))
     }
 
-    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()> {
-        self.change(|db| tokens::revoke(db, token, at))
+    fn set_usual_tier(&self, tier: TierId, by: &By) -> Result<()> {
+        self.change(|db| limits::set_usual_tier(db, tier, by))
+    }
+
+    fn delete_tier(&self, tier: TierId, by: &By) -> Result<TierEnd> {
+        self.change(|db| limits::delete_tier(db, tier, by))
+    }
+
+    fn app_limits(&self, app: AppId) -> Result<AppLimits> {
+        self.look(|db| limits::app_limits(db, app))
+    }
+
+    fn set_app_limits(&self, app: AppId, set: &AppLimits, by: &By) -> Result<()> {
+        self.change(|db| limits::set_app_limits(db, app, set, by))
+    }
+
+    fn bans(&self, app: AppId) -> Result<Vec<Ban>> {
+        self.look(|db| limits::bans(db, app))
+    }
+
+    fn ban(&self, ban: &NewBan, by: &By) -> Result<()> {
+        self.change(|db| limits::ban(db, ban, by))
+    }
+
+    fn lift_ban(&self, app: AppId, ban: BanId, by: &By) -> Result<()> {
+        self.change(|db| limits::lift_ban(db, app, ban, by))
+    }
+
+    fn listed_origins(&self) -> Result<Vec<String>> {
+        self.look(limits::listed_origins)
+    }
+
+    fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>> {
+        self.look(|db| limits::taken_on(db, day))
+    }
+
+    fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>> {
+        self.look(|db| limits::intake(db, app, day))
+    }
+
+    fn create_api_token(&self, token: &NewApiToken, by: &By) -> Result<ApiToken> {
+        self.change(|db| tokens::create(db, token, by))
+    }
+
+    fn api_tokens(&self, of: Concerning) -> Result<Vec<ApiToken>> {
+        self.look(|db| tokens::all(db, of))
+    }
+
+    fn revoke_api_token(&self, token: ApiTokenId, by: &By) -> Result<()> {
+        self.change(|db| tokens::revoke(db, token, by))
     }
 
     fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>> {
@@ -359,6 +412,10 @@ impl<B: Backend> Store for B {
 
     fn set_version_rule(&self, set: &SetRule) -> Result<Vec<VersionChange>> {
         self.change(|db| versions::set_rule(db, set))
+    }
+
+    fn app_rules(&self, app: AppId) -> Result<Rules> {
+        self.look(|db| limits::rules(db, app))
     }
 
     fn version_rules(&self, app: AppId) -> Result<Vec<VersionRule>> {

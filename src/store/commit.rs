@@ -224,12 +224,12 @@ impl<L: Ledger> Work<'_, L> {
                     let interned = interned.next().expect("every event was interned");
                     if refused.is_some() { continue } else { self.event(draft, event, &interned)? }
                 }
-                Entry::SetAside(_) | Entry::Dropped if refused.is_some() => continue,
+                Entry::SetAside(_) | Entry::Banned if refused.is_some() => continue,
                 Entry::SetAside(event) => {
                     self.set_aside(draft, event)?;
                     Outcome::SetAside(event.reason, event.id)
                 }
-                Entry::Dropped => Outcome::Dropped,
+                Entry::Banned => Outcome::Banned,
             };
             outcomes.push(outcome);
         }

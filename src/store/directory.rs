@@ -5,11 +5,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::audit::note;
+use super::limits;
 use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
-    App, AppId, By, Concerning, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyLookup, KeyRing, Millis, NewApp,
-    NewIngestKey, Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
+    App, AppId, By, Concerning, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyKind, KeyLookup, KeyRing,
+    Millis, NewApp, NewIngestKey, Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
 };
 
 /// The environments of every new app, the default one first.
@@ -19,7 +20,8 @@ const APP: &str = "SELECT a.id, a.uuid, a.slug, a.name, a.zone, a.strict, a.salt
                    a.archived_at, o.id, o.uuid, o.slug, o.name FROM apps a JOIN organizations o ON o.id = a.organization_id \
                    AND a.deleted_at IS NULL ";
 
-const KEY: &str = "SELECT k.id, e.app_id, e.id, e.slug, k.name, k.hint, k.created_at, k.last_used_at, k.revoked_at \
+const KEY: &str = "SELECT k.id, e.app_id, e.id, e.slug, k.name, k.hint, k.created_at, k.last_used_at, k.revoked_at, \
+                   k.kind \
                    FROM ingest_keys k JOIN environments e ON e.id = k.environment_id ";
 
 /// Makes the box's organization where there is none.
@@ -79,11 +81,34 @@ pub(super) fn create_app(db: &dyn Sql, app: &NewApp, by: &By) -> Result<App> {
     find_app(db, slug.as_str())?.ok_or(StoreError::NotFound("app"))
 }
 
-pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
+pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, by: &By) -> Result<IngestKey> {
     changed(db)?;
+    let made = insert_key(db, key, by.at)?;
+    note(db, by, Concerning::App(made.app), ("key.made", &made.name, &told(&made)))?;
+    Ok(made)
+}
+
+/// Makes a successor; the old key works until `ends`, or until an end that it has already and that is nearer.
+pub(super) fn rotate_key(
+    db: &dyn Sql,
+    old: IngestKeyId,
+    new: &NewIngestKey,
+    ends: Millis,
+    by: &By,
+) -> Result<IngestKey> {
+    changed(db)?;
+    let before = get_key(db, old)?;
+    end_key(db, old, ends)?;
+    let made = insert_key(db, new, by.at)?;
+    let detail = format!("{}… → {}", before.hint, told(&made));
+    note(db, by, Concerning::App(made.app), ("key.rotated", &made.name, &detail))?;
+    Ok(made)
+}
+
+fn insert_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
     let made = db.value(
-        "INSERT INTO ingest_keys (environment_id, name, hint, token_hash, sealed_secret, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO ingest_keys (environment_id, name, hint, token_hash, sealed_secret, created_at, kind) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
         &[
             key.environment.0.into(),
             key.name.as_str().into(),
@@ -91,11 +116,21 @@ pub(super) fn create_key(db: &dyn Sql, key: &NewIngestKey, now: Millis) -> Resul
             (&key.token_hash).into(),
             key.sealed_secret.as_slice().into(),
             now.0.into(),
+            key.kind.as_str().into(),
         ],
     )?;
     let Some(id) = made.some_int() else { return Err(StoreError::Exists("a key with that token")) };
-    let row = db.row(&[KEY, "WHERE k.id = $1"].concat(), &[id.into()])?;
+    get_key(db, IngestKeyId(id))
+}
+
+fn get_key(db: &dyn Sql, key: IngestKeyId) -> Result<IngestKey> {
+    let row = db.row(&[KEY, "WHERE k.id = $1"].concat(), &[key.0.into()])?;
     read_key(&row.ok_or(StoreError::NotFound("key"))?)
+}
+
+/// A key as the account of changes names it.
+fn told(key: &IngestKey) -> String {
+    format!("{}…, {}, into {}", key.hint, key.kind.as_str(), key.environment.slug)
 }
 
 pub(super) fn keys(db: &dyn Sql, app: Option<AppId>) -> Result<Vec<IngestKey>> {
@@ -106,14 +141,18 @@ pub(super) fn keys(db: &dyn Sql, app: Option<AppId>) -> Result<Vec<IngestKey>> {
     rows?.iter().map(read_key).collect()
 }
 
-pub(super) fn revoke_key(db: &dyn Sql, key: IngestKeyId, at: Millis) -> Result<()> {
+pub(super) fn revoke_key(db: &dyn Sql, key: IngestKeyId, by: &By) -> Result<()> {
     changed(db)?;
-    // An end that is already set can come nearer, never later.
-    let found = db.run(
-        "UPDATE ingest_keys SET revoked_at = CASE WHEN revoked_at < $1 THEN revoked_at ELSE $1 END WHERE id = $2",
-        &[at.0.into(), key.0.into()],
-    )?;
-    if found == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
+    let found = get_key(db, key)?;
+    end_key(db, key, by.at)?;
+    note(db, by, Concerning::App(found.app), ("key.revoked", &found.name, &told(&found)))
+}
+
+/// An end that is already set can come nearer, never later.
+fn end_key(db: &dyn Sql, key: IngestKeyId, at: Millis) -> Result<()> {
+    let sql = "UPDATE ingest_keys SET revoked_at = CASE WHEN revoked_at < $1 THEN revoked_at ELSE $1 END WHERE id = $2";
+    db.run(sql, &[at.0.into(), key.0.into()])?;
+    Ok(())
 }
 
 pub(super) fn key_ring(db: &dyn Sql, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>> {
@@ -132,12 +171,19 @@ pub(super) fn key_ring(db: &dyn Sql, lookup: &KeyLookup, now: Millis) -> Result<
         },
         KeyLookup::App(organization, app) => {
             let found = find_by_name(db, organization.as_deref(), app)?;
-            return Ok(found.map(|app| KeyRing { app, keys: Vec::new() }));
+            return match found {
+                Some(app) => Ok(Some(KeyRing { rules: limits::rules(db, app.id)?, app, keys: Vec::new() })),
+                None => Ok(None),
+            };
         }
     };
-    Ok(found
-        .filter(|(_, keys)| !keys.is_empty())
-        .map(|(app, keys)| KeyRing { app, keys: keys.into_iter().map(|(_, key)| key).collect() }))
+    match found.filter(|(_, keys)| !keys.is_empty()) {
+        Some((app, keys)) => {
+            let keys = keys.into_iter().map(|(_, key)| key).collect();
+            Ok(Some(KeyRing { rules: limits::rules(db, app.id)?, app, keys }))
+        }
+        None => Ok(None),
+    }
 }
 
 pub(super) fn version(db: &dyn Sql) -> Result<i64> {
@@ -181,7 +227,7 @@ fn find_by_name(db: &dyn Sql, organization: Option<&str>, app: &str) -> Result<O
 
 fn sealed_keys(db: &dyn Sql, condition: &'static str, now: Millis, value: Cell) -> Result<Vec<(i64, SealedKey)>> {
     let sql = [
-        "SELECT e.app_id, k.id, e.id, k.token_hash, k.sealed_secret, k.revoked_at FROM ingest_keys k \
+        "SELECT e.app_id, k.id, e.id, k.token_hash, k.sealed_secret, k.revoked_at, k.kind FROM ingest_keys k \
          JOIN environments e ON e.id = k.environment_id WHERE (k.revoked_at IS NULL OR k.revoked_at > $1) AND ",
         condition,
         " ORDER BY k.id DESC",
@@ -191,6 +237,7 @@ fn sealed_keys(db: &dyn Sql, condition: &'static str, now: Millis, value: Cell) 
         let key = SealedKey {
             id: IngestKeyId(row.int(1)),
             environment: EnvironmentId(row.int(2)),
+            kind: key_kind(row, 6)?,
             token_hash: row.array(3).ok_or_else(|| damaged("token hash"))?,
             sealed_secret: row.bytes(4).to_vec(),
             revoked_at: row.some_int(5).map(Millis),
@@ -267,12 +314,17 @@ fn read_key(row: &Row) -> Result<IngestKey> {
         id: IngestKeyId(row.int(0)),
         app: AppId(row.int(1)),
         environment: read_environment(row, 2)?,
+        kind: key_kind(row, 9)?,
         name: row.text(4),
         hint: row.text(5),
         created_at: Millis(row.int(6)),
         last_used_at: row.some_int(7).map(Millis),
         revoked_at: row.some_int(8).map(Millis),
     })
+}
+
+fn key_kind(row: &Row, column: usize) -> Result<KeyKind> {
+    KeyKind::parse(&row.text(column)).ok_or_else(|| damaged("kind of key"))
 }
 
 fn uuid(row: &Row, column: usize) -> Result<Uuid> {

@@ -9,6 +9,7 @@ mod directory;
 mod funnels;
 mod identify;
 mod intern;
+mod limits;
 mod members;
 pub mod migrate;
 pub mod moving;
@@ -32,13 +33,14 @@ use crate::model::{
     Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
     OrganizationId, OrganizationRow, Role,
 };
-use crate::model::{ApiToken, ApiTokenId, NewApiToken};
+use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
     KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
     Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
+use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
@@ -82,8 +84,8 @@ pub enum Entry {
     Event(Event),
     /// To be kept aside.
     SetAside(SetAside),
-    /// To be counted only.
-    Dropped,
+    /// Of somebody who is banned: to be counted only.
+    Banned,
 }
 
 /// A value that may be used once while requests of its time are accepted.
@@ -340,25 +342,64 @@ pub trait Store: Send + Sync + 'static {
     fn accept_invitation(&self, token_hash: &[u8; 32], who: &Accepting, by: &By) -> Result<Member>;
 
     /// Makes a key. [`StoreError::Exists`] where its token is known already.
-    fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey>;
+    fn create_key(&self, key: &NewIngestKey, by: &By) -> Result<IngestKey>;
+
+    /// Makes a successor of a key, which works until `ends`, or until an end that is nearer.
+    fn rotate_key(&self, old: IngestKeyId, new: &NewIngestKey, ends: Millis, by: &By) -> Result<IngestKey>;
 
     /// Keys of an app, or of all, revoked ones included, newest first.
     fn keys(&self, app: Option<AppId>) -> Result<Vec<IngestKey>>;
 
-    /// Lets a key stop working at `at`, now or later; it never starts again.
-    fn revoke_key(&self, key: IngestKeyId, at: Millis) -> Result<()>;
+    /// Lets a key stop working; it never starts again.
+    fn revoke_key(&self, key: IngestKeyId, by: &By) -> Result<()>;
 
     /// The app and active keys that a request's credential names, `None` where it names nothing active.
     fn key_ring(&self, lookup: &KeyLookup, now: Millis) -> Result<Option<KeyRing>>;
 
+    /// All tiers, in the order in which they were made.
+    fn tiers(&self) -> Result<Vec<Tier>>;
+
+    /// Makes or changes a tier. [`StoreError::Exists`] where another has its name.
+    fn save_tier(&self, wanted: &WantedTier, by: &By) -> Result<Tier>;
+
+    /// Makes a tier that of all apps for which none was chosen.
+    fn set_usual_tier(&self, tier: TierId, by: &By) -> Result<()>;
+
+    /// Deletes a tier, unless apps are in it.
+    fn delete_tier(&self, tier: TierId, by: &By) -> Result<TierEnd>;
+
+    /// What is set for an app.
+    fn app_limits(&self, app: AppId) -> Result<AppLimits>;
+
+    /// Sets it.
+    fn set_app_limits(&self, app: AppId, limits: &AppLimits, by: &By) -> Result<()>;
+
+    /// Whoever is banned from an app, newest first.
+    fn bans(&self, app: AppId) -> Result<Vec<Ban>>;
+
+    /// Bans somebody. [`StoreError::Exists`] where they are banned already, [`StoreError::NoRoom`] where a thousand are.
+    fn ban(&self, ban: &NewBan, by: &By) -> Result<()>;
+
+    /// Lifts a ban of that app.
+    fn lift_ban(&self, app: AppId, ban: BanId, by: &By) -> Result<()>;
+
+    /// Web origins that some app lists.
+    fn listed_origins(&self) -> Result<Vec<String>>;
+
+    /// Events that all nodes have taken on that UTC day, by app: those that quotas are held against.
+    fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>>;
+
+    /// What became of an app's events that arrived on that UTC day, by outcome.
+    fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>>;
+
     /// Makes a token of the read API. [`StoreError::Exists`] where it is known already.
-    fn create_api_token(&self, token: &NewApiToken, now: Millis) -> Result<ApiToken>;
+    fn create_api_token(&self, token: &NewApiToken, by: &By) -> Result<ApiToken>;
 
-    /// Tokens of an app, or of all, revoked ones included, newest first. Those for all apps are in every list.
-    fn api_tokens(&self, app: Option<AppId>) -> Result<Vec<ApiToken>>;
+    /// Tokens of the box, of an organization, or those that can read an app; revoked ones included, newest first.
+    fn api_tokens(&self, of: Concerning) -> Result<Vec<ApiToken>>;
 
-    /// Lets a token stop working at `at`; it never starts again.
-    fn revoke_api_token(&self, token: ApiTokenId, at: Millis) -> Result<()>;
+    /// Lets a token stop working; it never starts again.
+    fn revoke_api_token(&self, token: ApiTokenId, by: &By) -> Result<()>;
 
     /// The token of that hash, where it works at `now`; the hour of its last use is noted.
     fn find_api_token(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<ApiToken>>;
@@ -369,8 +410,8 @@ pub trait Store: Send + Sync + 'static {
     /// The device session of that public id, which may be over.
     fn find_session(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<Option<KnownSession>>;
 
-    /// A number that grows with every change to apps, environments, keys and what members ask of versions, by this
-    /// process or another.
+    /// A number that grows with every change to apps, environments, keys, limits and what members ask of versions, by
+    /// this process or another.
     fn directory_version(&self) -> Result<i64>;
 
     /// Whether anybody can sign in yet.
@@ -439,6 +480,9 @@ pub trait Store: Send + Sync + 'static {
     /// somebody has set gives way where the rule newly asks for more. Says what changed in truth, and keeps a line of
     /// who did it.
     fn set_version_rule(&self, set: &SetRule) -> Result<Vec<VersionChange>>;
+
+    /// What a request to an app is held against.
+    fn app_rules(&self, app: AppId) -> Result<Rules>;
 
     /// The rules of an app, that of all platforms first.
     fn version_rules(&self, app: AppId) -> Result<Vec<VersionRule>>;

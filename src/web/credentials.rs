@@ -2,7 +2,8 @@
 
 use askama::Template;
 
-use crate::model::App;
+use crate::auth::ingest_key::IssuedKey;
+use crate::model::{App, KeyKind};
 
 use super::error::PageError;
 use super::extract::Visit;
@@ -27,18 +28,23 @@ pub struct Shown {
     pub app: String,
     /// The key's token.
     pub token: String,
-    /// The key's secret.
-    pub secret: String,
-    /// To paste.
-    pub snippets: Snippets,
+    /// The key's secret, where it has one.
+    pub secret: Option<String>,
+    /// To paste, where the key signs.
+    pub snippets: Option<Snippets>,
+    /// The box's address for SDKs.
+    pub address: String,
     /// Where the first event will appear.
     pub overview: String,
 }
 
 /// A new key as it is shown, with plain surroundings that the caller may replace.
-pub fn shown(app: &App, visit: &Visit, token: String, secret: String, frame: Frame) -> Result<Shown, PageError> {
+pub fn shown(app: &App, visit: &Visit, issued: IssuedKey, frame: Frame) -> Result<Shown, PageError> {
+    let IssuedKey { token, secret, new } = issued;
+    let address = visit.place.address.clone();
+    let signs = new.kind != KeyKind::Public;
     let credentials = Credentials { token: &token, secret: &secret };
-    let snippets = snippets(app, &visit.place.address, &credentials)?;
+    let snippets = signs.then(|| snippets(app, &address, &credentials)).transpose()?;
     Ok(Shown {
         frame,
         heading: String::new(),
@@ -48,8 +54,9 @@ pub fn shown(app: &App, visit: &Visit, token: String, secret: String, frame: Fra
         app: app.uuid.to_string(),
         overview: String::new(),
         snippets,
+        address,
         token,
-        secret,
+        secret: signs.then_some(secret),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::auth::ingest_key::KeyStats;
 use crate::auth::token;
 use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
 use crate::http::refuse;
-use crate::ingest::Counters;
+use crate::ingest::{Counters, Door};
 use crate::model::{BackupStanding, Millis, Origin};
 use crate::query::Stats;
 use crate::store::{Backlog, PoolStatus, StoreStatus};
@@ -90,6 +90,7 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     state.metrics.requests.expose(&mut text);
     expose_events(&mut text, &state.metrics.counters);
+    expose_door(&mut text, &state.door);
     state.metrics.identify.expose(&mut text);
     expose_caches(&mut text, state.keys.stats(), state.reports.stats());
     text.gauge("tallybox_live_streams", "Open pages that are told of news.", state.streams.count());
@@ -115,8 +116,8 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
     text.counter("events_ingested_total", "Events newly on disk.", read(stored));
     text.counter("events_failed_total", "Events set aside or refused.", failed);
 
-    let help = "Events by what became of them: received = stored + duplicate + set_aside + dropped + refused, and those \
-                on their way.";
+    let help = "Events by what became of them: received = stored + duplicate + set_aside + dropped + banned + \
+                refused, and those on their way.";
     let mut events = text.family("tallybox_events_total", Kind::Counter, help);
     // Received last: what is counted meanwhile must not make the sum larger than it.
     for (outcome, counter) in [
@@ -124,6 +125,7 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
         ("duplicate", duplicate),
         ("set_aside", set_aside),
         ("dropped", &counters.dropped),
+        ("banned", &counters.banned),
         ("refused", &counters.refused),
         ("received", &counters.received),
     ] {
@@ -135,6 +137,14 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
     commits.sample(&[("result", "done")], read(&counters.commits));
     commits.sample(&[("result", "failed")], read(&counters.failed_commits));
     text.gauge("tallybox_queued_requests", "Requests that wait for a commit.", read(&counters.queued));
+}
+
+fn expose_door(text: &mut Exposition, door: &Door) {
+    let help = "Requests with a good credential that were turned away, by reason.";
+    let mut turned = text.family("tallybox_turned_away_total", Kind::Counter, help);
+    for (why, requests) in door.turned() {
+        turned.sample(&[("reason", why.as_str())], requests);
+    }
 }
 
 fn expose_caches(text: &mut Exposition, keys: KeyStats, reports: Stats) {

@@ -4,6 +4,7 @@
 mod api;
 mod asking;
 mod assets;
+mod banning;
 mod bars;
 mod board;
 mod browser;

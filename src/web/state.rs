@@ -7,7 +7,7 @@ use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::clock::Clock;
-use crate::ingest::Intake;
+use crate::ingest::{Door, Intake};
 use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
 
@@ -102,6 +102,8 @@ pub struct WebState {
     pub about: Arc<BoxParts>,
     /// For the read API.
     pub api_tokens: ApiTokens,
+    /// Who is let in, as far as pages tell of it.
+    pub door: Door,
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
@@ -130,6 +132,7 @@ impl WebState {
             policies,
             logins,
             keys,
+            door: intake.door().clone(),
             intake,
             about: Arc::new(about),
             clock,

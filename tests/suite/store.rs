@@ -132,13 +132,14 @@ impl Bench {
         let token_hash: [u8; 32] = std::array::from_fn(|_| rand_byte());
         let key = NewIngestKey {
             environment,
+            kind: KeyKind::Secret,
             name: "k".into(),
             hint: "tk_".into(),
             token_hash,
             sealed_secret: vec![1, 2, 3],
         };
-        let key = self.store.create_key(&key, NOW).unwrap().id;
-        Scope { app: Arc::new(app.clone()), environment, key: Some(key), country: None }
+        let key = self.store.create_key(&key, &By::command_line(NOW)).unwrap().id;
+        Scope { app: Arc::new(app.clone()), environment, key: Some(key), rules: Arc::default(), country: None }
     }
 
     fn send(&self, scope: &Scope, events: &[Sent]) -> Result<Receipt, Refusal> {
@@ -308,7 +309,7 @@ fn a_key_revoked_elsewhere_is_refused_at_the_next_commit(backend: Backend) {
     bench.send(&scope, &[Sent::new("a")]).unwrap();
     let other_process = open(&bench.database).unwrap();
     let before = bench.store.directory_version().unwrap();
-    other_process.revoke_key(scope.key.unwrap(), NOW).unwrap();
+    other_process.revoke_key(scope.key.unwrap(), &By::command_line(NOW)).unwrap();
     assert!(bench.store.directory_version().unwrap() > before);
     assert_eq!(bench.send(&scope, &[Sent::new("b")]), Err(Refusal::Unauthorized));
     assert_eq!(bench.series(&scope, Metric::Events, &[today(&app.zone)]), [1]);
@@ -447,34 +448,42 @@ fn an_api_token_is_found_until_its_end(backend: Backend) {
     let bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scopes: Scopes = TokenScope::ALL.into_iter().collect();
-    let new = |byte: u8, app: Option<AppId>, expires_at: Option<Millis>| NewApiToken {
-        app,
+    let new = |byte: u8, reach: TokenReach, expires_at: Option<Millis>| NewApiToken {
+        reach,
         name: "t".to_owned(),
-        hint: "tb_".to_owned(),
+        hint: "tka_".to_owned(),
         token_hash: [byte; 32],
         scopes: scopes.clone(),
         expires_at,
     };
-    let later = NOW.plus(Millis::HOUR);
-    let one = bench.store.create_api_token(&new(1, Some(app.id), Some(later)), NOW).unwrap();
-    let all = bench.store.create_api_token(&new(2, None, None), NOW).unwrap();
+    let (later, by) = (NOW.plus(Millis::HOUR), |at| By::command_line(at));
+    let (own, whole) = (TokenReach::App(app.id), TokenReach::Organization(app.organization.id));
+    let make = |new: &NewApiToken| bench.store.create_api_token(new, &by(NOW));
+    let one = make(&new(1, own, Some(later))).unwrap();
+    let all = make(&new(2, whole, None)).unwrap();
     assert!(one.covers(&app) && all.covers(&app) && one.scopes == scopes);
-    assert!(matches!(bench.store.create_api_token(&new(1, None, None), NOW), Err(StoreError::Exists(_))));
-    let nowhere = bench.store.create_api_token(&new(3, Some(AppId(99)), None), NOW);
-    assert!(matches!(nowhere, Err(StoreError::NotFound(_))));
+    assert!(matches!(make(&new(1, whole, None)), Err(StoreError::Exists(_))));
+    for nowhere in [TokenReach::App(AppId(99)), TokenReach::Organization(OrganizationId(99))] {
+        assert!(matches!(make(&new(3, nowhere, None)), Err(StoreError::NotFound(_))));
+    }
     let found = |byte: u8, at: Millis| bench.store.find_api_token(&[byte; 32], at).unwrap().map(|token| token.id);
     assert_eq!((found(1, later.plus(-1)), found(1, later), found(3, NOW)), (Some(one.id), None, None));
     // An end comes nearer, never later, and an end to come is no end yet.
     for (at, works_until) in [(later, later), (later.plus(5), later), (later.plus(-5), later.plus(-5))] {
-        bench.store.revoke_api_token(all.id, at).unwrap();
+        bench.store.revoke_api_token(all.id, &by(at)).unwrap();
         assert_eq!((found(2, works_until.plus(-1)), found(2, works_until)), (Some(all.id), None));
     }
-    assert!(matches!(bench.store.revoke_api_token(ApiTokenId(99), NOW), Err(StoreError::NotFound(_))));
-    let ids = |app| bench.store.api_tokens(app).unwrap().iter().map(|token| token.id).collect::<Vec<_>>();
-    assert_eq!(
-        (ids(None), ids(Some(app.id)), ids(Some(AppId(99)))),
-        (vec![all.id, one.id], vec![all.id, one.id], vec![all.id])
-    );
+    assert!(matches!(bench.store.revoke_api_token(ApiTokenId(99), &by(NOW)), Err(StoreError::NotFound(_))));
+    let ids = |of| bench.store.api_tokens(of).unwrap().iter().map(|token| token.id).collect::<Vec<_>>();
+    for (of, listed) in [
+        (Concerning::Box, vec![all.id, one.id]),
+        (Concerning::App(app.id), vec![all.id, one.id]),
+        (Concerning::Organization(app.organization.id), vec![all.id, one.id]),
+        (Concerning::App(AppId(99)), vec![]),
+        (Concerning::Organization(OrganizationId(99)), vec![]),
+    ] {
+        assert_eq!(ids(of), listed, "{of:?}");
+    }
 }
 
 fn a_newer_or_changed_schema_is_refused(backend: Backend) {
@@ -494,12 +503,13 @@ fn credentials_are_found_by_token_and_by_every_path(backend: Backend) {
     let hash = [3; 32];
     let new = NewIngestKey {
         environment: app.environments[0].id,
+        kind: KeyKind::Secret,
         name: "k".into(),
         hint: "h".into(),
         token_hash: hash,
         sealed_secret: vec![],
     };
-    let key = bench.store.create_key(&new, NOW).unwrap();
+    let key = bench.store.create_key(&new, &By::command_line(NOW)).unwrap();
     let (org, name) = (app.organization.uuid.to_string(), app.uuid.to_string());
     let path = |a: &str, b: &str| KeyLookup::Path(a.to_owned(), b.to_owned());
     let lookups = [
@@ -517,7 +527,7 @@ fn credentials_are_found_by_token_and_by_every_path(backend: Backend) {
     for lookup in [KeyLookup::Token([4; 32]), path(&org, "nothing"), path("default", "default")] {
         assert!(bench.store.key_ring(&lookup, NOW).unwrap().is_none(), "{lookup:?}");
     }
-    bench.store.revoke_key(key.id, NOW.plus(1_000)).unwrap();
+    bench.store.revoke_key(key.id, &By::command_line(NOW.plus(1_000))).unwrap();
     assert!(bench.store.key_ring(&lookups[0], NOW).unwrap().is_some());
     for lookup in &lookups {
         assert!(bench.store.key_ring(lookup, NOW.plus(1_000)).unwrap().is_none(), "{lookup:?}");

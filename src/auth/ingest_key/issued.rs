@@ -6,17 +6,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::auth::seal::MasterKey;
-use crate::auth::token;
-use crate::model::{EnvironmentId, NewIngestKey};
+use crate::auth::token::{self, TokenKind};
+use crate::model::{EnvironmentId, KeyKind, NewIngestKey};
+
+/// Characters of a token that are listed.
+const HINT: usize = 8;
 
 /// Longest token or secret that can be taken over from elsewhere, in bytes (the reference server's column).
 const IMPORT_MAX: usize = 255;
 
 /// A key as it is handed out, and as it is to be stored. `Debug` hides token and secret.
 pub struct IssuedKey {
-    /// `tk_` and 32 hex digits, of which the stored hint leaves 112 random bits unknown; shown once.
+    /// A prefix, 32 hex digits, of which the stored hint leaves 112 random bits unknown, and a check; shown once.
     pub token: String,
-    /// Base64 of 32 random bytes; shown once.
+    /// Base64 of 32 random bytes; shown once. Empty for a public key.
     pub secret: String,
     /// What the store keeps: a hash of the one, the other sealed.
     pub new: NewIngestKey,
@@ -39,14 +42,24 @@ pub enum ImportError {
     Secret,
 }
 
-/// Makes a key without a running server. `name` has 1 to 100 characters, which the caller has checked.
+/// Makes a secret key without a running server. `name` has 1 to 100 characters, which the caller has checked.
 pub fn issue(master: &MasterKey, environment: EnvironmentId, name: &str) -> IssuedKey {
-    let token = format!("tk_{}", hex::encode(token::random::<16>()));
+    let token = token::issue_kind::<16>(TokenKind::SecretKey);
     let secret = STANDARD.encode(token::random::<32>());
-    assemble(master, environment, name, token, secret)
+    assemble(master, (environment, KeyKind::Secret), name, (token, secret))
 }
 
-/// Takes a token and a secret over from another server, unchanged, so that programs in the field go on working.
+/// Makes a public key, which has no secret. `name` as for [`issue`].
+pub fn issue_public(environment: EnvironmentId, name: &str) -> IssuedKey {
+    let token = token::issue_kind::<16>(TokenKind::PublicKey);
+    let (token_hash, hint) = (token::hash(&token), token.chars().take(HINT).collect());
+    let (kind, name) = (KeyKind::Public, name.to_owned());
+    let new = NewIngestKey { environment, kind, name, hint, token_hash, sealed_secret: Vec::new() };
+    IssuedKey { token, secret: String::new(), new }
+}
+
+/// Takes a token and a secret over from another server, unchanged, so that programs in the field go on working. What
+/// they use them for is theirs: such a key works as either kind.
 ///
 /// # Errors
 /// Where one of them could not have been used with telemetry-kit, or the token is too short to be a secret.
@@ -63,15 +76,21 @@ pub fn import(
     if !(1..=IMPORT_MAX).contains(&secret.len()) {
         return Err(ImportError::Secret);
     }
-    Ok(assemble(master, environment, name, token.to_owned(), secret.to_owned()))
+    Ok(assemble(master, (environment, KeyKind::Either), name, (token.to_owned(), secret.to_owned())))
 }
 
-fn assemble(master: &MasterKey, environment: EnvironmentId, name: &str, token: String, secret: String) -> IssuedKey {
+fn assemble(
+    master: &MasterKey,
+    (environment, kind): (EnvironmentId, KeyKind),
+    name: &str,
+    (token, secret): (String, String),
+) -> IssuedKey {
     let token_hash = token::hash(&token);
     let new = NewIngestKey {
         environment,
+        kind,
         name: name.to_owned(),
-        hint: token.chars().take(7).collect(),
+        hint: token.chars().take(HINT).collect(),
         token_hash,
         sealed_secret: master.seal(secret.as_bytes(), &token_hash),
     };

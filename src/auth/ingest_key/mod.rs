@@ -4,6 +4,7 @@ mod issued;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,10 +13,10 @@ use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-pub use self::issued::{ImportError, IssuedKey, import, issue};
+pub use self::issued::{ImportError, IssuedKey, import, issue, issue_public};
 use super::seal::MasterKey;
 use crate::clock::Clock;
-use crate::model::{App, EnvironmentId, IngestKeyId, KeyLookup, KeyRing, Millis, Refusal, SealedKey};
+use crate::model::{App, EnvironmentId, IngestKeyId, KeyKind, KeyLookup, KeyRing, Millis, Refusal, Rules, SealedKey};
 use crate::store::{Store, StoreError};
 
 /// Credentials remembered at most.
@@ -31,8 +32,10 @@ pub struct ActiveKey {
     pub id: IngestKeyId,
     /// Into which environment it sends.
     pub environment: EnvironmentId,
-    /// The HMAC secret, wiped when dropped.
-    pub secret: Zeroizing<Vec<u8>>,
+    /// What it is made for.
+    pub kind: KeyKind,
+    /// The HMAC secret, wiped when dropped; none signs with a public key.
+    pub secret: Option<Zeroizing<Vec<u8>>>,
     /// When it stops working, where a rotation has set that.
     pub revoked_at: Option<Millis>,
 }
@@ -51,6 +54,8 @@ impl fmt::Debug for ActiveKey {
 pub struct Ring {
     /// Whose keys they are.
     pub app: Arc<App>,
+    /// What the app lets in.
+    pub rules: Arc<Rules>,
     keys: Vec<ActiveKey>,
 }
 
@@ -84,6 +89,9 @@ pub(crate) trait Directory: Send + Sync + 'static {
 
     /// As [`Store::directory_version`].
     fn version(&self) -> Result<i64, StoreError>;
+
+    /// As [`Store::listed_origins`].
+    fn origins(&self) -> Result<Vec<String>, StoreError>;
 }
 
 impl Directory for Arc<dyn Store> {
@@ -94,14 +102,18 @@ impl Directory for Arc<dyn Store> {
     fn version(&self) -> Result<i64, StoreError> {
         self.directory_version()
     }
+
+    fn origins(&self) -> Result<Vec<String>, StoreError> {
+        self.listed_origins()
+    }
 }
 
 /// Finds ingest keys. Clones share one cache of at most ten thousand credentials, unknown ones included.
 ///
 /// An answer is remembered for 60 seconds, unless the directory is seen to have changed. That is looked at with every
-/// question to the store, and before a request is refused, at most once a second. So a key made by another process
-/// works within a second, and everything else that another process changes is noticed within 60; a revocation, by the
-/// store at the next commit.
+/// question to the store; before a request is refused and behind those that are not, at most once a second each. So a
+/// key made by another process works within a second, and so holds everything else that another process changes; a
+/// revocation, by the store at the next commit.
 #[derive(Clone)]
 pub struct IngestKeys(Arc<Shared>);
 
@@ -116,6 +128,9 @@ struct Shared {
     version: AtomicI64,
     /// When the version was last read for a refused request, and what came of it. Locked while it is being read.
     checked: Mutex<Option<(Millis, Result<(), Refusal>)>>,
+    /// When the version was last read, or is being read.
+    looked: AtomicI64,
+    origins: Mutex<Option<Origins>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -124,6 +139,13 @@ struct Shared {
 #[derive(Clone)]
 struct Found {
     ring: Option<Arc<Ring>>,
+    at: Millis,
+    generation: u64,
+}
+
+/// Remembered origins.
+struct Origins {
+    all: Arc<HashSet<String>>,
     at: Millis,
     generation: u64,
 }
@@ -144,6 +166,8 @@ impl IngestKeys {
             generation: AtomicU64::new(0),
             version: AtomicI64::new(i64::MIN),
             checked: Mutex::new(None),
+            looked: AtomicI64::new(i64::MIN),
+            origins: Mutex::new(None),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }))
@@ -164,7 +188,11 @@ impl IngestKeys {
     ) -> Result<Option<P>, Refusal> {
         let found = self.look_up(lookup).await?;
         let proof = prove(found.ring.as_deref());
-        if proof.is_some() || self.is_current(&found).await? {
+        if proof.is_some() {
+            self.look_when_due();
+            return Ok(proof);
+        }
+        if self.is_current(&found).await? {
             return Ok(proof);
         }
         Ok(prove(self.look_up(lookup).await?.ring.as_deref()))
@@ -181,9 +209,43 @@ impl IngestKeys {
         KeyStats { hits: self.0.hits.load(Ordering::Relaxed), misses: self.0.misses.load(Ordering::Relaxed) }
     }
 
-    /// A fresh key, not stored yet. The caller stores [`IssuedKey::new`] and shows token and secret once.
+    /// A fresh secret key, not stored yet. The caller stores [`IssuedKey::new`] and shows token and secret once.
     pub fn issue(&self, environment: EnvironmentId, name: &str) -> IssuedKey {
         issue(&self.0.master, environment, name)
+    }
+
+    /// Web origins that some app lists: what a browser may be told before it is known which app a page sends to.
+    pub async fn origins(&self) -> Result<Arc<HashSet<String>>, Refusal> {
+        let shared = &self.0;
+        let mut last = shared.origins.lock().await;
+        let current =
+            |known: &Origins| shared.is_within(REMEMBERED, known.at) && known.generation == shared.generation();
+        match &*last {
+            Some(known) if current(known) => {
+                self.look_when_due();
+                Ok(known.all.clone())
+            }
+            Some(_) | None => {
+                let known = self.ask(Shared::load_origins).await?;
+                Ok(last.insert(known).all.clone())
+            }
+        }
+    }
+
+    /// Looks whether another process has changed the directory, at most once a second, behind the answers that it may
+    /// change: whatever is set for an app holds on every node a second later, and no request waits for it.
+    fn look_when_due(&self) {
+        let (shared, now) = (&self.0, self.0.clock.now());
+        let last = shared.looked.load(Ordering::Relaxed);
+        let due = !shared.is_within(CHECKED_EVERY, Millis(last));
+        if due && shared.looked.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let shared = shared.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = shared.see_version() {
+                    tracing::debug!(%error, "whether the directory has changed is not known");
+                }
+            });
+        }
     }
 
     async fn look_up(&self, lookup: &KeyLookup) -> Result<Found, Refusal> {
@@ -244,12 +306,23 @@ impl Shared {
     fn load(&self, lookup: &KeyLookup) -> Result<Found, StoreError> {
         // In this order, the ring is at least as new as the version that the generation stands for.
         self.see_version()?;
-        let (at, generation) = (self.clock.now(), self.generation.load(Ordering::SeqCst));
+        let (at, generation) = (self.clock.now(), self.generation());
         let ring = self.directory.ring(lookup, at)?.map(|ring| Arc::new(unseal(ring, &self.master)));
         Ok(Found { ring, at, generation })
     }
 
+    fn load_origins(&self) -> Result<Origins, StoreError> {
+        self.see_version()?;
+        let (at, generation) = (self.clock.now(), self.generation());
+        Ok(Origins { all: Arc::new(self.directory.origins()?.into_iter().collect()), at, generation })
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
     fn see_version(&self) -> Result<(), StoreError> {
+        self.looked.store(self.clock.now().0, Ordering::Relaxed);
         let version = self.directory.version()?;
         if self.version.fetch_max(version, Ordering::SeqCst) < version {
             self.forget();
@@ -266,7 +339,7 @@ impl Shared {
     }
 
     fn is_believed(&self, found: &Found) -> bool {
-        found.generation == self.generation.load(Ordering::SeqCst)
+        found.generation == self.generation()
     }
 
     /// Whether `at` was less than `ms` ago. A clock that was set back makes an age negative: then it was not.
@@ -279,16 +352,22 @@ impl Shared {
 /// can sign nothing.
 fn unseal(ring: KeyRing, master: &MasterKey) -> Ring {
     let open = |key: SealedKey| {
-        let Some(secret) = master.unseal(&key.sealed_secret, &key.token_hash) else {
-            tracing::error!(key = key.id.0, "the secret of an ingest key was sealed under another master key");
-            return None;
+        let secret = match key.kind {
+            KeyKind::Public => None,
+            KeyKind::Secret | KeyKind::Either => {
+                let Some(secret) = master.unseal(&key.sealed_secret, &key.token_hash) else {
+                    tracing::error!(key = key.id.0, "the secret of an ingest key was sealed under another master key");
+                    return None;
+                };
+                Some(Zeroizing::new(secret))
+            }
         };
-        Some(ActiveKey {
-            id: key.id,
-            environment: key.environment,
-            secret: Zeroizing::new(secret),
-            revoked_at: key.revoked_at,
-        })
+        let SealedKey { id, environment, kind, revoked_at, .. } = key;
+        Some(ActiveKey { id, environment, kind, secret, revoked_at })
     };
-    Ring { app: Arc::new(ring.app), keys: ring.keys.into_iter().filter_map(open).collect() }
+    Ring {
+        app: Arc::new(ring.app),
+        rules: Arc::new(ring.rules),
+        keys: ring.keys.into_iter().filter_map(open).collect(),
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) fn sealed(id: i64, issued: &IssuedKey, revoked_at: Option<Millis>) ->
     SealedKey {
         id: IngestKeyId(id),
         environment: issued.new.environment,
+        kind: issued.new.kind,
         token_hash: issued.new.token_hash,
         sealed_secret: issued.new.sealed_secret.clone(),
         revoked_at,
@@ -101,10 +102,15 @@ impl Directory for Shelf {
             }
             KeyLookup::App(owner, name) => {
                 let named = owner.as_ref().is_none_or(|owner| acme.contains(owner)) && rocket.contains(name);
-                return Ok(named.then(|| KeyRing { app: app(), keys: Vec::new() }));
+                return Ok(named.then(|| KeyRing { app: app(), rules: Rules::default(), keys: Vec::new() }));
             }
         }
-        Ok((!keys.is_empty()).then(|| KeyRing { app: app(), keys }))
+        Ok((!keys.is_empty()).then(|| KeyRing { app: app(), rules: Rules::default(), keys }))
+    }
+
+    fn origins(&self) -> Result<Vec<String>, StoreError> {
+        self.check()?;
+        Ok(Vec::new())
     }
 
     fn version(&self) -> Result<i64, StoreError> {
@@ -166,7 +172,7 @@ async fn one_request_costs_one_look_up_and_the_store_is_asked_once_a_minute() {
     for (n, wait, asked) in [(1, 0, 1), (2, 59_999, 1), (3, 1, 2), (4, 0, 2)] {
         bench.wait(wait);
         assert!(bench.finds(&path(), 1).await);
-        assert_eq!(bench.shelf.asked(), (asked, asked), "request {n}");
+        assert_eq!(bench.shelf.asked().0, asked, "request {n}");
         assert_eq!((bench.stats(), bench.keys.stats().lookups()), ((n - asked, asked), n));
     }
 }
@@ -186,6 +192,43 @@ async fn refused_requests_look_once_a_second_whether_anything_changed() {
         assert_eq!(bench.shelf.asked(), (rings + again, versions + again + looks), "after {wait} ms");
     }
     assert_eq!(bench.keys.stats().lookups(), 16, "one a request");
+}
+
+/// Limits and bans that another process sets are seen though nothing is refused and no key is looked up anew.
+#[tokio::test]
+async fn what_another_process_changes_is_noticed_behind_an_answer() {
+    let bench = bench();
+    assert!(bench.finds(&path(), 1).await);
+    bench.shelf.change(|_| ());
+    bench.wait(999);
+    assert!(bench.finds(&path(), 1).await);
+    assert_eq!(bench.shelf.asked(), (1, 1), "once a second is enough");
+    bench.wait(1);
+    assert!(bench.finds(&path(), 1).await, "nobody waits for the look");
+    while bench.shelf.asked().1 < 2 {
+        tokio::task::yield_now().await;
+    }
+    while bench.shelf.asked().0 < 2 {
+        assert!(bench.finds(&path(), 1).await);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A public key is found by its token, and nothing is signed with it.
+#[tokio::test]
+async fn public_key_has_no_secret() {
+    let bench = bench();
+    let public = issue_public(ENVIRONMENT, "app");
+    bench.shelf.change(|all| all.push(sealed(2, &public, None)));
+    let kinds = |ring: Option<&Ring>| {
+        let kinds = ring?.active(Millis(0)).map(|key| (key.kind, key.secret.is_some()));
+        Some(kinds.collect::<Vec<_>>())
+    };
+    let found = bench.keys.find(&KeyLookup::Token(token::hash(&public.token)), kinds).await.unwrap();
+    assert_eq!(found, Some(vec![(KeyKind::Public, false)]));
+    let all = bench.keys.find(&path(), kinds).await.unwrap();
+    assert_eq!(all, Some(vec![(KeyKind::Secret, true), (KeyKind::Public, false)]));
+    assert!(public.token.starts_with("tkp_") && public.secret.is_empty() && public.new.sealed_secret.is_empty());
 }
 
 #[tokio::test]
@@ -318,8 +361,9 @@ async fn found_key_has_the_issued_secret_and_a_foreign_seal_none() {
     let bench = bench();
     let foreign = issue(&MasterKey::generate(), ENVIRONMENT, "foreign");
     bench.shelf.change(|all| all.push(sealed(2, &foreign, None)));
-    let secrets =
-        |ring: Option<&Ring>| Some(ring?.active(Millis(0)).map(|key| key.secret.to_vec()).collect::<Vec<_>>());
+    let secrets = |ring: Option<&Ring>| {
+        Some(ring?.active(Millis(0)).map(|key| key.secret.as_ref().unwrap().to_vec()).collect::<Vec<_>>())
+    };
     for lookup in [path(), KeyLookup::Token(token::hash(&bench.issued.token))] {
         let found = bench.keys.find(&lookup, secrets).await.unwrap().unwrap();
         assert_eq!(found, [bench.issued.secret.as_bytes()]);
@@ -329,10 +373,10 @@ async fn found_key_has_the_issued_secret_and_a_foreign_seal_none() {
 #[test]
 fn issued_key_has_the_documented_form() {
     let issued = bench().keys.issue(ENVIRONMENT, "ci");
-    let digits = issued.token.strip_prefix("tk_").unwrap();
-    assert!(digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+    let digits = issued.token.strip_prefix("tks_").unwrap();
+    assert!(digits.len() == 40 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
     assert_eq!(STANDARD.decode(&issued.secret).unwrap().len(), 32);
-    assert_eq!(issued.new.hint, issued.token[..7]);
+    assert_eq!(issued.new.hint, issued.token[..8]);
     assert_eq!(issued.new.token_hash, token::hash(&issued.token));
     assert!(!format!("{issued:?}").contains(&issued.token) && !format!("{issued:?}").contains(&issued.secret));
 }

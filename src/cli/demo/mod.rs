@@ -147,7 +147,7 @@ fn tell((store, clock): (Arc<dyn Store>, Clock), app: &App, story: Story, events
     let (intake, writer) = Intake::start(store, Arc::new(Limits::default()), clock, QueueSize::default())
         .context("the writer cannot start")?;
     let environment = app.environments.first().context("the app has no environment")?.id;
-    let scope = Scope { app: Arc::new(app.clone()), environment, key: None, country: None };
+    let scope = Scope { app: Arc::new(app.clone()), environment, key: None, rules: Arc::default(), country: None };
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("the runtime cannot start")?;
     let mut display = Display::new(events);
     let told = runtime.block_on(async {
@@ -171,9 +171,13 @@ fn words(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::StorageFull => "there is no room left on the disk",
         Refusal::StorageDown => "the database cannot be written now",
-        Refusal::Busy(_) | Refusal::Draining | Refusal::RateLimited(_) => "the pipeline takes no more",
+        Refusal::Busy(_) | Refusal::Draining | Refusal::RateLimited(_) | Refusal::OverLimit(_) => {
+            "the pipeline takes no more"
+        }
         Refusal::Malformed(_)
         | Refusal::Unauthorized
+        | Refusal::WrongCredential(_)
+        | Refusal::Banned
         | Refusal::Forbidden(_)
         | Refusal::ClockSkew(_)
         | Refusal::Replayed

@@ -1,6 +1,7 @@
 //! `POST /v1/events`: a batch of events, with the device and session that each belongs to (`teardown`, section 10).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,9 +15,10 @@ use super::tenant::{self, Admitted};
 use super::wire::events::{Batch, Event, MOST, NoBatch, read};
 use super::{Call, success};
 use crate::http::metrics::{AnsweredBatch, Resolved};
-use crate::ingest::{Claim, Request};
+use crate::ingest::{Claim, Request, device_hash};
 use crate::model::{
-    Environment, EnvironmentId, KnownDevice, KnownSession, Outcome, RawEvent, RawFacts, Reason, Receipt, Refusal,
+    Environment, EnvironmentId, KnownDevice, KnownSession, Outcome, RawEvent, RawFacts, Reason, Receipt, Refusal, Salt,
+    SubjectHash,
 };
 
 /// Longest name of a device that can be known, in bytes: of 255 characters.
@@ -38,12 +40,21 @@ pub async fn take(call: &Call, body: Body, seen: &mut Seen) -> Result<Response, 
     let slug = headers.environment()?;
     let admitted = tenant::admit(gate, claimed, headers.key, call.origin.address).await?;
     seen.resolved.app(admitted.app());
+    call.enter(&admitted)?;
+    gate.intake.door().afford(admitted.app().id, admitted.rules()).await?;
     let bytes = call.body(body).await?;
     let batch = batch(&bytes, &mut seen.batch)?;
     let environment = admitted.environment(slug, Code::EventsProcessingFailed)?;
     seen.resolved.environment(&environment.slug);
-    let whole = Whose::whole(call, environment.id, &headers, &batch).await?;
-    let mut sorted = sort(call, environment.id, &whole, &batch.events).await?;
+    let banned = DeviceBans::of(&admitted);
+    let named = batch.device.as_deref().or(headers.device);
+    let mut sorted = if named.is_some_and(|named| banned.hold(named)) {
+        // It need not be known: its identify may have been turned away.
+        Sorted::banned(&batch.events)
+    } else {
+        let whole = Whose::whole(call, environment.id, &headers, &batch).await?;
+        sort(call, (environment.id, banned), &whole, &batch.events).await?
+    };
     let sign_out = sorted.sign_out.take();
     let receipt = accept(call, &admitted, environment, sorted.claims, sign_out.as_ref()).await?;
     if let Some(out) = &sign_out {
@@ -153,6 +164,12 @@ impl Whose {
         named.or_else(|| self.device.as_ref().and_then(|(_, device)| device.session))
     }
 
+    /// What the installation calls itself.
+    fn install(&self) -> Option<&str> {
+        let device = self.device.as_ref().map(|(_, device)| device.install_id.as_str());
+        device.or_else(|| self.session.as_ref().map(|session| session.install_id.as_str()))
+    }
+
     fn facts(&self) -> RawFacts<'static> {
         match (&self.session, &self.device) {
             (Some(session), _) => session.about.facts(),
@@ -194,9 +211,34 @@ struct Sorted<'a> {
     sign_out: Option<SignOut>,
 }
 
+impl Sorted<'_> {
+    /// A batch of which nothing is to be kept.
+    fn banned(events: &[Event<'_>]) -> Self {
+        let ids = events.iter().map(|_| Uuid::new_v4()).collect();
+        Self { ids, claims: events.iter().map(|_| Claim::Banned).collect(), sign_out: None }
+    }
+}
+
+/// Devices that an app has banned.
+#[derive(Clone, Copy)]
+struct DeviceBans<'a> {
+    salt: &'a Salt,
+    banned: &'a HashSet<SubjectHash>,
+}
+
+impl<'a> DeviceBans<'a> {
+    fn of(admitted: &'a Admitted) -> Self {
+        Self { salt: &admitted.app().salt, banned: &admitted.rules().banned.devices }
+    }
+
+    fn hold(self, install_id: &str) -> bool {
+        !self.banned.is_empty() && self.banned.contains(&device_hash(self.salt, install_id))
+    }
+}
+
 async fn sort<'a>(
     call: &Call,
-    environment: EnvironmentId,
+    (environment, banned): (EnvironmentId, DeviceBans<'_>),
     whole: &Whose,
     events: &[Event<'a>],
 ) -> Result<Sorted<'a>, Refusal> {
@@ -213,6 +255,7 @@ async fn sort<'a>(
                 // Whom it names is not kept, so it could never be found again.
                 Claim::Unusable { reason, detail, id: Some((*id).into()), body: event.text, sent: None }
             }
+            Ok(whose) if whose.install().is_some_and(|install| banned.hold(install)) => Claim::Banned,
             Ok(whose) => {
                 if event.is_sign_out() {
                     sign_out = whose.sign_out().or(sign_out);

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::wire::Invalid;
-use crate::model::Refusal;
+use crate::http::told;
+use crate::model::{Limit, Refusal};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk.
@@ -174,11 +175,25 @@ fn refused(refusal: &Refusal) -> Response {
         }
         Refusal::Timeout => failure(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "the body took too long to arrive"),
         Refusal::Unauthorized => failure(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "unknown API key"),
+        Refusal::WrongCredential(what) => failure(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", what),
+        Refusal::Banned => failure(StatusCode::FORBIDDEN, "FORBIDDEN", "this device or user is banned from the app"),
         Refusal::Forbidden(reason) => failure(StatusCode::FORBIDDEN, "FORBIDDEN", reason),
         Refusal::TooLarge(what) => failure(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", what),
         Refusal::RateLimited(seconds) => {
             let message = "too many requests with a wrong key; try again later";
             come_back(failure(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message), *seconds)
+        }
+        Refusal::OverLimit(over) => {
+            let told = over.to_string();
+            let response = match over.limit {
+                Limit::Day => failure(StatusCode::FORBIDDEN, "QUOTA_EXHAUSTED", &told),
+                Limit::Key | Limit::App | Limit::Network => {
+                    failure(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", &told)
+                }
+            };
+            let mut response = come_back(response, over.retry_after);
+            told::standing(&mut response, over.standing);
+            response
         }
         Refusal::Busy(seconds) => unavailable("the server is busy; try again soon", *seconds),
         Refusal::Draining => unavailable("the server is restarting; try again soon", AFTER_RESTART),

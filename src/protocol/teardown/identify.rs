@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use super::fault::{Code, Fault};
 use super::headers::check_device;
-use super::{Call, iso, success, tenant, wire};
+use super::tenant::{self, Admitted};
+use super::{Call, iso, success, wire};
 use crate::auth::session_token::SessionClaims;
 use crate::http::metrics::Resolved;
-use crate::model::{App, Created, Environment, Identified, RawPush, Update};
+use crate::ingest::{device_hash, identifier_hash, user_hash};
+use crate::model::{App, Created, Environment, EnvironmentId, Identified, RawPush, Refusal, TurnedAway, Update};
 
 /// Characters of a push token that may stand in the log.
 const TOLD: usize = 8;
@@ -22,6 +24,7 @@ pub async fn take(call: &Call, body: Body, resolved: &mut Resolved) -> Result<(R
     let (slug, install_id) = (headers.environment()?, headers.device()?);
     let admitted = tenant::admit(gate, claimed, headers.key, call.origin.address).await?;
     resolved.app(admitted.app());
+    call.enter(&admitted)?;
     let bytes = call.body(body).await?;
     check_device(install_id)?;
     let body = wire::identify::read(&bytes)?;
@@ -30,6 +33,7 @@ pub async fn take(call: &Call, body: Body, resolved: &mut Resolved) -> Result<(R
     let mut claims = body.claims(install_id);
     claims.session = headers.session_hint();
     (claims.sdk_name, claims.sdk_version) = headers.sdk();
+    check_bans(call, &admitted, environment.id, (install_id, claims.identifier)).await?;
     let scope = admitted.scope(environment, gate.intake.country(call.origin.address));
     let times = gate.teardown.times;
     let identified = gate.intake.identify(scope, call.origin.received_at, times, &claims).await;
@@ -38,6 +42,35 @@ pub async fn take(call: &Call, body: Body, resolved: &mut Resolved) -> Result<(R
     tell(admitted.app(), environment, &identified, claims.push);
     let token = gate.teardown.tokens.sign(&token_claims(admitted.app(), environment, &identified));
     Ok((success(&Data::of(&identified, &token)), identified.created))
+}
+
+/// Turns a banned device away, and whoever is banned: those that the request names, else the device's user. The answer
+/// is no success, since an app would go on with a session that does not exist.
+async fn check_bans(
+    call: &Call,
+    admitted: &Admitted,
+    environment: EnvironmentId,
+    (install_id, identifier): (&str, Option<&str>),
+) -> Result<(), Refusal> {
+    let (app, banned) = (admitted.app(), &admitted.rules().banned);
+    if banned.is_empty() {
+        return Ok(());
+    }
+    let named = identifier.filter(|identifier| !identifier.is_empty());
+    let is_banned = banned.devices.contains(&device_hash(&app.salt, install_id))
+        || match named {
+            Some(identifier) => banned.identifiers.contains(&identifier_hash(&app.salt, identifier)),
+            None => {
+                let device = call.gate.teardown.roster.device(environment, install_id).await?;
+                let user = device.and_then(|device| device.user);
+                user.is_some_and(|user| banned.users.contains(&user_hash(&app.salt, &user.hyphenated().to_string())))
+            }
+        };
+    if is_banned {
+        call.gate.intake.door().turn_away(app.id, TurnedAway::Banned);
+        return Err(Refusal::Banned);
+    }
+    Ok(())
 }
 
 fn token_claims(app: &App, environment: &Environment, identified: &Identified) -> SessionClaims {

@@ -9,7 +9,7 @@ mod shell;
 mod tenant;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -22,13 +22,15 @@ use serde::Serialize;
 
 use self::fault::Fault;
 use self::headers::Headers;
+use self::tenant::Admitted;
 use super::{Adapter, Gate, Ground};
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Stopwatch;
 use crate::http::body::{self, BodyError, BodyLimits};
 use crate::http::metrics::{IdentifyMetrics, Resolved};
+use crate::http::told::{self, PageVerdict};
 use crate::http::{Access, Routes};
-use crate::ingest::Roster;
+use crate::ingest::{Credential, Knock, Roster};
 use crate::model::{Millis, Origin, Refusal, SessionTimes};
 
 pub use shell::Origins;
@@ -84,7 +86,7 @@ fn routes(ground: &Ground<'_>) -> Routes<Gate> {
 
 async fn identify(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
     let watch = Stopwatch::start();
-    let (call, mut resolved) = (Call { gate, origin, headers }, Resolved::default());
+    let (call, mut resolved) = (Call::new(gate, origin, headers), Resolved::default());
     let outcome = identify::take(&call, body, &mut resolved).await;
     let created = outcome.as_ref().ok().map(|(_, created)| *created);
     call.gate.teardown.metrics.identify(&resolved, watch.elapsed(), created);
@@ -93,7 +95,7 @@ async fn identify(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, 
 
 async fn events(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
     let watch = Stopwatch::start();
-    let (call, mut seen) = (Call { gate, origin, headers }, events::Seen::default());
+    let (call, mut seen) = (Call::new(gate, origin, headers), events::Seen::default());
     let outcome = events::take(&call, body, &mut seen).await;
     call.gate.teardown.metrics.events(&seen.resolved, watch.elapsed(), seen.batch);
     call.answer(outcome)
@@ -104,9 +106,25 @@ struct Call {
     gate: Gate,
     origin: Origin,
     headers: HeaderMap,
+    /// What its app says to the page that sends, once that is known.
+    page: OnceLock<PageVerdict>,
 }
 
 impl Call {
+    fn new(gate: Gate, origin: Origin, headers: HeaderMap) -> Self {
+        Self { gate, origin, headers, page: OnceLock::new() }
+    }
+
+    /// Past the door of the app whose key was shown. A key of this protocol stands in every copy of the app.
+    fn enter(&self, admitted: &Admitted) -> Result<(), Refusal> {
+        if let Some(verdict) = PageVerdict::of(admitted.rules(), &self.headers) {
+            _ = self.page.set(verdict);
+        }
+        let (key, address, origin) = (admitted.key(), self.origin.address, told::origin(&self.headers));
+        let knock = Knock { credential: Credential::Public, key, address, origin };
+        self.gate.intake.door().admit(admitted.app().id, admitted.rules(), knock).map(|_| ())
+    }
+
     fn headers(&self) -> Headers<'_> {
         Headers::read(&self.headers)
     }
@@ -131,11 +149,15 @@ impl Call {
     }
 
     fn answer(&self, outcome: Result<Response, Fault>) -> Response {
-        outcome.unwrap_or_else(|fault| {
+        let mut response = outcome.unwrap_or_else(|fault| {
             tracing::debug!(request = %self.origin.request_id, ?fault, "teardown request refused");
             self.gate.intake.note_refusal(NAME, &fault.refusal(), self.origin.received_at);
             fault.into_response()
-        })
+        });
+        if let Some(verdict) = self.page.get() {
+            response.extensions_mut().insert(*verdict);
+        }
+        response
     }
 }
 

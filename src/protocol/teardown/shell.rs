@@ -12,7 +12,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::super::Gate;
 use super::fault;
+use crate::auth::ingest_key::IngestKeys;
 use crate::http::AnswerPanic;
+use crate::http::told::{PageVerdict, is_listed};
 
 /// Longest path that is said again, in bytes.
 const TOLD_PATH: usize = 200;
@@ -32,13 +34,21 @@ impl Origins {
         if origins.iter().any(|origin| origin == "*") { Self::Any } else { Self::Listed(origins.to_vec()) }
     }
 
-    fn mark(&self, asked: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let allowed = match self {
-            Self::Any => Some(HeaderValue::from_static("*")),
-            Self::Listed(origins) => {
+    /// What an app lists counts before this.
+    fn mark(&self, asked: Option<&HeaderValue>, verdict: Option<PageVerdict>, headers: &mut HeaderMap) {
+        let allowed = match (verdict, self) {
+            (None, Self::Any) => Some(HeaderValue::from_static("*")),
+            (verdict, setting) => {
                 // A cache must not hand one page's answer to another.
                 headers.append(header::VARY, HeaderValue::from_static("origin"));
-                asked.filter(|asked| origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes())).cloned()
+                let inside = match (verdict, setting) {
+                    (Some(verdict), _) => verdict == PageVerdict::Listed,
+                    (None, Self::Any) => true,
+                    (None, Self::Listed(origins)) => {
+                        asked.is_some_and(|asked| origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()))
+                    }
+                };
+                asked.filter(|_| inside).cloned()
             }
         };
         if let Some(origin) = allowed {
@@ -62,11 +72,11 @@ impl Origins {
 
 /// Puts all of it around the routes, with 404 for every method that they do not take.
 pub fn around(router: Router<Gate>, gate: &Gate) -> Router<Gate> {
-    wrap(router.method_not_allowed_fallback(nowhere), gate.teardown.origins.clone())
+    wrap(router.method_not_allowed_fallback(nowhere), gate.teardown.origins.clone(), gate.keys.clone())
 }
 
-fn wrap<S: Clone + Send + Sync + 'static>(router: Router<S>, origins: Arc<Origins>) -> Router<S> {
-    router.route_layer(CatchPanicLayer::custom(AnswerPanic)).route_layer(from_fn_with_state(origins, dress))
+fn wrap<S: Clone + Send + Sync + 'static>(router: Router<S>, origins: Arc<Origins>, keys: IngestKeys) -> Router<S> {
+    router.route_layer(CatchPanicLayer::custom(AnswerPanic)).route_layer(from_fn_with_state((origins, keys), dress))
 }
 
 /// For what is not there, under the paths of the protocol.
@@ -76,17 +86,24 @@ pub async fn nowhere(method: Method, uri: Uri) -> Response {
     fault::failure(StatusCode::NOT_FOUND, "NOT_FOUND", &format!("no route {method} {path}"))
 }
 
-async fn dress(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
+async fn dress(State((origins, keys)): State<(Arc<Origins>, IngestKeys)>, request: Request, next: Next) -> Response {
     let asked = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match *request.method() {
-        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        _ => next.run(request).await,
+    let (mut response, verdict) = match *request.method() {
+        Method::OPTIONS => {
+            let listed = *origins != Origins::Any && is_listed(&keys, request.headers()).await;
+            (StatusCode::NO_CONTENT.into_response(), listed.then_some(PageVerdict::Listed))
+        }
+        _ => {
+            let response = next.run(request).await;
+            let verdict = response.extensions().get::<PageVerdict>().copied();
+            (response, verdict)
+        }
     };
     let status = response.status();
     if (status.is_client_error() || status.is_server_error()) && response.body().size_hint().exact() == Some(0) {
         response = fault::bare(status);
     }
-    origins.mark(asked.as_ref(), response.headers_mut());
+    origins.mark(asked.as_ref(), verdict, response.headers_mut());
     response
 }
 
@@ -98,6 +115,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::auth::ingest_key::tests::Shelf;
+    use crate::auth::seal::MasterKey;
+    use crate::clock::Clock;
+    use crate::model::Millis;
 
     const PAGE: &str = "https://app.example";
 
@@ -107,7 +128,8 @@ mod tests {
 
     async fn ask(origins: Origins, method: &str, path: &str, origin: Option<&str>) -> (Response<()>, Value) {
         let router = Router::new().route("/x", post(|| async { "{}" })).route("/boom", post(boom));
-        let router = wrap(router.method_not_allowed_fallback(nowhere), Arc::new(origins));
+        let keys = IngestKeys::over(Shelf::default(), MasterKey::generate(), Clock::manual(Millis(0)));
+        let router = wrap(router.method_not_allowed_fallback(nowhere), Arc::new(origins), keys);
         let mut request = Request::builder().method(method).uri(path);
         if let Some(origin) = origin {
             request = request.header("origin", origin);

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::super::Gate;
 use super::fault::{Code, Fault};
 use super::headers::Headers;
-use crate::auth::token;
+use crate::auth::token::{self, TokenKind};
 use crate::http::limit::RetryAfterSeconds;
 use crate::ingest::Scope;
-use crate::model::{App, Country, Environment, IngestKeyId, KeyLookup, Refusal, Slug};
+use crate::model::{App, Country, Environment, IngestKeyId, KeyKind, KeyLookup, Refusal, Rules, Slug};
 
 /// How the app is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub enum Tenancy {
 #[derive(Clone, Debug)]
 pub struct Admitted {
     app: Arc<App>,
+    rules: Arc<Rules>,
     key: Option<IngestKeyId>,
 }
 
@@ -38,6 +39,16 @@ impl Admitted {
     /// The app.
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// What the app lets in.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The key, where one was asked for.
+    pub fn key(&self) -> Option<IngestKeyId> {
+        self.key
     }
 
     /// The app's environment of that short name.
@@ -51,7 +62,7 @@ impl Admitted {
 
     /// What the pipeline is told.
     pub fn scope(&self, environment: &Environment, country: Option<Country>) -> Scope {
-        Scope { app: self.app.clone(), environment: environment.id, key: self.key, country }
+        Scope { app: self.app.clone(), environment: environment.id, key: self.key, rules: self.rules.clone(), country }
     }
 }
 
@@ -83,10 +94,10 @@ pub async fn admit(gate: &Gate, claimed: Claimed<'_>, key: Option<&str>, address
 
 async fn single(gate: &Gate, organization: Option<&str>, app: &str) -> Result<Admitted, Fault> {
     let lookup = KeyLookup::App(organization.map(str::to_owned), app.to_owned());
-    match gate.keys.find(&lookup, |ring| ring.map(|ring| ring.app.clone())).await? {
-        Some(app) => {
+    match gate.keys.find(&lookup, |ring| ring.map(|ring| (ring.app.clone(), ring.rules.clone()))).await? {
+        Some((app, rules)) => {
             app.check_open().map_err(Fault::Refused)?;
-            Ok(Admitted { app, key: None })
+            Ok(Admitted { app, rules, key: None })
         }
         None => {
             let message = format!("the setting teardown_tenant names the app {app}, which this server does not have");
@@ -107,13 +118,18 @@ async fn by_key(
         Err(RetryAfterSeconds(seconds)) => Fault::Refused(Refusal::RateLimited(seconds)),
     };
     let Some(key) = key else { return Err(refuse("header td-api-key is required")) };
+    if let Some(what) = wrong_kind(key) {
+        return Err(refuse(what));
+    }
     let now = gate.clock.now();
     let lookup = KeyLookup::Token(token::hash(key));
     let found = gate.keys.find(&lookup, |ring| {
         let ring = ring?;
-        Some((ring.app.clone(), ring.active(now).next()?.id))
+        // A key that signs must not stand in an app, so it is not taken as one that does.
+        let key = ring.active(now).find(|key| key.kind != KeyKind::Secret)?;
+        Some((ring.app.clone(), ring.rules.clone(), key.id))
     });
-    let Some((found, key)) = found.await? else { return Err(refuse("unknown API key")) };
+    let Some((found, rules, key)) = found.await? else { return Err(refuse("unknown API key")) };
     let forbidden = |what| Err(Fault::Refused(Refusal::Forbidden(format!("this API key belongs to another {what}"))));
     if !names(organization, found.organization.uuid, &found.organization.slug) {
         return forbidden("organization");
@@ -122,7 +138,20 @@ async fn by_key(
         return forbidden("project");
     }
     found.check_open().map_err(Fault::Refused)?;
-    Ok(Admitted { app: found, key: Some(key) })
+    Ok(Admitted { app: found, rules, key: Some(key) })
+}
+
+/// What a key is that, by its mere look, is none for this protocol.
+fn wrong_kind(key: &str) -> Option<&'static str> {
+    match TokenKind::of(key)? {
+        TokenKind::SecretKey => {
+            Some("this is a secret key, which must not stand in an app; use a public key (tkp_...)")
+        }
+        TokenKind::Api => Some("this is a token of the read API; use a public key (tkp_...)"),
+        TokenKind::PublicKey => {
+            token::is_mistyped(key).then_some("the API key is mistyped, or a part of it is missing")
+        }
+    }
 }
 
 fn names(text: &str, uuid: Uuid, slug: &Slug) -> bool {

@@ -18,9 +18,10 @@ use self::wire::Envelope;
 use super::{Adapter, Gate, Ground};
 use crate::http::body::{self, BodyError};
 use crate::http::limit::RetryAfterSeconds;
+use crate::http::told::{self, PageVerdict};
 use crate::http::{Access, Routes};
-use crate::ingest::{Request, Scope};
-use crate::model::{Origin, Receipt, Refusal};
+use crate::ingest::{Credential, Knock, Request, Scope};
+use crate::model::{Origin, Receipt, Refusal, Standing};
 
 /// This adapter.
 pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim) };
@@ -98,10 +99,31 @@ enum Taken {
     Untracked(Receipt),
 }
 
+/// What an answer tells beside its body, whatever becomes of the request.
+#[derive(Default)]
+struct Seen {
+    standing: Option<Standing>,
+    page: Option<PageVerdict>,
+}
+
 impl Call {
     async fn answer(self, body: Body) -> Response {
+        let mut seen = Seen::default();
+        let outcome = self.take(body, &mut seen).await;
+        let standing = outcome.as_ref().err().and_then(told::refused_for).or(seen.standing);
+        let mut response = self.tell(outcome);
+        if let Some(standing) = standing {
+            told::standing(&mut response, standing);
+        }
+        if let Some(page) = seen.page {
+            response.extensions_mut().insert(page);
+        }
+        response
+    }
+
+    fn tell(&self, outcome: Result<Taken, Refusal>) -> Response {
         let shape = self.gate.telemetry_kit_errors.of(self.path.as_ref());
-        match self.take(body).await {
+        match outcome {
             Ok(Taken::InCharge(receipt)) => reply::taken(&receipt),
             Ok(Taken::Judged(receipt)) => reply::judged(&receipt, shape),
             Ok(Taken::Untracked(receipt)) if self.is_from_sdk() => reply::untracked(&receipt),
@@ -114,12 +136,14 @@ impl Call {
         }
     }
 
-    /// The order of checks is the protocol's: size while reading, headers, credentials, signature, time, envelope,
-    /// batch size, Do Not Track, and at last the events with the nonce, in one transaction.
-    async fn take(&self, body: Body) -> Result<Taken, Refusal> {
+    /// The order of checks is the protocol's: size while reading, headers, credentials, signature, time, the app's door
+    /// and quota, envelope, batch size, Do Not Track, and at last the events with the nonce, in one transaction. Limits
+    /// come behind the signature, since the path alone names the app: nobody can use up what is another's.
+    async fn take(&self, body: Body, seen: &mut Seen) -> Result<Taken, Refusal> {
         let limits = &self.gate.body;
         let wire = body::read_wire(&self.headers, body, limits).await.map_err(unreadable)?;
         let Proven { scope, sent_at, nonce } = self.prove(&wire).await?;
+        self.enter(&scope, seen).await?;
         let body = body::decode(&self.headers, wire, limits).await.map_err(unreadable)?;
         let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
@@ -139,6 +163,16 @@ impl Call {
         Ok(if strict { Taken::Judged(receipt) } else { Taken::InCharge(receipt) })
     }
 
+    async fn enter(&self, scope: &Scope, seen: &mut Seen) -> Result<(), Refusal> {
+        seen.page = PageVerdict::of(&scope.rules, &self.headers);
+        let (door, origin) = (self.gate.intake.door(), told::origin(&self.headers));
+        let knock = Knock { credential: Credential::Secret, key: scope.key, address: self.origin.address, origin };
+        seen.standing = door.admit(scope.app.id, &scope.rules, knock)?;
+        let day = door.afford(scope.app.id, &scope.rules).await?;
+        seen.standing = seen.standing.or(day);
+        Ok(())
+    }
+
     /// Failures alone count against an address, so that nobody can use up the allowance of those behind it.
     async fn prove(&self, body: &[u8]) -> Result<Proven, Refusal> {
         let proven = match Claims::read(&self.headers) {
@@ -146,10 +180,12 @@ impl Call {
             Err(refusal) => Err(refusal),
         };
         match proven {
-            Err(Refusal::Unauthorized) => Err(match self.gate.failures.check(self.origin.address) {
-                Ok(()) => Refusal::Unauthorized,
-                Err(RetryAfterSeconds(seconds)) => Refusal::RateLimited(seconds),
-            }),
+            Err(wrong @ (Refusal::Unauthorized | Refusal::WrongCredential(_))) => {
+                Err(match self.gate.failures.check(self.origin.address) {
+                    Ok(()) => wrong,
+                    Err(RetryAfterSeconds(seconds)) => Refusal::RateLimited(seconds),
+                })
+            }
             proven => proven,
         }
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::auth::ingest_key::{IngestKeys, Ring};
 use crate::auth::signature::{self, SignedText};
-use crate::auth::token;
+use crate::auth::token::{self, TokenKind};
 use crate::ingest::{Nonce, Scope};
 use crate::model::{App, KeyLookup, Millis, Refusal, Slug};
 
@@ -67,9 +67,12 @@ impl<'a> Claims<'a> {
     /// Reads the headers, values trimmed.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] without signature or timestamp; [`Refusal::Malformed`] for a timestamp that is not 1 to
+    /// [`Refusal::WrongCredential`] for a token of another kind; [`Refusal::Unauthorized`] without signature or
+    /// timestamp; [`Refusal::Malformed`] for a timestamp that is not 1 to
     /// 12 digits or a nonce that is not a hyphenated UUID.
     pub fn read(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let token = value(headers, "authorization").and_then(bearer);
+        token.map_or(Ok(()), check_kind)?;
         let signature = value(headers, "x-signature").ok_or(Refusal::Unauthorized)?;
         let timestamp = value(headers, "x-timestamp").ok_or(Refusal::Unauthorized)?;
         let at =
@@ -79,7 +82,6 @@ impl<'a> Claims<'a> {
             Ok(uuid) if text.len() == 36 => Ok((text, uuid)),
             Ok(_) | Err(_) => Err(malformed("X-Nonce is not a UUID of 36 characters")),
         });
-        let token = value(headers, "authorization").and_then(bearer);
         Ok(Self { signature: signature::parse(signature), timestamp, at, nonce: nonce.transpose()?, token })
     }
 
@@ -120,13 +122,15 @@ impl<'a> Claims<'a> {
     /// Whose key, of those that work, made the signature.
     fn signer(&self, ring: Option<&Ring>, signed: &SignedText<'_>, now: Millis) -> Option<Scope> {
         let claimed = self.signature.unwrap_or_default();
-        let Some(ring) = ring.filter(|ring| ring.active(now).next().is_some()) else {
+        let Some(ring) = ring.filter(|ring| ring.active(now).any(|key| key.secret.is_some())) else {
             std::hint::black_box(signed.verify(DUMMY, &claimed));
             return None;
         };
-        let key = ring.active(now).find(|key| signed.verify(&key.secret, &claimed));
+        let key =
+            ring.active(now).find(|key| key.secret.as_ref().is_some_and(|secret| signed.verify(secret, &claimed)));
         let key = key.filter(|_| self.signature.is_some())?;
-        Some(Scope { app: ring.app.clone(), environment: key.environment, key: Some(key.id), country: None })
+        let (app, rules) = (ring.app.clone(), ring.rules.clone());
+        Some(Scope { app, environment: key.environment, key: Some(key.id), rules, country: None })
     }
 
     /// A token names its app, wherever one is sent. Without one the path does, but only in the form with a nonce:
@@ -138,6 +142,21 @@ impl<'a> Claims<'a> {
             (None, None, _) | (None, _, None) => None,
         }
     }
+}
+
+/// Whatever is no token of a secret key by its mere look.
+///
+/// # Errors
+/// [`Refusal::WrongCredential`] says what it is.
+fn check_kind(token: &str) -> Result<(), Refusal> {
+    Err(Refusal::WrongCredential(match TokenKind::of(token) {
+        Some(TokenKind::PublicKey) => {
+            "this is a public key, which signs nothing: use the token and secret of a secret key"
+        }
+        Some(TokenKind::Api) => "this is a token of the read API: use the token and secret of a secret key",
+        Some(TokenKind::SecretKey) if token::is_mistyped(token) => "the token is mistyped, or a part of it is missing",
+        Some(TokenKind::SecretKey) | None => return Ok(()),
+    }))
 }
 
 fn malformed(problem: &str) -> Refusal {

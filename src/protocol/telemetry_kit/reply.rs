@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{Outcome, Reason, Receipt, Refusal};
+use crate::model::{Limit, Outcome, Reason, Receipt, Refusal};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk.
@@ -151,6 +151,7 @@ fn explain(refusal: &Refusal) -> (StatusCode, Problem<'_>) {
         Refusal::Unauthorized => {
             (StatusCode::UNAUTHORIZED, "unauthorized", "no valid credential and signature for this address".into())
         }
+        Refusal::WrongCredential(problem) => (StatusCode::UNAUTHORIZED, "unauthorized", (*problem).into()),
         Refusal::Forbidden(problem) => (StatusCode::FORBIDDEN, "forbidden", problem.into()),
         Refusal::ClockSkew(now) => (StatusCode::FORBIDDEN, "timestamp_out_of_window", skew(*now).into()),
         Refusal::Replayed => (StatusCode::CONFLICT, "replayed_nonce", "this request was taken before".into()),
@@ -158,6 +159,12 @@ fn explain(refusal: &Refusal) -> (StatusCode, Problem<'_>) {
         Refusal::RateLimited(_) => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "too many requests, try again later".into())
         }
+        // The same status for rates and quotas: the SDK tries again on it, and keeps its events.
+        Refusal::OverLimit(over) => {
+            let code = if over.limit == Limit::Day { "quota_exhausted" } else { "rate_limit_exceeded" };
+            (StatusCode::TOO_MANY_REQUESTS, code, over.to_string().into())
+        }
+        Refusal::Banned => (StatusCode::FORBIDDEN, "forbidden", "banned from this app".into()),
         Refusal::Busy(_) => unavailable("too busy, try again soon"),
         Refusal::Draining => unavailable("shutting down, try again soon"),
         Refusal::StorageFull => {
@@ -178,6 +185,7 @@ fn unavailable(message: &'static str) -> (StatusCode, &'static str, Cow<'static,
 fn retry_after(refusal: &Refusal) -> Option<u32> {
     match refusal {
         Refusal::RateLimited(seconds) | Refusal::Busy(seconds) => Some(*seconds),
+        Refusal::OverLimit(over) => Some(over.retry_after),
         Refusal::Draining => Some(AFTER_RESTART),
         Refusal::StorageDown => Some(AFTER_OUTAGE),
         Refusal::StorageFull => Some(AFTER_FULL),
@@ -185,6 +193,8 @@ fn retry_after(refusal: &Refusal) -> Option<u32> {
         | Refusal::Timeout
         | Refusal::UnsupportedEncoding
         | Refusal::Unauthorized
+        | Refusal::WrongCredential(_)
+        | Refusal::Banned
         | Refusal::Forbidden(_)
         | Refusal::ClockSkew(_)
         | Refusal::Replayed

@@ -13,7 +13,7 @@ const ABOUT: &str = "d.platform, coalesce(s.system_version, d.system_version), d
 pub(in crate::store) fn device(db: &dyn Sql, environment: EnvironmentId, named: &str) -> Result<Option<KnownDevice>> {
     let sql = |by: &str| {
         [
-            "SELECT d.id, d.uuid, p.uuid, s.uuid, ",
+            "SELECT d.id, d.uuid, p.uuid, s.uuid, d.install_id, ",
             ABOUT,
             "FROM devices d LEFT JOIN profiles p ON p.id = d.profile_id AND p.env_id = d.env_id \
              LEFT JOIN device_sessions s ON s.id = (SELECT max(x.id) FROM device_sessions x WHERE x.device_id = d.id) \
@@ -34,7 +34,8 @@ pub(in crate::store) fn device(db: &dyn Sql, environment: EnvironmentId, named: 
         id: uuid(&row, 1),
         user: row.array(2).map(uuid::Uuid::from_bytes),
         session: row.array(3).map(uuid::Uuid::from_bytes),
-        about: about(&row, 4),
+        install_id: row.text(4),
+        about: about(&row, 5),
     }))
 }
 
@@ -45,7 +46,7 @@ pub(in crate::store) fn session(
     id: uuid::Uuid,
 ) -> Result<Option<KnownSession>> {
     let sql = [
-        "SELECT s.uuid, p.uuid, s.device_id, ",
+        "SELECT s.uuid, p.uuid, s.device_id, d.install_id, ",
         ABOUT,
         "FROM device_sessions s JOIN devices d ON d.id = s.device_id LEFT JOIN profiles p ON p.id = s.profile_id \
          LEFT JOIN versions v ON v.id = s.version_id LEFT JOIN builds b ON b.id = s.build_id \
@@ -57,7 +58,8 @@ pub(in crate::store) fn session(
         id: uuid(&row, 0),
         user: row.array(1).map(uuid::Uuid::from_bytes),
         device: row.int(2),
-        about: about(&row, 3),
+        install_id: row.text(3),
+        about: about(&row, 4),
     }))
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod devices;
 mod guard;
 mod house;
+mod limits;
 mod pass;
 mod print;
 mod tables;

@@ -197,6 +197,8 @@ impl House for PostgresHouse {
             "environments",
             "ingest_keys",
             "api_tokens",
+            "tiers",
+            "bans",
             "members",
             "strings",
             "facts",

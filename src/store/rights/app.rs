@@ -18,7 +18,7 @@ type Share = (&'static str, &'static str, &'static str);
 
 /// What belongs to an app, in the order in which it goes: first what is most, last what the rest hangs on. What refers to
 /// devices or versions stands before them.
-pub(super) const SHARES: [Share; 32] = [
+pub(super) const SHARES: [Share; 34] = [
     ("events", "env_id, claimed_at, event_id", ENVIRONMENTS),
     ("sessions", "id", ENVIRONMENTS),
     ("user_days", "env_id, day, user_id", ENVIRONMENTS),
@@ -54,6 +54,8 @@ pub(super) const SHARES: [Share; 32] = [
     ("strings", "id", APP),
     ("nonces", "at, app_id, value", APP),
     ("api_tokens", "id", APP),
+    ("app_limits", "app_id", APP),
+    ("bans", "id", APP),
     ("ingest_keys", "id", "environment_id IN (SELECT id FROM environments WHERE app_id = $1)"),
     ("environments", "id", APP),
 ];

@@ -29,6 +29,9 @@ pub enum ApiError {
     /// A token that does not work, or no token where one should be.
     #[error("the token does not work")]
     BadToken,
+    /// A key for sending events, which reads nothing.
+    #[error("an ingest key")]
+    IngestKey,
     /// The token does not allow this.
     #[error("not allowed")]
     Forbidden,
@@ -71,11 +74,16 @@ impl ApiError {
             Self::NoCredentials => told(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
-                "Send a token of the read API: `Authorization: Bearer tb_...`.",
+                "Send a token of the read API: `Authorization: Bearer tka_...`.",
             ),
             Self::BadToken => {
                 told(StatusCode::UNAUTHORIZED, "invalid_token", "The token is unknown, has ended or was revoked.")
             }
+            Self::IngestKey => told(
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "This is a key for sending events. Reading takes a token of the read API (tka_...).",
+            ),
             Self::Forbidden => told(StatusCode::FORBIDDEN, "forbidden", "The token is not for this app."),
             Self::Page(error) => of_page(error),
         }

@@ -11,6 +11,7 @@ use super::super::error::PageError;
 use super::super::extract::Visit;
 use super::super::state::WebState;
 use super::ApiError;
+use crate::auth::token::TokenKind;
 use crate::model::{ApiToken, App, Member, TokenScope};
 
 /// Whoever may read something.
@@ -62,6 +63,9 @@ impl FromRequestParts<WebState> for Reader {
                 return Ok(Self::Member(Box::new(visit.member)));
             }
         };
+        if matches!(TokenKind::of(token), Some(TokenKind::SecretKey | TokenKind::PublicKey)) {
+            return Err(ApiError::IngestKey);
+        }
         let found = state.api_tokens.find(token).await?.ok_or(ApiError::BadToken)?;
         if found.scopes.allow(TokenScope::Read) { Ok(Self::Token(found)) } else { Err(ApiError::Forbidden) }
     }

@@ -37,6 +37,11 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A limit: `1,200`, or that there is none.
+pub fn limit(figure: Option<u64>) -> String {
+    figure.map_or_else(|| "no limit".to_owned(), |figure| grouped(i64::try_from(figure).unwrap_or(i64::MAX)))
+}
+
 /// `950`, `1.2k`, `12k`, `3.4M`: two digits that count, rounded down so that no figure looks larger than it is.
 pub fn compact(count: i64) -> String {
     let size = count.unsigned_abs();

@@ -16,7 +16,7 @@ use super::super::state::WebState;
 const SHOWN: u32 = 50;
 
 /// What the lines of a page can be narrowed to: label, and how their actions begin.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 15] = [
     ("Everything", ""),
     ("Sign-in", "login."),
     ("Members", "member."),
@@ -25,6 +25,9 @@ const KINDS: [(&str, &str); 12] = [
     ("Apps", "app."),
     ("Keys", "key."),
     ("Tokens", "token."),
+    ("Tiers", "tier."),
+    ("Limits", "limits."),
+    ("Bans", "ban."),
     ("Versions", "version."),
     ("People", "person."),
     ("Devices", "device."),
@@ -32,7 +35,7 @@ const KINDS: [(&str, &str); 12] = [
 ];
 
 /// Actions in words, what they are done to following.
-const WORDS: [(&str, &str); 30] = [
+const WORDS: [(&str, &str); 42] = [
     ("version.status", "Status of version"),
     ("build.status", "Status of build"),
     ("version.rule", "Rule for"),
@@ -63,6 +66,18 @@ const WORDS: [(&str, &str); 30] = [
     ("device.exported", "Device exported:"),
     ("funnel.saved", "Funnel saved:"),
     ("funnel.deleted", "Funnel deleted:"),
+    ("key.made", "Key made:"),
+    ("key.rotated", "Key rotated:"),
+    ("key.revoked", "Key revoked:"),
+    ("token.made", "Token made:"),
+    ("token.revoked", "Token revoked:"),
+    ("tier.made", "Tier made:"),
+    ("tier.changed", "Tier changed:"),
+    ("tier.usual", "Usual tier is now"),
+    ("tier.deleted", "Tier deleted:"),
+    ("limits.set", "Set:"),
+    ("ban.made", "Banned:"),
+    ("ban.lifted", "Ban lifted of"),
 ];
 
 #[derive(Template)]

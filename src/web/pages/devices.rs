@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 
 use crate::model::{DeviceRow, DeviceSort, DevicesPage};
 
+use super::super::banning::Bans;
 use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::format::{Calendar, When};
@@ -39,6 +40,8 @@ struct Row {
     user: Option<(String, String)>,
     first: When,
     seen: When,
+    /// As far as the reader may know.
+    banned: bool,
 }
 
 /// `GET /apps/{app}/devices` and `GET /apps/{app}/{env}/devices`
@@ -57,6 +60,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         limit: ROWS,
     };
     let found = state.reports.look(move |store| store.devices(&wanted)).await?;
+    let bans = Bans::of(&state, &on).await?;
     let calendar = Calendar::new(on.app.zone.clone(), state.clock.now());
     let rights = state.site.link(&format!("{}/people/one", on.path()));
     let row = |device: DeviceRow| Row {
@@ -68,6 +72,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         user: device.user.as_ref().map(|(hash, told)| (label(*hash, Some(told)), format!("{people}/{hash}"))),
         first: calendar.date(device.created_at),
         seen: calendar.glance(device.seen_at),
+        banned: bans.hold_device(&on, &device.install_id),
         install_id: device.install_id,
         platform: device.platform,
         version: device.version,

@@ -5,7 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 
-use crate::model::{EnvironmentId, IngestKey, IngestKeyId, Millis};
+use crate::auth::ingest_key::{IssuedKey, issue_public};
+use crate::model::{EnvironmentId, IngestKey, IngestKeyId, KeyKind, Millis};
 
 use super::super::credentials::{Shown, name_fits, shown};
 use super::super::error::{Page, PageError, page, page_with};
@@ -26,6 +27,8 @@ struct Keys {
     administers: bool,
     csrf: String,
     environments: Vec<String>,
+    /// Whether a public key was wanted.
+    public: bool,
     overlaps: &'static [(&'static str, i64)],
     keys: Vec<Row>,
     name: String,
@@ -36,6 +39,7 @@ struct Row {
     id: i64,
     name: String,
     hint: String,
+    kind: KeyKind,
     environment: String,
     created: When,
     used: Option<When>,
@@ -57,27 +61,35 @@ impl Works {
 
 /// `GET /apps/{app}/keys`
 pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
-    page(&list(&state, &on, "", None).await?)
+    page(&list(&state, &on, ("", false), None).await?)
 }
 
 /// `POST /apps/{app}/keys`: makes a key and shows it, the only time.
 pub async fn create(State(state): State<WebState>, action: AppAction) -> Page {
     let AppAction { on, fields } = action;
     let name = fields.get("name").trim();
+    let public = match fields.get("kind") {
+        "" | "secret" => false,
+        "public" => true,
+        _ => return Err(PageError::BadForm),
+    };
     if !name_fits(name) {
-        let again = list(&state, &on, name, Some("A name has 1 to 100 characters.")).await?;
+        let again = list(&state, &on, (name, public), Some("A name has 1 to 100 characters.")).await?;
         return page_with(StatusCode::UNPROCESSABLE_ENTITY, &again);
     }
     let environment = on.app.environment(fields.get("environment")).ok_or(PageError::NotFound)?.id;
-    let shown = issue(&state, &on, environment, name).await?;
-    page(&Shown { heading: format!("Key “{name}”"), ..shown })
+    let issued = issue(&state, public, environment, name);
+    let (key, by) = (issued.new.clone(), on.visit.by(&state));
+    state.ask(move |store| store.create_key(&key, &by)).await?;
+    state.keys.forget();
+    page(&Shown { heading: format!("Key “{name}”"), ..show_once(&state, &on, issued)? })
 }
 
 /// `POST /apps/{app}/keys/{key}/revoke`: the key stops at once.
 pub async fn revoke(State(state): State<WebState>, Path(path): Path<KeyPath>, action: AppAction) -> Page {
     let key = find(&state, &action.on, &path).await?;
-    let now = state.clock.now();
-    state.ask(move |store| store.revoke_key(key.id, now)).await?;
+    let by = action.on.visit.by(&state);
+    state.ask(move |store| store.revoke_key(key.id, &by)).await?;
     state.keys.forget();
     Ok(Redirect::to(&state.site.link(&format!("/apps/{}/keys", action.on.app.slug))).into_response())
 }
@@ -94,24 +106,26 @@ pub async fn rotate(State(state): State<WebState>, Path(path): Path<KeyPath>, ac
     let days = OVERLAPS.iter().map(|(_, days)| *days).find(|d| d.to_string() == days).ok_or(PageError::BadForm)?;
     let end = now.plus(days * Millis::DAY);
     let end = old.revoked_at.map_or(end, |at| at.min(end));
-    let shown = issue(&state, &on, old.environment.id, &old.name).await?;
-    state.ask(move |store| store.revoke_key(old.id, end)).await?;
+    let issued = issue(&state, old.kind == KeyKind::Public, old.environment.id, &old.name);
+    let (key, by) = (issued.new.clone(), on.visit.by(&state));
+    state.ask(move |store| store.rotate_key(old.id, &key, end, &by)).await?;
     state.keys.forget();
     let until = Calendar::new(on.app.zone.clone(), now).date_time(end).text;
     let note = format!("The old key {}… keeps working until {until}.", old.hint);
-    page(&Shown { heading: format!("New key “{}”", old.name), note: Some(note), ..shown })
+    page(&Shown { heading: format!("New key “{}”", old.name), note: Some(note), ..show_once(&state, &on, issued)? })
 }
 
 /// `{app}` and `{key}` of a path.
 pub type KeyPath = std::collections::HashMap<String, String>;
 
-async fn issue(state: &WebState, on: &AppVisit, environment: EnvironmentId, name: &str) -> Result<Shown, PageError> {
-    let issued = state.keys.issue(environment, name);
-    let (key, now) = (issued.new, state.clock.now());
-    state.ask(move |store| store.create_key(&key, now)).await?;
-    state.keys.forget();
-    let mut shown = shown(&on.app, &on.visit, issued.token, issued.secret, Frame::app(state, on, "/keys"))?;
-    let environment = on.app.environments.iter().find(|e| e.id == environment).unwrap_or(&on.environment);
+fn issue(state: &WebState, public: bool, environment: EnvironmentId, name: &str) -> IssuedKey {
+    if public { issue_public(environment, name) } else { state.keys.issue(environment, name) }
+}
+
+fn show_once(state: &WebState, on: &AppVisit, issued: IssuedKey) -> Result<Shown, PageError> {
+    let into = issued.new.environment;
+    let mut shown = shown(&on.app, &on.visit, issued, Frame::app(state, on, "/keys"))?;
+    let environment = on.app.environments.iter().find(|e| e.id == into).unwrap_or(&on.environment);
     shown.environment = environment.slug.to_string();
     shown.overview = state.site.link(&environment_path(&on.app, environment));
     Ok(shown)
@@ -125,7 +139,12 @@ async fn find(state: &WebState, on: &AppVisit, path: &KeyPath) -> Result<IngestK
     keys.into_iter().find(|key| key.id == id && key.app == app).ok_or(PageError::NotFound)
 }
 
-async fn list(state: &WebState, on: &AppVisit, name: &str, problem: Option<&'static str>) -> Result<Keys, PageError> {
+async fn list(
+    state: &WebState,
+    on: &AppVisit,
+    (name, public): (&str, bool),
+    problem: Option<&'static str>,
+) -> Result<Keys, PageError> {
     let app = on.app.id;
     let keys = state.ask(move |store| store.keys(Some(app))).await?;
     let now = state.clock.now();
@@ -133,6 +152,7 @@ async fn list(state: &WebState, on: &AppVisit, name: &str, problem: Option<&'sta
     let row = |key: IngestKey| Row {
         id: key.id.0,
         hint: key.hint,
+        kind: key.kind,
         environment: key.environment.slug.to_string(),
         created: calendar.date_time(key.created_at),
         used: key.last_used_at.map(|at| calendar.hour(at)),
@@ -149,6 +169,7 @@ async fn list(state: &WebState, on: &AppVisit, name: &str, problem: Option<&'sta
         administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         environments: on.app.environments.iter().map(|e| e.slug.to_string()).collect(),
+        public,
         overlaps: &OVERLAPS,
         keys: keys.into_iter().map(row).collect(),
         name: name.to_owned(),

@@ -15,6 +15,7 @@ pub mod funnel;
 pub mod funnels;
 pub mod invitation;
 pub mod keys;
+pub mod limits;
 pub mod live;
 pub mod login;
 pub mod members;
@@ -33,6 +34,8 @@ pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod team;
+pub mod tiers;
+pub mod tokens;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -68,6 +71,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
         "Set-up",
         &[
             ("Keys", "/keys"),
+            ("Limits", "/limits"),
             ("Set aside", "/set-aside"),
             ("People's rights", "/people"),
             ("What it collects", "/collects"),
@@ -93,12 +97,16 @@ pub const BY_ENVIRONMENT: &[&str] = &[
 ];
 
 /// The navigation of an organization: label, what follows its own path, and the weakest role that is shown it.
-pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
-    &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
+pub const ORGANIZATION_TABS: &[(&str, &str, Role)] = &[
+    ("Members", "", Role::Viewer),
+    ("Tokens", "/tokens", Role::Admin),
+    ("Changes", "/changes", Role::Admin),
+    ("Settings", "/settings", Role::Owner),
+];
 
 /// The navigation of the box.
 pub const BOX_TABS: &[(&str, &str)] =
-    &[("Status", ""), ("Settings", "/settings"), ("Members", "/members"), ("Changes", "/changes")];
+    &[("Status", ""), ("Settings", "/settings"), ("Members", "/members"), ("Tiers", "/tiers"), ("Changes", "/changes")];
 
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
@@ -116,6 +124,12 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys", Access::Admin, form::LIMIT, keys::create)
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
+        .get("/apps/{app}/limits", Access::Member, limits::show)
+        .post("/apps/{app}/limits", Access::Admin, form::LIMIT, limits::change)
+        .get("/organizations/{organization}/tokens", Access::Admin, tokens::show)
+        .post("/organizations/{organization}/tokens", Access::Admin, form::LIMIT, tokens::change)
+        .get("/box/tiers", Access::Box, tiers::show)
+        .post("/box/tiers", Access::Box, form::LIMIT, tiers::change)
         .get("/apps/{app}/set-aside", Access::Member, set_aside::show)
         .post("/apps/{app}/set-aside/retry", Access::Admin, form::LIMIT, set_aside::retry)
         .post("/apps/{app}/set-aside/discard", Access::Admin, form::LIMIT, set_aside::discard)

@@ -59,12 +59,12 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         salt: Salt(token::random()),
         strict: false,
     };
-    let (now, by) = (state.clock.now(), visit.by(&state));
+    let by = visit.by(&state);
     let app = state.ask(move |store| store.create_app(&new, &by)).await?;
     let environment = app.environments.first().ok_or(PageError::NotFound)?;
     let issued = state.keys.issue(environment.id, "First key");
-    let key = issued.new;
-    state.ask(move |store| store.create_key(&key, now)).await?;
+    let (key, by) = (issued.new.clone(), visit.by(&state));
+    state.ask(move |store| store.create_key(&key, &by)).await?;
     state.keys.forget();
     let shown = Shown {
         frame: Frame::member(&state, &visit, &app.name),
@@ -72,7 +72,7 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         note: None,
         environment: environment.slug.to_string(),
         overview: state.site.link(&format!("/apps/{}", app.slug)),
-        ..shown(&app, &visit, issued.token, issued.secret, Frame::member(&state, &visit, ""))?
+        ..shown(&app, &visit, issued, Frame::member(&state, &visit, ""))?
     };
     page(&shown)
 }

@@ -8,6 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 
 use crate::model::{Cursor, DeviceRow, Millis, Person, PushRow, SessionRow, Timeline, TimelinePage, UserHash, Zone};
 
+use super::super::banning::{Bans, Form};
 use super::super::error::{Page, PageError, page};
 use super::super::event::EventLine;
 use super::super::extract::AppVisit;
@@ -31,6 +32,8 @@ struct Shown {
     facts: Vec<(&'static str, String)>,
     public_id: Option<String>,
     pseudonym: String,
+    /// The form that bans them, for who may.
+    ban: Option<Form>,
     devices: Vec<Device>,
     days: Vec<Day>,
     /// This page without a cursor, where it has one.
@@ -49,6 +52,7 @@ struct Device {
     first: When,
     seen: When,
     push: Vec<PushRow>,
+    ban: Option<Form>,
 }
 
 /// What is told of one local day.
@@ -102,6 +106,7 @@ pub async fn show(
         None => Ok(None),
     });
     let (person, timeline) = found.await?.ok_or(PageError::NotFound)?;
+    let bans = Bans::of(&state, &on).await?;
     let calendar = Calendar::new(zone.clone(), state.clock.now());
     let users = state.site.link(&format!("{}/users", on.path()));
     let here = format!("{users}/{user}");
@@ -114,8 +119,11 @@ pub async fn show(
         facts: facts(&person, &calendar),
         public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
+        ban: bans.of_user(&state, &on, user),
         rights: state.site.link(&format!("{}/people/one?user={user}", on.path())),
-        devices: devices(&person, &calendar, &state.site.link(&format!("{}/people/one", on.path()))),
+        devices: devices(&person, &calendar, &state.site.link(&format!("{}/people/one", on.path())), |install_id| {
+            bans.of_device(&state, &on, install_id)
+        }),
         days: days(timeline, (&zone, &calendar), &users, &state.site.link(&format!("{}/session", on.path()))),
         newest: query.find("before").map(|_| here),
         frame,
@@ -142,7 +150,7 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn devices(person: &Person, calendar: &Calendar, rights: &str) -> Vec<Device> {
+fn devices(person: &Person, calendar: &Calendar, rights: &str, ban: impl Fn(&str) -> Option<Form>) -> Vec<Device> {
     let device = |device: &DeviceRow| Device {
         name: if device.name.is_empty() { "Unnamed device".to_owned() } else { device.name.clone() },
         model: model(device),
@@ -152,6 +160,7 @@ fn devices(person: &Person, calendar: &Calendar, rights: &str) -> Vec<Device> {
         version: device.version.clone(),
         first: calendar.date(device.created_at),
         seen: calendar.glance(device.seen_at),
+        ban: ban(&device.install_id),
         push: person.push.iter().filter(|push| push.device == device.id).cloned().collect(),
     };
     person.devices.iter().map(device).collect()

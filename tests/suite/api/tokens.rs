@@ -71,9 +71,10 @@ fn what_is_no_token_opens_nothing(backend: Backend) {
     assert_eq!(stranger.header("www-authenticate"), Some("Bearer realm=\"tallybox\""));
     for header in [
         format!("Bearer tb_{}", "0".repeat(64)),
+        format!("Bearer tka_{}", "0".repeat(72)),
         format!("Bearer {}x", token),
-        format!("Bearer {}", &token[..66]),
-        format!("Bearer {}", token.trim_start_matches("tb_")),
+        format!("Bearer {}", &token[..75]),
+        format!("Bearer {}", token.trim_start_matches("tka_")),
         format!("Bearer {}", app.token),
         format!("Basic {token}"),
         token.clone(),
@@ -113,14 +114,14 @@ fn tokens_are_kept_and_logged_nowhere(backend: Backend) {
     let server = Server::over(backend);
     let app = server.app("Hidden");
     let token = server.token(&[&app.slug, "--name", "for ci"]);
-    let digits = token.trim_start_matches("tb_");
-    assert_eq!(digits.len(), 64);
+    let digits = token.trim_start_matches("tka_");
+    assert_eq!(digits.len(), 72);
     server.read(&format!("/api/v1/apps/{}/query", app.slug), &token).expect(200);
     server.get(&format!("/api/v1/apps?token={token}")).expect(401);
     server.get(&format!("/api/v1/apps/{token}/query")).expect(401);
     server.get(&format!("/api/v1/{token}")).expect(404);
     let list = server.run(&["token", "list"]);
-    assert!(list.contains("for ci") && list.contains(&token[..9]) && !list.contains(digits), "{list}");
+    assert!(list.contains("for ci") && list.contains(&token[..10]) && !list.contains(digits), "{list}");
     assert!(!server.log().contains(digits), "{}", server.log());
     let columns = "name || hint || scopes || coalesce(last_used_at, 0)";
     let kept = server.sql(&format!("SELECT {columns}, {} FROM api_tokens", server.database().hex("token_hash")));

@@ -28,7 +28,8 @@ fn a_device_that_was_told_its_ids_keeps_them(backend: Backend) {
     let _alone = alone();
     println!("seed {SEED}");
     let mut server = Server::over(backend);
-    let credentials = server.app("Drill");
+    let app = server.app("Drill");
+    let credentials = Credentials { token: server.public_key(&app.slug), ..app };
     let mut random = Random::seeded(SEED);
     let told = Told::default();
     for kill in 0..KILLS {

@@ -54,6 +54,14 @@ impl Server {
         Credentials::parse(&self.run(&["key", "create", slug.as_str()]))
     }
 
+    /// Makes a public key of an app; its token.
+    #[track_caller]
+    pub fn public_key(&self, app: &str) -> String {
+        let told = self.run(&["key", "create", app, "--public", "--name", "app"]);
+        let token = told.lines().find_map(|line| line.strip_prefix("token  "));
+        token.unwrap_or_else(|| panic!("no token in {told}")).trim().to_owned()
+    }
+
     /// An organization of its own with an app, and an owner, an admin and a viewer: `owner@NAME` and so on.
     pub fn second_organization(&self, name: &str) -> Credentials {
         let slug = Slug::from_name(name);

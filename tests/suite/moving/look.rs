@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 35] = [
+pub const TABLES: [(&str, &str, &str); 38] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -11,7 +11,14 @@ pub const TABLES: [(&str, &str, &str); 35] = [
         "uuid salt",
     ),
     ("environments", "id, app_id, slug", ""),
-    ("ingest_keys", "id, environment_id, name, hint, created_at, last_used_at, revoked_at", "token_hash sealed_secret"),
+    (
+        "ingest_keys",
+        "id, environment_id, name, hint, created_at, last_used_at, revoked_at, kind",
+        "token_hash sealed_secret",
+    ),
+    ("tiers", "id, name, key_rate, app_rate, network_rate, day_events, usual", ""),
+    ("app_limits", "app_id, tier_id, networks, origins", ""),
+    ("bans", "id, app_id, kind, label, member, created_at", "hash identifier"),
     (
         "api_tokens",
         "id, organization_id, app_id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at",

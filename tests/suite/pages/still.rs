@@ -98,7 +98,7 @@ impl Still {
         let token = format!("tk_{}", hex::encode(token::hash(&format!("{} {}", app.slug, environment.slug))));
         let secret = format!("secret of {token}");
         let key = ingest_key::import(&master_key(), environment.id, "Fixed", &token, &secret).unwrap();
-        self.store.create_key(&key.new, self.clock.now()).unwrap();
+        self.store.create_key(&key.new, &By::command_line(self.clock.now())).unwrap();
         let (organization, id) = (app.organization.uuid.to_string(), app.uuid.to_string());
         Credentials { organization, app: id, slug: app.slug.to_string(), token, secret }
     }

@@ -280,7 +280,7 @@ fn identify_at_once(bench: &Bench, scope: &Scope, stores: &[Arc<dyn Store>]) {
 fn a_revoked_key_identifies_nobody(backend: Backend) {
     let bench = Bench::new(backend);
     let scope = bench.scope(&bench.app("UTC"), 0);
-    bench.store.revoke_key(scope.key.unwrap(), NOW).unwrap();
+    bench.store.revoke_key(scope.key.unwrap(), &By::command_line(NOW)).unwrap();
     assert_eq!(bench.try_identify(&scope, 0, &claim("a")), Err(Refusal::Unauthorized));
     assert_eq!(["versions", "devices", "users"].map(|table| bench.rows(table)), [0, 0, 0]);
     let without_key = Scope { key: None, ..scope };

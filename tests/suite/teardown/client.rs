@@ -70,7 +70,7 @@ impl Client {
             organization: app.organization.clone(),
             project: app.app.clone(),
             environment: "production".to_owned(),
-            key: app.token.clone(),
+            key: server.public_key(&app.slug),
             device_id: Uuid::new_v4().to_string(),
             device: json!({
                 "os": { "platform": "IOS", "name": "iOS", "version": "18.1" },

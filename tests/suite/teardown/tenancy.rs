@@ -21,7 +21,7 @@ fn key_and_headers_agree_in_ids_or_short_names(backend: Backend) {
     let first = client.refresh();
     client.organization = "default".to_owned();
     client.project = app.slug.clone();
-    client.key = format!("Bearer {}", app.token);
+    client.key = format!("Bearer {}", client.key);
     assert_eq!(client.refresh().device, first.device);
     let bearer = client.request("/v1/identify", &client.identify_body(None)).without("td-api-key");
     client.send(&bearer.header("authorization", &client.key)).expect(200);
@@ -33,14 +33,15 @@ fn key_and_headers_agree_in_ids_or_short_names(backend: Backend) {
         ("td-org-id", "elsewhere", 403),
         ("td-org-id", &uuid::Uuid::new_v4().to_string(), 403),
         ("td-api-key", &app.secret, 401),
-        ("td-api-key", &other.token, 403),
+        ("td-api-key", &server.public_key(&other.slug), 403),
+        ("td-api-key", &app.token, 401),
         ("td-api-key", "unknown", 401),
     ] {
         let body = client.identify_body(None);
         let request = client.request("/v1/identify", &body).without(field).header(field, value);
         assert_readable(&client.send(&request).expect(status).json());
     }
-    server.run(&["key", "revoke", "1"]);
+    server.run(&["key", "revoke", "2"]);
     let refused = client.try_identify(None).unwrap_err();
     assert_eq!((refused.status, refused.text.as_str()), (401, "unknown API key"));
 }

@@ -142,8 +142,8 @@ fn every_event_is_accounted_for(backend: Backend) {
     server.send(&app.sdk(&kit::batch(&[kit::event("d"), kit::event("e")])).header("dnt", "1")).expect(200);
     let scrape = Scrape::of(&server);
     let events = |outcome: &str| scrape.sum("tallybox_events_total", |labels| labels["outcome"] == outcome).unwrap();
-    let outcomes = ["stored", "duplicate", "set_aside", "dropped", "refused"].map(events);
-    assert_eq!(outcomes, [2.0, 1.0, 1.0, 2.0, 0.0]);
+    let outcomes = ["stored", "duplicate", "set_aside", "dropped", "banned", "refused"].map(events);
+    assert_eq!(outcomes, [2.0, 1.0, 1.0, 2.0, 0.0, 0.0]);
     assert_eq!(outcomes.iter().sum::<f64>(), events("received"));
     assert_eq!(scrape.sum("tallybox_commits_total", |labels| labels["result"] == "failed"), Some(0.0));
     assert_eq!(scrape.value("tallybox_queued_requests"), 0.0);

@@ -49,6 +49,7 @@ fn only<'a>(body: &'a str) -> RawEvent<'a> {
     match claims.remove(0) {
         Claim::Event(event) => event,
         Claim::Unusable { reason, detail, .. } => panic!("{reason:?}: {detail}"),
+        Claim::Banned => panic!("nobody is banned"),
     }
 }
 

@@ -1,0 +1,48 @@
+//! The tables of limits, as a move copies them.
+
+use super::tables::Kind::{Bytes, Int, Text};
+use super::tables::{Table, WHOLE};
+
+/// Before what refers to it.
+pub(super) const TIERS: Table = Table {
+    name: "tiers",
+    columns: &[
+        ("id", Int),
+        ("name", Text),
+        ("key_rate", Int),
+        ("app_rate", Int),
+        ("network_rate", Int),
+        ("day_events", Int),
+        ("usual", Int),
+    ],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
+
+/// Behind apps and tiers.
+pub(super) const APP_LIMITS: Table = Table {
+    name: "app_limits",
+    columns: &[("app_id", Int), ("tier_id", Int), ("networks", Text), ("origins", Text)],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
+
+/// Behind apps.
+pub(super) const BANS: Table = Table {
+    name: "bans",
+    columns: &[
+        ("id", Int),
+        ("app_id", Int),
+        ("kind", Text),
+        ("hash", Bytes),
+        ("identifier", Bytes),
+        ("label", Text),
+        ("member", Text),
+        ("created_at", Int),
+    ],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
