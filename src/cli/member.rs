@@ -29,6 +29,12 @@ pub enum Verb {
         /// What they sign in with.
         name: String,
     },
+    /// Forget a member's authenticator app and recovery codes, for when both are gone: the password is enough then.
+    #[command(name = "reset-2fa")]
+    Reset2fa {
+        /// What they sign in with.
+        name: String,
+    },
     /// List all members.
     List,
 }

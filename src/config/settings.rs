@@ -203,7 +203,7 @@ settings! {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
     }
     /// What the provider is called on the sign-in page.
-    oidc_name: String { kind: Plain, value: "TEXT", alias: None, default: Fallback::Text("OpenID Connect"), read: read::label }
+    oidc_name: String { kind: Plain, value: "TEXT", alias: None, default: Fallback::Text("OpenID"), read: read::label }
     /// What the provider's groups may do: `GROUP=ROLE` in the first organization, or `GROUP=ORGANIZATION/ROLE`.
     oidc_groups: Vec<GroupRole> {
         kind: List, value: "ROLES", alias: None, default: Fallback::Nothing, read: read::group_roles,
