@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope};
 use tallybox::model::{
-    EventId, Fact, IngestKeyId, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
+    By, EventId, Fact, IngestKeyId, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
 };
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
@@ -105,6 +105,7 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
 
 fn scope(store: &dyn Store) -> Scope {
     let app = NewApp {
+        organization: None,
         uuid: uuid::Uuid::new_v4(),
         slug: Slug::from_name("bench"),
         slug_fixed: true,
@@ -113,7 +114,7 @@ fn scope(store: &dyn Store) -> Scope {
         salt: Salt([7; 32]),
         strict: false,
     };
-    let app = store.create_app(&app, Millis(START)).expect("the app is made");
+    let app = store.create_app(&app, &By::command_line(Millis(START))).expect("the app is made");
     let environment = app.environments[0].id;
     let key = NewIngestKey {
         environment,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tallybox::auth::{ingest_key, seal::MasterKey, token};
-use tallybox::model::{Millis, NewApp, NewMember, Role, Salt, Slug, Zone};
+use tallybox::model::{By, Millis, NewApp, NewLogin, NewMember, Role, Salt, Slug, Way, Zone};
 use tallybox::store::Store;
 
 use self::traffic::{Sender, YEAR_START};
@@ -166,6 +166,7 @@ struct Prepared {
 
 fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let app = NewApp {
+        organization: None,
         uuid: uuid::Uuid::new_v4(),
         slug: Slug::from_name("bench"),
         slug_fixed: true,
@@ -174,15 +175,18 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
         salt: Salt(token::random()),
         strict: false,
     };
-    let app = store.create_app(&app, Millis(YEAR_START)).expect("the app is made");
+    let app = store.create_app(&app, &By::command_line(Millis(YEAR_START))).expect("the app is made");
     let master = MasterKey::from_text(master_key).expect("it is 64 hex digits");
     let issued = ingest_key::issue(&master, app.environments[0].id, "bench");
     store.create_key(&issued.new, Millis(YEAR_START)).expect("the key is kept");
-    let member = NewMember { name: "owner".to_owned(), role: Role::Owner, password_hash: "-".to_owned() };
+    let member =
+        NewMember { name: "owner".to_owned(), role: Role::Owner, organization: None, password_hash: "-".to_owned() };
     let now = tallybox::clock::Clock::system().now();
-    let member = store.create_member(&member, now).expect("the member is made");
+    let member = store.create_member(&member, &By::command_line(now)).expect("the member is made");
     let login = token::issue("");
-    store.create_login(&token::hash(&login), member.id, now).expect("the login is kept");
+    let (token_hash, by) = (token::hash(&login), By::command_line(now));
+    let new = NewLogin { token_hash, member: member.id, way: Way::Password, proved_at: now, by };
+    store.create_login(&new).expect("the login is kept");
     Prepared {
         token: issued.token,
         secret: issued.secret,

@@ -193,7 +193,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use crate::auth::token;
-    use crate::model::{KeyLookup, NewApp, Salt, Slug, Zone};
+    use crate::model::{By, KeyLookup, NewApp, Salt, Slug, Zone};
     use crate::store::sqlite::{Options, SqliteStore};
 
     const NOW: Millis = Millis(1_800_000_000_000);
@@ -202,6 +202,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("box.db"), Options::default()).unwrap();
         let new = NewApp {
+            organization: None,
             uuid: uuid::Uuid::from_u128(7),
             slug: Slug::parse("rocket").unwrap(),
             slug_fixed: true,
@@ -210,7 +211,7 @@ mod tests {
             salt: Salt([0; 32]),
             strict: false,
         };
-        store.create_app(&new, NOW).unwrap();
+        store.create_app(&new, &By::command_line(NOW)).unwrap();
         (dir, store)
     }
 

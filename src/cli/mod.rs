@@ -5,6 +5,7 @@ pub mod open;
 pub mod serve;
 
 mod app;
+mod audit;
 mod client;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod healthcheck;
 mod key;
 mod member;
 mod moving;
+mod org;
 mod progress;
 mod query;
 mod rebuild;
@@ -45,7 +47,7 @@ struct Cli {
 enum Verb {
     /// Run the server; this is also what happens without any verb.
     Serve,
-    /// Make and list apps.
+    /// Make, archive, delete and list apps.
     #[command(subcommand)]
     App(app::Verb),
     /// Make, list, rotate and revoke the keys that SDKs prove themselves with.
@@ -54,9 +56,14 @@ enum Verb {
     /// Make, list and revoke the tokens that programs read counts and events with.
     #[command(subcommand)]
     Token(token::Verb),
-    /// Make members, set their passwords and list them.
+    /// Make, rename, delete and list organizations, which own apps.
+    #[command(subcommand)]
+    Org(org::Verb),
+    /// Make members, give them roles and passwords, shut them out and list them.
     #[command(subcommand)]
     Member(member::Verb),
+    /// Show who did what.
+    Audit(audit::Args),
     /// Ask a running server for counts, over HTTP and with a token.
     Query(query::Args),
     /// Follow the events of a running server as they come, over HTTP and with a token.
@@ -101,7 +108,9 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::App(verb) => app::run(&load()?, &verb),
         Verb::Key(verb) => key::run(&load()?, &verb),
         Verb::Token(verb) => token::run(&load()?, &verb),
+        Verb::Org(verb) => org::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
+        Verb::Audit(args) => audit::run(&load()?, &args),
         Verb::Query(args) => query::run(&args),
         Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),

@@ -117,7 +117,7 @@ fn state(token: &ApiToken, now: Millis) -> String {
 mod tests {
     use super::*;
     use crate::auth::token;
-    use crate::model::{NewApp, Salt, Slug, Zone};
+    use crate::model::{By, NewApp, Salt, Slug, Zone};
     use crate::store::sqlite::{Options, SqliteStore};
 
     const NOW: Millis = Millis(1_800_000_000_000);
@@ -127,6 +127,7 @@ mod tests {
         let store = SqliteStore::open(&dir.path().join("box.db"), Options::default()).unwrap();
         for slug in ["rocket", "other"] {
             let new = NewApp {
+                organization: None,
                 uuid: uuid::Uuid::new_v4(),
                 slug: Slug::parse(slug).unwrap(),
                 slug_fixed: true,
@@ -135,7 +136,7 @@ mod tests {
                 salt: Salt([0; 32]),
                 strict: false,
             };
-            store.create_app(&new, NOW).unwrap();
+            store.create_app(&new, &By::command_line(NOW)).unwrap();
         }
         (dir, store)
     }

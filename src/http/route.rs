@@ -20,8 +20,12 @@ pub enum Access {
     ApiToken,
     /// A signed-in member of any role.
     Member,
-    /// A signed-in member who may administer.
+    /// A signed-in member who may administer: the app or organization of the path, where it names one.
     Admin,
+    /// A signed-in member who owns the organization that the path names, or whose app it names.
+    Owner,
+    /// The signed-in member who owns the box.
+    Box,
 }
 
 impl Access {
@@ -35,6 +39,8 @@ impl Access {
             Self::ApiToken => "api-token",
             Self::Member => "member",
             Self::Admin => "admin",
+            Self::Owner => "owner",
+            Self::Box => "box",
         }
     }
 }

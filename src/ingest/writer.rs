@@ -170,6 +170,8 @@ fn refusal(error: &StoreError) -> Refusal {
             Refusal::StorageDown
         }
         StoreError::Exists(_)
+        | StoreError::InUse(_)
+        | StoreError::LastOwner
         | StoreError::NotFound(_)
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{AppId, EnvironmentId, IngestKeyId, MemberId, Millis, OrganizationId, Slug, Zone};
+use super::{AppId, EnvironmentId, IngestKeyId, Millis, OrganizationId, Refusal, Slug, Zone};
 
 /// Owner of apps and members.
 #[derive(Clone, Debug)]
@@ -43,11 +43,24 @@ pub struct App {
     pub created_at: Millis,
     /// When its first event was stored.
     pub first_event_at: Option<Millis>,
+    /// Since when it takes nothing more; it can be restored.
+    pub archived_at: Option<Millis>,
     /// Its environments, the first being the default.
     pub environments: Vec<Environment>,
 }
 
 impl App {
+    /// Whether it takes anything at all.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] once it is archived.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        match self.archived_at {
+            None => Ok(()),
+            Some(_) => Err(Refusal::Forbidden("this app is archived and takes nothing".to_owned())),
+        }
+    }
+
     /// The environment of that short name.
     pub fn environment(&self, slug: &str) -> Option<&Environment> {
         self.environments.iter().find(|e| e.slug.as_str() == slug)
@@ -76,6 +89,8 @@ pub struct Environment {
 /// An app to be made, with environments `production`, `staging` and `development`.
 #[derive(Clone, Debug)]
 pub struct NewApp {
+    /// Whose it is; the box's first organization where none is named.
+    pub organization: Option<OrganizationId>,
     /// Public id; chosen by the caller so that ids of another box can be taken over.
     pub uuid: Uuid,
     /// Wanted short name. With `slug_fixed` a taken one is a conflict, else a suffix makes it unique.
@@ -163,80 +178,4 @@ pub struct KeyRing {
     pub app: App,
     /// Newest first.
     pub keys: Vec<SealedKey>,
-}
-
-/// What a member may do on the box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    Owner,
-    /// Apps and keys, not members.
-    Admin,
-    /// Looking.
-    Viewer,
-}
-
-impl Role {
-    /// Every role, strongest first.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::Admin, Self::Viewer];
-
-    /// As written in the database and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Viewer => "viewer",
-        }
-    }
-
-    /// The role of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-
-    /// Whether apps and keys may be made and changed.
-    pub fn may_administer(self) -> bool {
-        matches!(self, Self::Owner | Self::Admin)
-    }
-}
-
-/// A person with a password here.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// Row.
-    pub id: MemberId,
-    /// Where they belong.
-    pub organization: OrganizationId,
-    /// What they sign in with: an e-mail address or any name, compared without case.
-    pub name: String,
-    /// What they may do.
-    pub role: Role,
-    /// Argon2id, PHC form.
-    pub password_hash: String,
-    /// When they were made.
-    pub created_at: Millis,
-}
-
-/// A member to be made.
-#[derive(Clone, Debug)]
-pub struct NewMember {
-    /// Sign-in name, 1 to 254 characters.
-    pub name: String,
-    /// What they may do.
-    pub role: Role,
-    /// Argon2id, PHC form.
-    pub password_hash: String,
-}
-
-/// A signed-in browser; its cookie's token is stored only as a hash.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// SHA-256 of the cookie's token.
-    pub token_hash: [u8; 32],
-    /// Who signed in.
-    pub member: Member,
-    /// When.
-    pub created_at: Millis,
-    /// Last request, to the minute.
-    pub seen_at: Millis,
 }

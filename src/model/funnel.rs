@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Dimension, EnvironmentId, Filters, Millis, Period};
+use super::{By, Dimension, EnvironmentId, Filters, Millis, Period};
 
 /// One step of a funnel: an event of that name that the filters keep.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,8 +109,8 @@ pub struct SaveFunnel {
     pub name: String,
     /// At most [`SaveFunnel::QUERY`] bytes.
     pub query: String,
-    /// Now.
-    pub at: Millis,
+    /// Who saves it, and when.
+    pub by: By,
 }
 
 impl SaveFunnel {

@@ -1,6 +1,6 @@
 //! The versions of an app as its members see and judge them, and the account of who changed what.
 
-use super::{AppId, EnvironmentId, Judged, Millis, Platform, VersionNumber, VersionRule, VersionStatus};
+use super::{AppId, By, EnvironmentId, Judged, Millis, Platform, VersionNumber, VersionRule, VersionStatus};
 
 /// Which versions of an app are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +93,7 @@ pub struct SetStatus {
     /// What the developer has to say, at most [`NOTES`] characters.
     pub notes: Option<String>,
     /// Who sets it.
-    pub member: String,
-    /// When.
-    pub at: Millis,
+    pub by: By,
 }
 
 /// A rule that a member sets in place of the one of that platform; one that asks for nothing removes it.
@@ -106,7 +104,7 @@ pub struct SetRule {
     /// The rule; its `updated_at` is when it was set.
     pub rule: VersionRule,
     /// Who sets it.
-    pub member: String,
+    pub by: By,
 }
 
 /// A status that is another one than before.
@@ -122,23 +120,6 @@ pub struct VersionChange {
     pub from: VersionStatus,
     /// What it is.
     pub to: VersionStatus,
-}
-
-/// One line of the account of who changed what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Grows from line to line.
-    pub id: i64,
-    /// When.
-    pub at: Millis,
-    /// Who, by the name they had.
-    pub member: String,
-    /// What was done, for programs: `version.status`, `build.status`, `version.rule`.
-    pub action: String,
-    /// To what.
-    pub subject: String,
-    /// From what to what, in words.
-    pub detail: String,
 }
 
 /// Longest notes, in characters.
@@ -232,7 +213,7 @@ mod tests {
                 store_url: text(url),
                 updated_at: Millis(0),
             };
-            let set = SetRule { app: AppId(1), rule, member: String::new() };
+            let set = SetRule { app: AppId(1), rule, by: By::command_line(Millis(0)) };
             assert_eq!(set.check(), expected, "{required} {recommended} {url}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod api_token;
 mod app;
+mod audit;
 mod cohort;
 mod country;
 mod cursor;
@@ -15,6 +16,7 @@ mod ids;
 mod known_version;
 mod limits;
 mod live;
+mod member;
 mod metric;
 mod origin;
 mod policy;
@@ -30,6 +32,7 @@ mod version_check;
 
 pub use api_token::*;
 pub use app::*;
+pub use audit::*;
 pub use cohort::*;
 pub use country::*;
 pub use cursor::*;
@@ -43,6 +46,7 @@ pub use ids::*;
 pub use known_version::*;
 pub use limits::*;
 pub use live::*;
+pub use member::*;
 pub use metric::*;
 pub use origin::*;
 pub use policy::*;

@@ -20,8 +20,7 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 6] =
-        [Self::Password, Self::Code, Self::RecoveryCode, Self::Provider, Self::Proxy, Self::Link];
+    const ALL: [Self; 6] = [Self::Password, Self::Code, Self::RecoveryCode, Self::Provider, Self::Proxy, Self::Link];
 
     /// As written in the database and shown on pages.
     pub fn as_str(self) -> &'static str {

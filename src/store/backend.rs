@@ -2,17 +2,21 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
+use super::{
+    Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
+    OrganizationId, OrganizationRow, Role,
+};
 use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
+    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query,
+    Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{Recount, SummaryDifference};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
-use super::{directory, funnels, identify, members, recount, report, roster, tokens, versions};
+use super::{audit, directory, funnels, identify, members, organizations, recount, report, roster, tokens, versions};
 
 /// One kind of database.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -136,8 +140,52 @@ impl<B: Backend> Store for B {
         self.look(|db| directory::find_app(db, name))
     }
 
-    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App> {
-        self.change(|db| directory::create_app(db, app, now))
+    fn create_app(&self, app: &NewApp, by: &By) -> Result<App> {
+        self.change(|db| directory::create_app(db, app, by))
+    }
+
+    fn change_app(&self, app: AppId, change: &AppChange, by: &By) -> Result<()> {
+        self.change(|db| organizations::change_app(db, app, change, by))
+    }
+
+    fn organizations(&self) -> Result<Vec<OrganizationRow>> {
+        self.look(organizations::all)
+    }
+
+    fn find_organization(&self, slug: &str) -> Result<Option<Organization>> {
+        self.look(|db| organizations::find(db, slug))
+    }
+
+    fn create_organization(&self, new: &NewOrganization, by: &By) -> Result<Organization> {
+        self.change(|db| organizations::create(db, new, by))
+    }
+
+    fn rename_organization(&self, organization: OrganizationId, name: &str, by: &By) -> Result<()> {
+        self.change(|db| organizations::rename(db, organization, name, by))
+    }
+
+    fn delete_organization(&self, organization: OrganizationId, by: &By) -> Result<()> {
+        self.change(|db| organizations::delete(db, organization, by))
+    }
+
+    fn invite(&self, new: &NewInvitation, by: &By) -> Result<()> {
+        self.change(|db| organizations::invite(db, new, by))
+    }
+
+    fn invitations(&self, organization: OrganizationId, now: Millis) -> Result<Vec<Invitation>> {
+        self.look(|db| organizations::invitations(db, organization, now))
+    }
+
+    fn find_invitation(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<(Invitation, Organization)>> {
+        self.look(|db| organizations::invitation(db, token_hash, now))
+    }
+
+    fn withdraw_invitation(&self, organization: OrganizationId, id: i64, by: &By) -> Result<()> {
+        self.change(|db| organizations::withdraw(db, organization, id, by))
+    }
+
+    fn accept_invitation(&self, token_hash: &[u8; 32], who: &Accepting, by: &By) -> Result<Member> {
+        self.change(|db| organizations::accept(db, token_hash, who, by))
     }
 
     fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey> {
@@ -204,42 +252,40 @@ impl<B: Backend> Store for B {
         self.look(|db| members::setup_token_valid(db, hash, now))
     }
 
-    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member> {
-        self.change(|db| members::complete_setup(db, hash, member, now))
+    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, by: &By) -> Result<Member> {
+        self.change(|db| members::complete_setup(db, hash, member, by))
     }
 
-    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member> {
-        self.change(|db| members::create(db, member, now))
+    fn create_member(&self, member: &NewMember, by: &By) -> Result<Member> {
+        self.change(|db| members::create(db, member, by))
     }
 
     fn find_member(&self, name: &str) -> Result<Option<Member>> {
         self.look(|db| members::find(db, name))
     }
 
-    fn members(&self) -> Result<Vec<Member>> {
-        self.look(members::all)
+    fn members(&self, organization: Option<OrganizationId>) -> Result<Vec<Member>> {
+        self.look(|db| members::all(db, organization))
     }
 
-    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
-        self.change(|db| members::set_password(db, member, password_hash, keep))
+    fn set_role(&self, member: MemberId, organization: OrganizationId, role: Option<Role>, by: &By) -> Result<()> {
+        self.change(|db| members::set_role(db, (member, organization), role, by))
     }
 
-    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
-        self.change(|db| members::create_login(db, token_hash, member, now))
+    fn disable_member(&self, member: MemberId, by: &By) -> Result<()> {
+        self.change(|db| members::disable(db, member, by))
     }
 
-    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
-        let found = self.look(|db| members::find_login(db, token_hash))?;
-        let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
-        // Being unable to note the visit, on a full disk say, must not lock the owner out.
-        if stale && let Err(error) = self.change(|db| members::see_login(db, token_hash, now)) {
-            tracing::warn!(%error, "a login's last visit could not be noted");
-        }
-        Ok(found)
+    fn enable_member(&self, member: MemberId, by: &By) -> Result<()> {
+        self.change(|db| members::enable(db, member, by))
     }
 
-    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
-        self.change(|db| members::delete_login(db, token_hash))
+    fn delete_member(&self, member: MemberId, by: &By) -> Result<()> {
+        self.change(|db| members::delete(db, member, by))
+    }
+
+    fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()> {
+        self.change(|db| members::hand_over(db, member, by))
     }
 
     fn versions(&self, page: &VersionsPage) -> Result<Versions> {
@@ -266,8 +312,12 @@ impl<B: Backend> Store for B {
         self.look(|db| versions::policy(db, app))
     }
 
-    fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
-        self.look(|db| versions::audit(db, app, before, limit))
+    fn audit(&self, page: &AuditPage) -> Result<Vec<AuditRow>> {
+        self.look(|db| audit::page(db, page))
+    }
+
+    fn record(&self, line: &AuditLine) -> Result<()> {
+        self.change(|db| audit::record(db, line))
     }
 
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {
@@ -278,8 +328,8 @@ impl<B: Backend> Store for B {
         self.change(|db| funnels::save(db, save))
     }
 
-    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()> {
-        self.change(|db| funnels::delete(db, environment, id))
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid, by: &By) -> Result<()> {
+        self.change(|db| funnels::delete(db, environment, id, by))
     }
 
     fn status(&self) -> Result<StoreStatus> {

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::audit::note;
 use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
-    App, AppId, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyLookup, KeyRing, Millis, NewApp, NewIngestKey,
-    Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
+    App, AppId, By, Concerning, Environment, EnvironmentId, IngestKey, IngestKeyId, KeyLookup, KeyRing, Millis, NewApp,
+    NewIngestKey, Organization, OrganizationId, Salt, SealedKey, Slug, Zone,
 };
 
 /// The environments of every new app, the default one first.
 const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 
 const APP: &str = "SELECT a.id, a.uuid, a.slug, a.name, a.zone, a.strict, a.salt, a.created_at, a.first_event_at, \
-                   o.id, o.uuid, o.slug, o.name FROM apps a JOIN organizations o ON o.id = a.organization_id ";
+                   a.archived_at, o.id, o.uuid, o.slug, o.name FROM apps a JOIN organizations o ON o.id = a.organization_id \
+                   AND a.deleted_at IS NULL ";
 
 const KEY: &str = "SELECT k.id, e.app_id, e.id, e.slug, k.name, k.hint, k.created_at, k.last_used_at, k.revoked_at \
                    FROM ingest_keys k JOIN environments e ON e.id = k.environment_id ";
@@ -47,9 +49,12 @@ pub(super) fn find_app(db: &dyn Sql, name: &str) -> Result<Option<App>> {
     one_app(db, &[APP, "WHERE ", condition, "$1"].concat(), &[value])
 }
 
-pub(super) fn create_app(db: &dyn Sql, app: &NewApp, now: Millis) -> Result<App> {
+pub(super) fn create_app(db: &dyn Sql, app: &NewApp, by: &By) -> Result<App> {
     changed(db)?;
-    let organization = db.value("SELECT min(id) FROM organizations", &[])?;
+    let organization = match app.organization {
+        Some(organization) => organization.0.into(),
+        None => db.value("SELECT min(id) FROM organizations", &[])?,
+    };
     let slug = if app.slug_fixed { app.slug.clone() } else { free_slug(db, &app.slug)? };
     let made = db.value(
         "INSERT INTO apps (organization_id, uuid, slug, name, zone, strict, salt, created_at) \
@@ -62,7 +67,7 @@ pub(super) fn create_app(db: &dyn Sql, app: &NewApp, now: Millis) -> Result<App>
             app.zone.name().into(),
             app.strict.into(),
             (&app.salt.0).into(),
-            now.0.into(),
+            by.at.0.into(),
         ],
     )?;
     let Some(id) = made.some_int() else { return Err(StoreError::Exists("an app of that short name or id")) };
@@ -70,6 +75,7 @@ pub(super) fn create_app(db: &dyn Sql, app: &NewApp, now: Millis) -> Result<App>
         let sql = "INSERT INTO environments (app_id, slug) VALUES ($1, $2)";
         db.run(sql, &[id.into(), environment.into()])?;
     }
+    note(db, by, Concerning::App(AppId(id)), ("app.made", &app.name, slug.as_str()))?;
     find_app(db, slug.as_str())?.ok_or(StoreError::NotFound("app"))
 }
 
@@ -138,6 +144,11 @@ pub(super) fn version(db: &dyn Sql) -> Result<i64> {
     Ok(db.value("SELECT version FROM directory", &[])?.int())
 }
 
+/// The app of an environment.
+pub(super) fn app_of(db: &dyn Sql, environment: EnvironmentId) -> Result<AppId> {
+    Ok(AppId(db.value("SELECT app_id FROM environments WHERE id = $1", &[environment.0.into()])?.int()))
+}
+
 /// Tells every process that holds a copy of the directory that it is out of date. Done first in a change, it also
 /// makes changes wait for each other.
 pub(super) fn changed(db: &dyn Sql) -> Result<()> {
@@ -202,7 +213,11 @@ fn free_slug(db: &dyn Sql, wanted: &Slug) -> Result<Slug> {
     for number in 1_u32.. {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
         let Some(candidate) = Slug::parse(&[wanted.as_str(), &suffix].concat()) else { break };
-        if find_app(db, candidate.as_str())?.is_none() {
+        let taken = db.row(
+            "SELECT id FROM apps WHERE lower(slug) = $1",
+            &[candidate.as_str().to_ascii_lowercase().as_str().into()],
+        )?;
+        if taken.is_none() {
             return Ok(candidate);
         }
     }
@@ -228,13 +243,18 @@ fn read_app(row: &Row) -> Result<App> {
         salt: Salt(row.array(6).ok_or_else(|| damaged("salt"))?),
         created_at: Millis(row.int(7)),
         first_event_at: row.some_int(8).map(Millis),
-        organization: Organization {
-            id: OrganizationId(row.int(9)),
-            uuid: uuid(row, 10)?,
-            slug: slug(row, 11)?,
-            name: row.text(12),
-        },
+        archived_at: row.some_int(9).map(Millis),
+        organization: read_organization(row, 10)?,
         environments: Vec::new(),
+    })
+}
+
+pub(super) fn read_organization(row: &Row, column: usize) -> Result<Organization> {
+    Ok(Organization {
+        id: OrganizationId(row.int(column)),
+        uuid: uuid(row, column + 1)?,
+        slug: slug(row, column + 2)?,
+        name: row.text(column + 3),
     })
 }
 
@@ -263,6 +283,6 @@ fn slug(row: &Row, column: usize) -> Result<Slug> {
     Slug::parse(&row.text(column)).ok_or_else(|| damaged("short name"))
 }
 
-fn damaged(what: &str) -> StoreError {
+pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Unexpected(format!("a row of the directory has no valid {what}"))
 }

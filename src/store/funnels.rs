@@ -2,9 +2,11 @@
 
 use uuid::Uuid;
 
+use super::audit::note;
+use super::directory::app_of;
 use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
-use crate::model::{EnvironmentId, Millis, SaveFunnel, SavedFunnel};
+use crate::model::{By, Concerning, EnvironmentId, Millis, SaveFunnel, SavedFunnel};
 
 /// Those of an environment, by name without regard to case.
 pub(super) fn all(db: &dyn Sql, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {
@@ -29,17 +31,22 @@ pub(super) fn save(db: &dyn Sql, save: &SaveFunnel) -> Result<SavedFunnel> {
         (None, None) => return make(db, save, name),
     };
     let sql = "UPDATE funnels SET name = $1, query = $2, saved_at = $3 WHERE env_id = $4 AND uuid = $5";
-    let params = [name.into(), save.query.as_str().into(), save.at.0.into(), environment, id.as_bytes().into()];
+    let params = [name.into(), save.query.as_str().into(), save.by.at.0.into(), environment, id.as_bytes().into()];
     match db.run(sql, &params)? {
         0 => Err(StoreError::NotFound("funnel")),
-        _ => Ok(saved(id, name, save)),
+        _ => told(db, save, name).map(|()| saved(id, name, save)),
     }
 }
 
 /// Forgets one; one that is not there is no error.
-pub(super) fn delete(db: &dyn Sql, environment: EnvironmentId, id: Uuid) -> Result<()> {
-    let sql = "DELETE FROM funnels WHERE env_id = $1 AND uuid = $2";
-    db.run(sql, &[environment.0.into(), id.as_bytes().into()]).map(drop)
+pub(super) fn delete(db: &dyn Sql, environment: EnvironmentId, id: Uuid, by: &By) -> Result<()> {
+    let sql = "DELETE FROM funnels WHERE env_id = $1 AND uuid = $2 RETURNING name";
+    let Some(row) = db.row(sql, &[environment.0.into(), id.as_bytes().into()])? else { return Ok(()) };
+    note(db, by, Concerning::App(app_of(db, environment)?), ("funnel.deleted", &row.text(0), ""))
+}
+
+fn told(db: &dyn Sql, save: &SaveFunnel, name: &str) -> Result<()> {
+    note(db, &save.by, Concerning::App(app_of(db, save.environment)?), ("funnel.saved", name, ""))
 }
 
 fn make(db: &dyn Sql, save: &SaveFunnel, name: &str) -> Result<SavedFunnel> {
@@ -51,15 +58,15 @@ fn make(db: &dyn Sql, save: &SaveFunnel, name: &str) -> Result<SavedFunnel> {
     let id = Uuid::new_v4();
     let sql = "INSERT INTO funnels (env_id, uuid, name, query, saved_at) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT DO NOTHING";
-    let params = [environment, id.as_bytes().into(), name.into(), save.query.as_str().into(), save.at.0.into()];
+    let params = [environment, id.as_bytes().into(), name.into(), save.query.as_str().into(), save.by.at.0.into()];
     match db.run(sql, &params)? {
         0 => Err(StoreError::Exists("a funnel of that name")), // another was faster
-        _ => Ok(saved(id, name, save)),
+        _ => told(db, save, name).map(|()| saved(id, name, save)),
     }
 }
 
 fn saved(id: Uuid, name: &str, save: &SaveFunnel) -> SavedFunnel {
-    SavedFunnel { id, name: name.to_owned(), query: save.query.clone(), saved_at: save.at }
+    SavedFunnel { id, name: name.to_owned(), query: save.query.clone(), saved_at: save.by.at }
 }
 
 fn read(row: &Row) -> Option<SavedFunnel> {

@@ -335,6 +335,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
             let app = NewApp {
+                organization: None,
                 uuid: uuid::Uuid::new_v4(),
                 slug: Slug::from_name("test"),
                 slug_fixed: true,
@@ -343,7 +344,7 @@ mod tests {
                 salt: Salt([1; 32]),
                 strict: false,
             };
-            let app = Arc::new(store.create_app(&app, Millis(0)).unwrap());
+            let app = Arc::new(store.create_app(&app, &crate::model::By::command_line(Millis(0))).unwrap());
             Self { store, app, limits, _directory: directory }
         }
 

@@ -1,6 +1,7 @@
 //! The storage contract: one synchronous trait, called from blocking threads, with a backend for each database.
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
+mod audit;
 mod backend;
 mod commit;
 mod directory;
@@ -10,29 +11,37 @@ mod intern;
 mod members;
 pub mod migrate;
 pub mod moving;
+mod organizations;
 mod people;
 pub mod postgres;
 mod recount;
 mod report;
 mod roster;
 mod scan;
+mod sign_in;
+mod sign_ins;
 mod slow;
 mod sql;
 pub mod sqlite;
 mod tokens;
 mod versions;
 
+use crate::model::{
+    Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
+    OrganizationId, OrganizationRow, Role,
+};
 use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
+    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome,
+    Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
+pub use sign_ins::SignIns;
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -169,6 +178,12 @@ pub enum StoreError {
     /// There are as many as there may be; of what, in words.
     #[error("no room for one more {0}")]
     NoRoom(&'static str),
+    /// What is to go is still in use; what, in words.
+    #[error("the {0} is still in use")]
+    InUse(&'static str),
+    /// Nobody would be left who may do everything.
+    #[error("nobody would be left to own it")]
+    LastOwner,
     /// A one-time token is unknown, used or too old.
     #[error("the token is not valid any more")]
     TokenSpent,
@@ -184,7 +199,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///
@@ -247,7 +262,41 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes an app with its environments in the box's organization. [`StoreError::Exists`] where a fixed slug or the
     /// UUID is taken.
-    fn create_app(&self, app: &NewApp, now: Millis) -> Result<App>;
+    fn create_app(&self, app: &NewApp, by: &By) -> Result<App>;
+
+    /// Changes an app's own row. [`StoreError::InUse`] where one is to be deleted that is not archived.
+    fn change_app(&self, app: AppId, change: &AppChange, by: &By) -> Result<()>;
+
+    /// Organizations by name, with how much is in them.
+    fn organizations(&self) -> Result<Vec<OrganizationRow>>;
+
+    /// The organization of that short name.
+    fn find_organization(&self, slug: &str) -> Result<Option<Organization>>;
+
+    /// Makes an organization. [`StoreError::Exists`] where the short name is taken.
+    fn create_organization(&self, new: &NewOrganization, by: &By) -> Result<Organization>;
+
+    /// Gives an organization another display name.
+    fn rename_organization(&self, organization: OrganizationId, name: &str, by: &By) -> Result<()>;
+
+    /// Deletes an organization. [`StoreError::InUse`] while it has apps, and for the last one.
+    fn delete_organization(&self, organization: OrganizationId, by: &By) -> Result<()>;
+
+    /// Opens a way in. [`StoreError::NoRoom`] where [`Invitation::MOST`] are open.
+    fn invite(&self, new: &NewInvitation, by: &By) -> Result<()>;
+
+    /// The ways into an organization that work at `now`, newest first.
+    fn invitations(&self, organization: OrganizationId, now: Millis) -> Result<Vec<Invitation>>;
+
+    /// The way in of that token's hash, where it works at `now`, and into what it leads.
+    fn find_invitation(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<(Invitation, Organization)>>;
+
+    /// Closes a way in; one that is not open is no error.
+    fn withdraw_invitation(&self, organization: OrganizationId, id: i64, by: &By) -> Result<()>;
+
+    /// Goes in, and closes the way behind. However many try at once, one succeeds and the others get
+    /// [`StoreError::TokenSpent`]; [`StoreError::Exists`] where the name is taken leaves it open.
+    fn accept_invitation(&self, token_hash: &[u8; 32], who: &Accepting, by: &By) -> Result<Member>;
 
     /// Makes a key. [`StoreError::Exists`] where its token is known already.
     fn create_key(&self, key: &NewIngestKey, now: Millis) -> Result<IngestKey>;
@@ -294,28 +343,32 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes the first member with a set-up token, which is spent by it. However many try at once, one succeeds and
     /// the others get [`StoreError::TokenSpent`].
-    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, now: Millis) -> Result<Member>;
+    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, by: &By) -> Result<Member>;
 
     /// Makes a member. [`StoreError::Exists`] where the name is taken.
-    fn create_member(&self, member: &NewMember, now: Millis) -> Result<Member>;
+    fn create_member(&self, member: &NewMember, by: &By) -> Result<Member>;
 
     /// The member of that name, without regard to case.
     fn find_member(&self, name: &str) -> Result<Option<Member>>;
 
-    /// Members by name.
-    fn members(&self) -> Result<Vec<Member>>;
+    /// Members by name: all, or those who belong to an organization.
+    fn members(&self, organization: Option<OrganizationId>) -> Result<Vec<Member>>;
 
-    /// Replaces a password and ends all logins of its member except `keep`.
-    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()>;
+    /// Gives a member a role in an organization, or none: then it does not exist for them any more.
+    /// [`StoreError::LastOwner`] where that would leave it without an owner.
+    fn set_role(&self, member: MemberId, organization: OrganizationId, role: Option<Role>, by: &By) -> Result<()>;
 
-    /// Stores a signed-in browser.
-    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()>;
+    /// Shuts a member out at once and everywhere. [`StoreError::LastOwner`] for who owns the box.
+    fn disable_member(&self, member: MemberId, by: &By) -> Result<()>;
 
-    /// The login of that hash, and notes `now` as its last sight. Judging its age is the caller's.
-    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>>;
+    /// Lets a member sign in again.
+    fn enable_member(&self, member: MemberId, by: &By) -> Result<()>;
 
-    /// Ends a login; an unknown one is no error.
-    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()>;
+    /// Forgets a member. [`StoreError::LastOwner`] for who owns the box.
+    fn delete_member(&self, member: MemberId, by: &By) -> Result<()>;
+
+    /// Gives the box to another member.
+    fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()>;
 
     /// A page of an app's versions: those that installations named, that somebody judged, or that events and sessions
     /// were counted under.
@@ -341,8 +394,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whatever a member changes in it makes the directory's version grow.
     fn version_policy(&self, app: &str) -> Result<Option<VersionPolicy>>;
 
-    /// Who changed what in an app, newest first: the lines before one's id, or the newest.
-    fn audit(&self, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
+    /// Who did what, newest first.
+    fn audit(&self, page: &AuditPage) -> Result<Vec<AuditRow>>;
+
+    /// Writes down what changes nothing here: a failed sign-in, an export.
+    fn record(&self, line: &AuditLine) -> Result<()>;
 
     /// The funnels that an environment keeps, by name.
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;
@@ -353,7 +409,7 @@ pub trait Store: Send + Sync + 'static {
     fn save_funnel(&self, save: &SaveFunnel) -> Result<SavedFunnel>;
 
     /// Forgets a funnel; an unknown one is no error.
-    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid) -> Result<()>;
+    fn delete_funnel(&self, environment: EnvironmentId, id: uuid::Uuid, by: &By) -> Result<()>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

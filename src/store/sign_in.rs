@@ -4,7 +4,7 @@
 use super::audit::note;
 use super::directory::changed;
 use super::members;
-use super::sql::{Cell, Sql};
+use super::sql::{Cell, Row, Sql};
 use super::{Result, StoreError};
 use crate::model::{
     Admission, By, Concerning, Confirmed, Ending, Identity, Login, MemberId, Membership, Millis, NewLogin, NewMember,
@@ -13,6 +13,28 @@ use crate::model::{
 
 /// Browsers in which a member may be signed in at once; the one that was seen longest ago makes room.
 const BROWSERS: i64 = 100;
+
+/// Replaces a password; other browsers are signed out.
+pub(super) fn set_password(
+    db: &dyn Sql,
+    (member, password_hash): (MemberId, &str),
+    keep: Option<&[u8; 32]>,
+    by: &By,
+) -> Result<()> {
+    let sql = "UPDATE members SET password_hash = $1 WHERE id = $2";
+    if db.run(sql, &[password_hash.into(), member.0.into()])? == 0 {
+        return Err(StoreError::NotFound("member"));
+    }
+    let keep = keep.map_or(&[][..], |hash| &hash[..]);
+    db.run("DELETE FROM logins WHERE member_id = $1 AND token_hash <> $2", &[member.0.into(), keep.into()])?;
+    note(db, by, Concerning::Box, ("member.password_changed", &members::get(db, member)?.name, ""))
+}
+
+/// Lets a login go on under another token's hash.
+pub(super) fn renew_login(db: &dyn Sql, before: &[u8; 32], after: &[u8; 32]) -> Result<()> {
+    let sql = "UPDATE logins SET token_hash = $1 WHERE token_hash = $2";
+    if db.run(sql, &[after.into(), before.into()])? == 0 { Err(StoreError::NotFound("login")) } else { Ok(()) }
+}
 
 /// Signs a browser in.
 pub(super) fn create_login(db: &dyn Sql, new: &NewLogin) -> Result<()> {
@@ -45,7 +67,7 @@ pub(super) fn logins(db: &dyn Sql, member: MemberId) -> Result<Vec<Login>> {
          ORDER BY created_at DESC, token_hash",
         &[member.id.0.into()],
     )?;
-    let read = |row: &super::sql::Row| {
+    let read = |row: &Row| {
         Some(Login {
             token_hash: row.array(0)?,
             member: member.clone(),
@@ -131,7 +153,8 @@ pub(super) fn confirm_two_factor(db: &dyn Sql, confirmed: &Confirmed, by: &By) -
 
 /// Uses up the codes of a step and before: whether that one was still to be had.
 pub(super) fn spend_step(db: &dyn Sql, member: MemberId, step: i64) -> Result<bool> {
-    let sql = "UPDATE two_factor SET last_step = $1 WHERE member_id = $2 AND last_step < $1 AND confirmed_at IS NOT NULL";
+    let sql =
+        "UPDATE two_factor SET last_step = $1 WHERE member_id = $2 AND last_step < $1 AND confirmed_at IS NOT NULL";
     Ok(db.run(sql, &[step.into(), member.0.into()])? > 0)
 }
 
@@ -187,7 +210,9 @@ pub(super) fn admit(db: &dyn Sql, vouched: &Vouched, by: &By) -> Result<Admissio
     let known = db.value(sql, &[issuer.as_str().into(), subject.as_str().into()])?.some_int().map(MemberId);
     let mut roles = Vec::new();
     for OrganizationRole { organization, role } in &vouched.roles {
-        roles.extend(find_organization(db, organization.as_deref())?.map(|id| Membership { organization: id, role: *role }));
+        roles.extend(
+            find_organization(db, organization.as_deref())?.map(|id| Membership { organization: id, role: *role }),
+        );
     }
     let member = match (known, roles.first()) {
         (Some(member), _) => member,

@@ -215,6 +215,8 @@ fn store_failure(error: &StoreError) -> Shown {
             }
         }
         StoreError::Exists(_)
+        | StoreError::InUse(_)
+        | StoreError::LastOwner
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent
         | StoreError::Schema(_)
@@ -231,9 +233,7 @@ pub async fn show(State(state): State<WebState>, request: Request, next: Next) -
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Failure>() {
         None => response,
-        Some(Failure::SignIn(next)) => {
-            Redirect::to(&to_page(&state, "/login", &next)).into_response()
-        }
+        Some(Failure::SignIn(next)) => Redirect::to(&to_page(&state, "/login", &next)).into_response(),
         Some(Failure::Unproved(Unproved::Page(next))) => {
             Redirect::to(&to_page(&state, "/confirm", &next)).into_response()
         }

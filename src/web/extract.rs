@@ -4,14 +4,16 @@
 use std::collections::HashMap;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::HOST;
+use axum::http::header::{HOST, REFERER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 
-use crate::model::{App, Environment, Member, Origin};
+use crate::auth::login::Own;
+use crate::model::{App, By, Environment, Login, Member, Organization, Origin, Role, Way};
 
+use super::browser;
 use super::cookie::{self, Wire};
-use super::error::PageError;
+use super::error::{PageError, Unproved};
 use super::form::{self, Fields};
 use super::state::WebState;
 
@@ -26,6 +28,8 @@ pub struct Place {
     pub address: String,
     /// Whether passwords and cookies travel readable over a network.
     pub exposed: bool,
+    /// What the browser calls itself, in two words.
+    pub browser: String,
 }
 
 /// A request of a signed-in member.
@@ -39,6 +43,8 @@ pub struct Visit {
     pub token: String,
     /// The value that forms of this login must carry.
     pub csrf: String,
+    /// Why a dangerous act has to wait; `None` while a proof of who it is counts.
+    unproved: Option<Unproved>,
 }
 
 /// A signed-in member's request about one app: `{app}` and, where the path has it, `{env}`.
@@ -50,7 +56,24 @@ pub struct AppVisit {
     pub app: App,
     /// The environment, the app's default where the path names none.
     pub environment: Environment,
+    /// What the member may do there.
+    pub role: Role,
 }
+
+/// A signed-in member's request about one organization of theirs: `{organization}`, by its short name.
+#[derive(Clone, Debug)]
+pub struct OrganizationVisit {
+    /// Who and where.
+    pub visit: Visit,
+    /// Which.
+    pub organization: Organization,
+    /// What the member may do there.
+    pub role: Role,
+}
+
+/// A request of the member who owns the box.
+#[derive(Clone, Debug)]
+pub struct BoxVisit(pub Visit);
 
 /// A form of somebody who need not be signed in, sent from a page of ours.
 #[derive(Debug)]
@@ -79,6 +102,42 @@ pub struct AppAction {
     pub fields: Fields,
 }
 
+/// The same of a member who may delete it for good.
+#[derive(Debug)]
+pub struct AppOwnerAction {
+    /// Who, where and which app.
+    pub on: AppVisit,
+    /// What was filled in.
+    pub fields: Fields,
+}
+
+/// A form of a member who may administer an organization, about it.
+#[derive(Debug)]
+pub struct OrganizationAction {
+    /// Who, where and which organization.
+    pub on: OrganizationVisit,
+    /// What was filled in.
+    pub fields: Fields,
+}
+
+/// The same of a member who owns it.
+#[derive(Debug)]
+pub struct OrganizationOwnerAction {
+    /// Who, where and which organization.
+    pub on: OrganizationVisit,
+    /// What was filled in.
+    pub fields: Fields,
+}
+
+/// A form of the member who owns the box.
+#[derive(Debug)]
+pub struct BoxAction {
+    /// Who and where.
+    pub visit: Visit,
+    /// What was filled in.
+    pub fields: Fields,
+}
+
 impl FromRequestParts<WebState> for Place {
     type Rejection = PageError;
 
@@ -93,7 +152,13 @@ impl FromRequestParts<WebState> for Place {
             Some(url) => format!("{url}{}", state.site.base_path),
             None => format!("{}://{host}{}", if https { "https" } else { "http" }, state.site.base_path),
         };
-        Ok(Self { origin, wire, address, exposed: !https && !is_loopback(host) })
+        Ok(Self {
+            origin,
+            wire,
+            address,
+            exposed: !https && !is_loopback(host),
+            browser: browser::words(&parts.headers),
+        })
     }
 }
 
@@ -106,19 +171,54 @@ impl FromRequestParts<WebState> for Visit {
             Some(token) => state.logins.find(token).await?.map(|login| (login, token.to_owned())),
             None => None,
         };
+        let found = found.filter(|(login, _)| is_of(login, place.origin.user.as_deref()));
         let Some((login, token)) = found else {
             let back = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
             return Err(PageError::SignIn(back.map_or("/apps", |path| path.as_str()).to_owned()));
         };
         let csrf = state.logins.csrf(&token);
-        Ok(Self { place, member: login.member, token, csrf })
+        let proved = state.logins.is_proved(login.proved_at);
+        let unproved = (!proved).then(|| way_back(parts, &state.site.base_path));
+        Ok(Self { place, member: login.member, token, csrf, unproved })
     }
 }
 
+/// Whether a login is good for a request in which a proxy names that user, or nobody.
+fn is_of(login: &Login, user: Option<&str>) -> bool {
+    match user {
+        Some(user) => login.member.name.eq_ignore_ascii_case(user),
+        None => login.way != Way::Proxy,
+    }
+}
+
+/// Where somebody comes back to after proving who they are: to the page that they asked for, or to that with the form.
+fn way_back(parts: &Parts, base: &str) -> Unproved {
+    if parts.method == Method::GET {
+        let path = parts.uri.path_and_query().map(|path| path.as_str());
+        return Unproved::Page(path.and_then(form::return_path).unwrap_or("/apps").to_owned());
+    }
+    let from = parts.headers.get(REFERER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let path = from.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+    let path = path.and_then(|path| path.strip_prefix(base)).and_then(form::return_path);
+    Unproved::Form(path.unwrap_or("/apps").to_owned())
+}
+
 impl Visit {
-    /// An error unless the member may make and change apps and keys.
-    pub fn administers(&self) -> Result<(), PageError> {
-        if self.member.role.may_administer() { Ok(()) } else { Err(PageError::Role) }
+    /// An error unless the member has proved who they are within the last ten minutes: by signing in, or on `/confirm`,
+    /// where the error leads. To be asked before anything that can do harm.
+    pub fn proved(&self) -> Result<(), PageError> {
+        self.unproved.clone().map_or(Ok(()), |unproved| Err(PageError::Unproved(unproved)))
+    }
+
+    /// The member, about their own account.
+    pub fn own(&self, state: &WebState) -> Own<'_> {
+        let address = self.place.origin.address;
+        Own { member: &self.member, token: &self.token, by: self.by(state), address }
+    }
+
+    /// Who does what this request asks for, for the account.
+    pub fn by(&self, state: &WebState) -> By {
+        By { at: state.clock.now(), member: self.member.name.clone(), place: self.place.browser.clone() }
     }
 }
 
@@ -127,26 +227,62 @@ impl FromRequestParts<WebState> for AppVisit {
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
         let visit = Visit::from_request_parts(parts, state).await?;
-        let path: Result<Path<HashMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
-        let Path(mut path) = path.map_err(|_| PageError::NotFound)?;
+        let mut path = path_of(parts, state).await?;
         let name = path.remove("app").ok_or(PageError::NotFound)?;
         let app = state.ask(move |store| store.find_app(&name)).await?.ok_or(PageError::NotFound)?;
-        if app.organization.id != visit.member.organization {
-            return Err(PageError::NotFound);
-        }
+        let role = visit.member.role_in(app.organization.id).ok_or(PageError::NotFound)?;
         let environment = match path.get("env") {
             Some(slug) => app.environment(slug),
             None => app.environments.first(),
         };
         let environment = environment.cloned().ok_or(PageError::NotFound)?;
-        Ok(Self { visit, app, environment })
+        Ok(Self { visit, app, environment, role })
     }
+}
+
+impl FromRequestParts<WebState> for OrganizationVisit {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
+        let visit = Visit::from_request_parts(parts, state).await?;
+        let slug = path_of(parts, state).await?.remove("organization").ok_or(PageError::NotFound)?;
+        let found = state.ask(move |store| store.find_organization(&slug)).await?;
+        let organization = found.ok_or(PageError::NotFound)?;
+        let role = visit.member.role_in(organization.id).ok_or(PageError::NotFound)?;
+        Ok(Self { visit, organization, role })
+    }
+}
+
+impl FromRequestParts<WebState> for BoxVisit {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
+        let visit = Visit::from_request_parts(parts, state).await?;
+        if visit.member.owns_box { Ok(Self(visit)) } else { Err(PageError::Role) }
+    }
+}
+
+impl OrganizationVisit {
+    /// An error unless the member may administer the organization.
+    pub fn administers(&self) -> Result<(), PageError> {
+        if self.role.may_administer() { Ok(()) } else { Err(PageError::Role) }
+    }
+}
+
+async fn path_of(parts: &mut Parts, state: &WebState) -> Result<HashMap<String, String>, PageError> {
+    let path: Result<Path<HashMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
+    path.map(|Path(path)| path).map_err(|_| PageError::NotFound)
 }
 
 impl AppVisit {
     /// Path of the app's overview in this environment, without the base path. The default one has no name there.
     pub fn path(&self) -> String {
         environment_path(&self.app, &self.environment)
+    }
+
+    /// Whether the member may change the app.
+    pub fn administers(&self) -> bool {
+        self.role.may_administer()
     }
 }
 
@@ -185,13 +321,71 @@ impl FromRequest<WebState> for AppAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (mut parts, body) = request.into_parts();
-        let on = AppVisit::from_request_parts(&mut parts, state).await?;
-        let fields = fields(&parts, body, state, &on.visit.place).await?;
-        believe(&on.visit, &fields, state)?;
-        on.visit.administers()?;
+        let (on, fields) = app_form(request, state, Role::may_administer).await?;
         Ok(Self { on, fields })
     }
+}
+
+impl FromRequest<WebState> for AppOwnerAction {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
+        let (on, fields) = app_form(request, state, Role::may_own).await?;
+        Ok(Self { on, fields })
+    }
+}
+
+impl FromRequest<WebState> for OrganizationAction {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
+        let (on, fields) = organization_form(request, state, Role::may_administer).await?;
+        Ok(Self { on, fields })
+    }
+}
+
+impl FromRequest<WebState> for OrganizationOwnerAction {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
+        let (on, fields) = organization_form(request, state, Role::may_own).await?;
+        Ok(Self { on, fields })
+    }
+}
+
+impl FromRequest<WebState> for BoxAction {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
+        let Action { visit, fields } = Action::from_request(request, state).await?;
+        if visit.member.owns_box { Ok(Self { visit, fields }) } else { Err(PageError::Role) }
+    }
+}
+
+/// A form about an app, of somebody whose role allows it.
+async fn app_form(
+    request: Request,
+    state: &WebState,
+    allows: impl Fn(Role) -> bool,
+) -> Result<(AppVisit, Fields), PageError> {
+    let (mut parts, body) = request.into_parts();
+    let on = AppVisit::from_request_parts(&mut parts, state).await?;
+    let fields = fields(&parts, body, state, &on.visit.place).await?;
+    believe(&on.visit, &fields, state)?;
+    if allows(on.role) { Ok((on, fields)) } else { Err(PageError::Role) }
+}
+
+/// A form about an organization, of somebody whose role allows it.
+async fn organization_form(
+    request: Request,
+    state: &WebState,
+    allows: impl Fn(Role) -> bool,
+) -> Result<(OrganizationVisit, Fields), PageError> {
+    let (mut parts, body) = request.into_parts();
+    let on = OrganizationVisit::from_request_parts(&mut parts, state).await?;
+    let fields = fields(&parts, body, state, &on.visit.place).await?;
+    believe(&on.visit, &fields, state)?;
+    if allows(on.role) { Ok((on, fields)) } else { Err(PageError::Role) }
 }
 
 /// Reads a form, once it is known to come from a page of ours.

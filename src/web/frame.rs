@@ -1,8 +1,10 @@
 //! What surrounds every page: title, assets, who is signed in, the navigation of an app.
 
+use crate::model::Role;
+
 use super::assets;
-use super::extract::{AppVisit, Place, Visit, environment_path};
-use super::pages::{APP_TABS, BY_ENVIRONMENT};
+use super::extract::{AppVisit, OrganizationVisit, Place, Visit, environment_path};
+use super::pages::{APP_TABS, BOX_TABS, BY_ENVIRONMENT, ORGANIZATION_TABS};
 use super::state::WebState;
 
 /// The page's surroundings, for `layout.html`.
@@ -21,8 +23,8 @@ pub struct Frame {
     pub member: Option<SignedInAs>,
     /// Whether to warn that the connection is readable.
     pub exposed: bool,
-    /// The app that the page is about.
-    pub app: Option<AppFrame>,
+    /// What the page is about: an app, an organization, the box.
+    pub house: Option<House>,
 }
 
 /// The signed-in member.
@@ -31,15 +33,17 @@ pub struct SignedInAs {
     pub name: String,
     /// Value for forms.
     pub csrf: String,
-    /// Whether apps and keys may be changed.
+    /// Whether there is an organization in which apps may be made.
     pub administers: bool,
+    /// Whether the box is theirs.
+    pub owns_box: bool,
 }
 
-/// Navigation of an app.
-pub struct AppFrame {
+/// Navigation of an app, an organization, or the box.
+pub struct House {
     /// Its name.
     pub name: String,
-    /// Path of its overview.
+    /// Address of its first page.
     pub path: String,
     /// Its environments, where the page is about one.
     pub environments: Vec<Tab>,
@@ -49,7 +53,7 @@ pub struct AppFrame {
     pub groups: Vec<Group>,
 }
 
-/// Pages of an app that stand together.
+/// Pages that stand together.
 pub struct Group {
     /// Their heading.
     pub heading: &'static str,
@@ -79,7 +83,7 @@ impl Frame {
             icon: asset("icon.svg"),
             member: None,
             exposed: place.exposed,
-            app: None,
+            house: None,
         }
     }
 
@@ -88,7 +92,8 @@ impl Frame {
         let member = SignedInAs {
             name: visit.member.name.clone(),
             csrf: visit.csrf.clone(),
-            administers: visit.member.role.may_administer(),
+            administers: visit.member.administers_any(),
+            owns_box: visit.member.owns_box,
         };
         Self { member: Some(member), ..Self::open(state, &visit.place, title) }
     }
@@ -111,13 +116,53 @@ impl Frame {
             });
             Group { heading, tabs: tabs.collect() }
         });
-        let app = AppFrame {
+        let house = House {
             name: on.app.name.clone(),
             path: state.site.link(&format!("/apps/{}", on.app.slug)),
             environments: environments.collect(),
             page,
             groups: groups.collect(),
         };
-        Self { app: Some(app), ..Self::member(state, &on.visit, &title) }
+        Self { house: Some(house), ..Self::member(state, &on.visit, &title) }
     }
+
+    /// For a page of an organization; `suffix` is the page's own in [`ORGANIZATION_TABS`].
+    pub fn organization(state: &WebState, on: &OrganizationVisit, suffix: &str) -> Self {
+        let path = format!("/organizations/{}", on.organization.slug);
+        let tabs = ORGANIZATION_TABS.iter().filter(|(_, _, least)| rank(*least) >= rank(on.role));
+        let tabs = tabs.map(|(label, own, _)| (*label, *own)).collect();
+        Self::in_house(state, &on.visit, (&on.organization.name, "Organization", &path, tabs), suffix)
+    }
+
+    /// For a page of the box; `suffix` is the page's own in [`BOX_TABS`].
+    pub fn of_box(state: &WebState, visit: &Visit, suffix: &str) -> Self {
+        Self::in_house(state, visit, ("This box", "Box", "/box", BOX_TABS.to_vec()), suffix)
+    }
+
+    fn in_house(
+        state: &WebState,
+        visit: &Visit,
+        (name, heading, path, tabs): (&str, &'static str, &str, Vec<(&'static str, &'static str)>),
+        suffix: &str,
+    ) -> Self {
+        let page = tabs.iter().find(|(_, own)| *own == suffix).map_or("", |(label, _)| *label);
+        let tab = |(label, own): (&str, &str)| Tab {
+            label: label.to_owned(),
+            href: state.site.link(&format!("{path}{own}")),
+            current: own == suffix,
+        };
+        let house = House {
+            name: name.to_owned(),
+            path: state.site.link(path),
+            environments: Vec::new(),
+            page,
+            groups: vec![Group { heading, tabs: tabs.into_iter().map(tab).collect() }],
+        };
+        Self { house: Some(house), ..Self::member(state, visit, &format!("{page} · {name}")) }
+    }
+}
+
+/// The place of a role among all, the strongest first.
+fn rank(role: Role) -> usize {
+    Role::ALL.iter().position(|one| *one == role).unwrap_or(Role::ALL.len())
 }

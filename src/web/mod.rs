@@ -6,6 +6,7 @@ mod asking;
 mod assets;
 mod bars;
 mod board;
+mod browser;
 mod cards;
 mod chart;
 mod cookie;

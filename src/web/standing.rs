@@ -71,7 +71,7 @@ pub fn pages(state: &WebState, on: &AppVisit, current: &str) -> Vec<Tab> {
         href: state.site.link(&format!("/apps/{}/{path}", on.app.slug)),
         current: path == current,
     };
-    [("All versions", "versions"), ("Rules", "rules"), ("Changes", "changes")].into_iter().map(tab).collect()
+    [("All versions", "versions"), ("Rules", "rules")].into_iter().map(tab).collect()
 }
 
 /// The range of an address that names none.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::oidc::Oidc;
 use crate::clock::Clock;
 use crate::query::{Policies, Reports};
 use crate::store::{Store, StoreError};
@@ -54,6 +55,8 @@ pub struct WebParts {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// Now.
@@ -77,6 +80,8 @@ pub struct WebState {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// For the read API.
@@ -95,13 +100,14 @@ pub struct WebState {
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, oidc, keys, clock, site, draining, metrics } = parts;
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
             reports,
             policies,
             logins,
+            oidc,
             keys,
             clock,
             site: Arc::new(site),

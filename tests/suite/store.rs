@@ -102,6 +102,7 @@ impl Bench {
 
     fn app(&self, zone: &str) -> App {
         let app = NewApp {
+            organization: None,
             uuid: uuid::Uuid::new_v4(),
             slug: Slug::from_name("Test app"),
             slug_fixed: false,
@@ -110,7 +111,7 @@ impl Bench {
             salt: Salt([9; 32]),
             strict: false,
         };
-        self.store.create_app(&app, NOW).unwrap()
+        self.store.create_app(&app, &By::command_line(NOW)).unwrap()
     }
 
     fn scope(&self, app: &App, environment: usize) -> Scope {
@@ -397,8 +398,13 @@ fn a_hundred_takers_of_one_setup_link_make_one_member(backend: Backend) {
             .map(|n| {
                 let store = bench.store.clone();
                 scope.spawn(move || {
-                    let member = NewMember { name: format!("m{n}"), role: Role::Owner, password_hash: "x".to_owned() };
-                    store.complete_setup(&hash, &member, NOW)
+                    let member = NewMember {
+                        name: format!("m{n}"),
+                        role: Role::Owner,
+                        organization: None,
+                        password_hash: "x".to_owned(),
+                    };
+                    store.complete_setup(&hash, &member, &By::command_line(NOW))
                 })
             })
             .collect();
@@ -406,7 +412,7 @@ fn a_hundred_takers_of_one_setup_link_make_one_member(backend: Backend) {
     });
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
     assert!(results.iter().all(|r| matches!(r, Ok(_) | Err(StoreError::TokenSpent))));
-    assert_eq!(bench.store.members().unwrap().len(), 1);
+    assert_eq!(bench.store.members(None).unwrap().len(), 1);
 }
 
 fn a_setup_token_dies_after_its_time(backend: Backend) {
@@ -415,8 +421,12 @@ fn a_setup_token_dies_after_its_time(backend: Backend) {
     bench.store.put_setup_token(&hash, later).unwrap();
     assert!(bench.store.setup_token_valid(&hash, later.plus(-1)).unwrap());
     assert!(!bench.store.setup_token_valid(&hash, later).unwrap());
-    let member = NewMember { name: "m".to_owned(), role: Role::Owner, password_hash: "x".to_owned() };
-    assert!(matches!(bench.store.complete_setup(&hash, &member, later), Err(StoreError::TokenSpent)));
+    let member =
+        NewMember { name: "m".to_owned(), role: Role::Owner, organization: None, password_hash: "x".to_owned() };
+    assert!(matches!(
+        bench.store.complete_setup(&hash, &member, &By::command_line(later)),
+        Err(StoreError::TokenSpent)
+    ));
 }
 
 fn an_api_token_is_found_until_its_end(backend: Backend) {

@@ -30,6 +30,7 @@ fn app() -> App {
         salt: Salt([0; 32]),
         created_at: Millis(0),
         first_event_at: None,
+        archived_at: None,
         environments: Vec::new(),
     }
 }

@@ -146,7 +146,10 @@ impl Logins {
     /// are signed out. The recovery codes, to be shown once.
     pub async fn confirm_two_factor(&self, own: &Own<'_>, code: &str) -> Result<Vec<String>, SignInError> {
         let (id, now) = (own.member.id, self.shared.clock.now());
-        let matching = async { Ok(self.unconfirmed_secret(id).await?.and_then(|own| own.matches(code, now, 0))) };
+        let matching = async {
+            let secret = self.unconfirmed_secret(id).await?;
+            Ok::<_, StoreError>(secret.and_then(|secret| secret.matches(code, now, 0)))
+        };
         let step = self.limited(account(id), own.address, matching).await?;
         let codes = recovery::generate();
         let recovery_codes = hashes(&codes);
@@ -195,7 +198,7 @@ impl Logins {
         };
         // A sign-in that the provider only remembers proves nothing of now.
         let proved_at = signed_in_at.map_or(Millis(0), |at| at.min(self.shared.clock.now()));
-        self.create_login(member, Way::Provider, proved_at, from).await.map_err(AdmitError::Store)
+        self.create_login(member, Way::Provider, proved_at, from.place).await.map_err(AdmitError::Store)
     }
 
     /// Signs in the member whom a trusted proxy names; `None` where there is none who may.
@@ -203,7 +206,7 @@ impl Logins {
         let wanted = name.to_owned();
         let found = self.on_store(move |store| store.find_member(&wanted)).await?;
         match found.filter(|member| member.disabled_at.is_none()) {
-            Some(member) => self.create_login(member, Way::Proxy, Millis(0), from).await.map(Some),
+            Some(member) => self.create_login(member, Way::Proxy, Millis(0), from.place).await.map(Some),
             None => {
                 self.note_failure(name, "named by the proxy, and no member who may sign in", from).await;
                 Ok(None)

@@ -105,7 +105,10 @@ impl Logins {
     pub(super) fn unsealed(&self, member: MemberId, sealed: &[u8]) -> Option<Secret> {
         let secret = self.shared.key.unseal(sealed, &bound_to(member)).as_deref().and_then(Secret::from_bytes);
         if secret.is_none() {
-            tracing::error!(member = member.0, "a two-factor secret cannot be read: it was sealed under another master key");
+            tracing::error!(
+                member = member.0,
+                "a two-factor secret cannot be read: it was sealed under another master key"
+            );
         }
         secret
     }

@@ -189,12 +189,8 @@ impl Oidc {
             return Err(OidcError::Token("the answer is another provider's".to_owned()));
         }
         let tokens = provider.exchange(options, answer.code, &journey).await.map_err(OidcError::Provider)?;
-        let expected = Expected {
-            issuer: &options.issuer,
-            client: &options.client_id,
-            nonce: &journey.nonce,
-            now: clock.now(),
-        };
+        let expected =
+            Expected { issuer: &options.issuer, client: &options.client_id, nonce: &journey.nonce, now: clock.now() };
         let mut claims = self.verify(&tokens.id_token, &expected).await?;
         let anew = |at: Millis| at.plus(LEEWAY).0 >= journey.begun;
         if journey.errand == Errand::Prove && !signed_in_at(&claims).is_some_and(anew) {

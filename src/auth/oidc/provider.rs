@@ -51,6 +51,37 @@ pub(super) struct Provider {
     keys: Mutex<Option<(Millis, Keys)>>,
 }
 
+impl Metadata {
+    /// The call that exchanges a code.
+    fn redemption(&self, options: &OidcOptions, code: &str, journey: &Journey) -> Option<Call> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &journey.redirect),
+            ("code_verifier", &journey.verifier),
+        ]);
+        let methods = &self.token_endpoint_auth_methods_supported;
+        // What is not said means basic.
+        let basic = methods.is_empty() || methods.iter().any(|method| method == "client_secret_basic");
+        match &options.client_secret {
+            Some(secret) if basic => {
+                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = format!("{}:{}", encoded(&options.client_id), encoded(secret.expose_secret()));
+                let header = format!("Basic {}", STANDARD.encode(pair));
+                Call::form(&self.token_endpoint, form.finish()).authorized(&header)
+            }
+            secret => {
+                form.append_pair("client_id", &options.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose_secret());
+                }
+                Some(Call::form(&self.token_endpoint, form.finish()))
+            }
+        }
+    }
+}
+
 impl Provider {
     pub(super) fn new(issuer: String, clock: Clock) -> Self {
         Self { issuer, clock, metadata: Mutex::default(), keys: Mutex::default() }
@@ -100,32 +131,7 @@ impl Provider {
     /// The tokens of a code (OpenID Connect Core 1.0, 3.1.3).
     pub(super) async fn exchange(&self, options: &OidcOptions, code: &str, journey: &Journey) -> Result<Tokens, Fault> {
         let metadata = self.metadata().await?;
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs([
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &journey.redirect),
-            ("code_verifier", &journey.verifier),
-        ]);
-        let methods = &metadata.token_endpoint_auth_methods_supported;
-        // What is not said means basic.
-        let basic = methods.is_empty() || methods.iter().any(|method| method == "client_secret_basic");
-        let call = match &options.client_secret {
-            Some(secret) if basic => {
-                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encoded(&options.client_id), encoded(secret.expose_secret()));
-                let header = format!("Basic {}", STANDARD.encode(pair));
-                Call::form(&metadata.token_endpoint, form.finish()).authorized(&header)
-            }
-            secret => {
-                form.append_pair("client_id", &options.client_id);
-                if let Some(secret) = secret {
-                    form.append_pair("client_secret", secret.expose_secret());
-                }
-                Some(Call::form(&metadata.token_endpoint, form.finish()))
-            }
-        };
-        let call = call.ok_or("the client's secret fits into no header")?;
+        let call = metadata.redemption(options, code, journey).ok_or("the client's secret fits into no header")?;
         let body = fetch(&call).await?;
         serde_json::from_slice(&body).map_err(|_| format!("{}: the answer has no ID token", metadata.token_endpoint))
     }

@@ -47,7 +47,8 @@ impl Fake {
                 let read = stream.read(&mut head).await.unwrap();
                 let request = String::from_utf8_lossy(&head[..read]).into_owned();
                 let body = answer(&url, &mut says.lock().unwrap_or_else(PoisonError::into_inner), &request);
-                let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                let reply =
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
                 stream.write_all(reply.as_bytes()).await.unwrap();
             }
         });
@@ -73,7 +74,7 @@ fn answer(url: &str, says: &mut Says, request: &str) -> String {
             "userinfo_endpoint": format!("{url}/me"), "authorization_response_iss_parameter_supported": true,
         }),
         "/keys" => {
-            let key = |kid| json!({ "kty": "OKP", "crv": "Ed25519", "kid": format!("{kid}"), "x": KEYS[kid].1 });
+            let key = |kid: usize| json!({ "kty": "OKP", "crv": "Ed25519", "kid": format!("{kid}"), "x": KEYS[kid].1 });
             json!({ "keys": [key(says.key)] })
         }
         "/token" => json!({ "access_token": "at", "id_token": signed(says) }),

@@ -19,7 +19,7 @@ use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::config::Config;
 use crate::demo::{Plan, Story};
 use crate::ingest::{Intake, QueueSize, Scope};
-use crate::model::{App, Limits, Millis, NewApp, Receipt, Refusal, Salt, Slug, Zone};
+use crate::model::{App, By, Limits, Millis, NewApp, Receipt, Refusal, Salt, Slug, Zone};
 use crate::store::Store;
 
 /// What the app is called.
@@ -107,6 +107,7 @@ fn app(store: &dyn Store, args: &Args, plan: &Plan) -> anyhow::Result<App> {
             let slug = Slug::parse(&args.app);
             let slug = slug.with_context(|| format!("`{}` is no short name: 1 to 64 of A-Z a-z 0-9 _ -", args.app))?;
             let new = NewApp {
+                organization: None,
                 uuid: Uuid::new_v4(),
                 slug,
                 slug_fixed: true,
@@ -115,7 +116,7 @@ fn app(store: &dyn Store, args: &Args, plan: &Plan) -> anyhow::Result<App> {
                 salt: Salt(token::random()),
                 strict: false,
             };
-            Ok(store.create_app(&new, plan.range().from)?)
+            Ok(store.create_app(&new, &By::command_line(plan.range().from))?)
         }
     }
 }

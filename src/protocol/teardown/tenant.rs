@@ -84,7 +84,10 @@ pub async fn admit(gate: &Gate, claimed: Claimed<'_>, key: Option<&str>, address
 async fn single(gate: &Gate, organization: Option<&str>, app: &str) -> Result<Admitted, Fault> {
     let lookup = KeyLookup::App(organization.map(str::to_owned), app.to_owned());
     match gate.keys.find(&lookup, |ring| ring.map(|ring| ring.app.clone())).await? {
-        Some(app) => Ok(Admitted { app, key: None }),
+        Some(app) => {
+            app.check_open().map_err(Fault::Refused)?;
+            Ok(Admitted { app, key: None })
+        }
         None => {
             let message = format!("the setting teardown_tenant names the app {app}, which this server does not have");
             Err(Fault::Refused(Refusal::Forbidden(message)))
@@ -118,6 +121,7 @@ async fn by_key(
     if !names(app, found.uuid, &found.slug) {
         return forbidden("project");
     }
+    found.check_open().map_err(Fault::Refused)?;
     Ok(Admitted { app: found, key: Some(key) })
 }
 

@@ -87,7 +87,7 @@ impl<'a> Claims<'a> {
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`] whatever is wrong with the credential; with a right one, [`Refusal::Forbidden`] for
-    /// another app's path and [`Refusal::ClockSkew`] more than 600 seconds from `now`; [`Refusal::StorageDown`] where
+    /// another app's path or an archived app, [`Refusal::ClockSkew`] more than 600 seconds from `now`; [`Refusal::StorageDown`] where
     /// the store cannot be asked.
     pub async fn prove(
         &self,
@@ -106,6 +106,7 @@ impl<'a> Claims<'a> {
         if path.is_some_and(|path| !path.names(&scope.app)) {
             return Err(Refusal::Forbidden("the token belongs to another app than the path names".to_owned()));
         }
+        scope.app.check_open()?;
         if self.at.abs_diff(now.seconds()) > WINDOW {
             return Err(Refusal::ClockSkew(now.seconds()));
         }

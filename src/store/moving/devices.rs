@@ -142,8 +142,10 @@ pub(super) const DEVICES: [Table; 8] = [
         columns: &[
             ("id", Int),
             ("at", Int),
+            ("organization_id", Int),
             ("app_id", Int),
             ("member", Text),
+            ("place", Text),
             ("action", Text),
             ("subject", Text),
             ("detail", Text),

@@ -53,7 +53,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 9] = [
+pub(in crate::store) const DIRECTORY: [Table; 14] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -75,6 +75,8 @@ pub(in crate::store) const DIRECTORY: [Table; 9] = [
             ("created_at", Int),
             ("first_event_at", Int),
             ("first_session_at", Int),
+            ("archived_at", Int),
+            ("deleted_at", Int),
         ],
         key: 1,
         prefix: 0,
@@ -128,11 +130,34 @@ pub(in crate::store) const DIRECTORY: [Table; 9] = [
         name: "members",
         columns: &[
             ("id", Int),
-            ("organization_id", Int),
             ("name", Text),
-            ("role", Text),
             ("password_hash", Text),
+            ("owner", Int),
             ("created_at", Int),
+            ("disabled_at", Int),
+        ],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "memberships",
+        columns: &[("member_id", Int), ("organization_id", Int), ("role", Text), ("created_at", Int)],
+        key: 2,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "invitations",
+        columns: &[
+            ("id", Int),
+            ("token_hash", Bytes),
+            ("organization_id", Int),
+            ("role", Text),
+            ("note", Text),
+            ("invited_by", Text),
+            ("created_at", Int),
+            ("expires_at", Int),
         ],
         key: 1,
         prefix: 0,
@@ -140,8 +165,31 @@ pub(in crate::store) const DIRECTORY: [Table; 9] = [
     },
     Table {
         name: "logins",
-        columns: &[("token_hash", Bytes), ("member_id", Int), ("created_at", Int), ("seen_at", Int)],
+        columns: &[
+            ("token_hash", Bytes),
+            ("member_id", Int),
+            ("created_at", Int),
+            ("seen_at", Int),
+            ("way", Text),
+            ("place", Text),
+            ("proved_at", Int),
+        ],
         key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table {
+        name: "two_factor",
+        columns: &[("member_id", Int), ("sealed_secret", Bytes), ("last_step", Int), ("confirmed_at", Int)],
+        key: 1,
+        prefix: 0,
+        cut: WHOLE,
+    },
+    Table { name: "recovery_codes", columns: &[("hash", Bytes), ("member_id", Int)], key: 1, prefix: 0, cut: WHOLE },
+    Table {
+        name: "identities",
+        columns: &[("issuer", Text), ("subject", Text), ("member_id", Int), ("created_at", Int)],
+        key: 2,
         prefix: 0,
         cut: WHOLE,
     },

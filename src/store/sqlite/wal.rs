@@ -57,8 +57,8 @@ mod tests {
     }
 
     fn put(store: &SqliteStore, bytes: i64) {
-        let sql = "INSERT INTO members (organization_id, name, role, password_hash, created_at) \
-                   VALUES (1, random(), 'viewer', hex(zeroblob($1)), 0)";
+        let sql = "INSERT INTO members (name, password_hash, created_at) \
+                   VALUES (random(), hex(zeroblob($1)), 0)";
         store.write(|db| db.run(sql, &[(bytes / 2).into()])).unwrap();
     }
 

@@ -2,13 +2,14 @@
 
 use uuid::Uuid;
 
+use super::super::audit::note;
 use super::super::directory::changed;
-use super::super::sql::{Row, Sql};
+use super::super::sql::Sql;
 use super::super::{Result, StoreError};
 use super::{judged, rules};
 use crate::model::{
-    AppId, AuditRow, Fact, Judged, Millis, OTHER, Platform, SetRule, SetStatus, VersionChange, VersionNumber,
-    VersionRule, VersionStatus, ruled,
+    AppId, Concerning, Fact, Judged, OTHER, Platform, SetRule, SetStatus, VersionChange, VersionNumber, VersionRule,
+    VersionStatus, ruled,
 };
 
 /// Sets the status of a version and all its builds, or of one build. What it changed in truth.
@@ -18,7 +19,7 @@ pub(in crate::store) fn set_status(db: &dyn Sql, set: &SetStatus) -> Result<Vec<
         return Err(StoreError::NotFound("version")); // many, beyond the cap, of which nobody can say anything
     }
     changed(db)?; // so that one comes after the other, and version checks look anew
-    let wanted = Judged { status: set.status, notes: set.notes.clone(), status_at: Some(set.at) };
+    let wanted = Judged { status: set.status, notes: set.notes.clone(), status_at: Some(set.by.at) };
     let of =
         |build| move |from| VersionChange { app: set.app, version: set.version.clone(), build, from, to: set.status };
     let (changes, action, subject, before) = match set.build {
@@ -46,7 +47,7 @@ pub(in crate::store) fn set_status(db: &dyn Sql, set: &SetStatus) -> Result<Vec<
     if !changes.is_empty() || !is_same(&before, &wanted) {
         let builds = changes.iter().filter(|change| change.build.is_some() && set.build.is_none()).count();
         let detail = told(&before, &wanted, builds);
-        note(db, set.at, set.app, &set.member, Line { action, subject: &subject, detail: &detail })?;
+        note(db, &set.by, Concerning::App(set.app), (action, &subject, &detail))?;
     }
     Ok(changes)
 }
@@ -77,26 +78,8 @@ pub(in crate::store) fn set_rule(db: &dyn Sql, set: &SetRule) -> Result<Vec<Vers
     let changes = apply(db, set.app, before.as_ref(), rule)?;
     let subject = if platform.is_empty() { "all platforms" } else { platform };
     let detail = rule_told(&was, &is, changes.len());
-    note(db, rule.updated_at, set.app, &set.member, Line { action: "version.rule", subject, detail: &detail })?;
+    note(db, &set.by, Concerning::App(set.app), ("version.rule", subject, &detail))?;
     Ok(changes)
-}
-
-/// The account of an app's changes, newest first: those before a line's id, or the newest.
-pub(in crate::store) fn audit(db: &dyn Sql, app: AppId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
-    let rows = db.rows(
-        "SELECT id, at, member, action, subject, detail FROM audit WHERE app_id = $1 AND id < $2 \
-         ORDER BY id DESC LIMIT $3",
-        &[app.0.into(), before.unwrap_or(i64::MAX).into(), i64::from(limit).into()],
-    )?;
-    let read = |row: &Row| AuditRow {
-        id: row.int(0),
-        at: Millis(row.int(1)),
-        member: row.text(2),
-        action: row.text(3),
-        subject: row.text(4),
-        detail: row.text(5),
-    };
-    Ok(rows.iter().map(read).collect())
 }
 
 /// Which table a status stands in.
@@ -104,13 +87,6 @@ pub(in crate::store) fn audit(db: &dyn Sql, app: AppId, before: Option<i64>, lim
 enum Table {
     Versions,
     Builds,
-}
-
-/// A line of the account.
-struct Line<'a> {
-    action: &'a str,
-    subject: &'a str,
-    detail: &'a str,
 }
 
 /// Row of the version, with what it was judged by hand or rule. One that is known only from events and sessions gets
@@ -150,7 +126,7 @@ fn find_or_create(db: &dyn Sql, set: &SetStatus) -> Result<(i64, Judged)> {
             number.patch.into(),
             born.status.as_str().into(),
             born.notes.as_deref().into(),
-            set.at.0.into(),
+            set.by.at.0.into(),
         ],
     )?;
     find()?.ok_or(StoreError::NotFound("version"))
@@ -225,14 +201,6 @@ fn put(db: &dyn Sql, table: Table, id: i64, before: &Judged, wanted: &Judged) ->
         Table::Builds => "UPDATE builds SET status = $1, notes = $2, status_at = $3 WHERE id = $4",
     };
     db.run(sql, &[wanted.status.as_str().into(), wanted.notes.as_deref().into(), at.into(), id.into()])?;
-    Ok(())
-}
-
-fn note(db: &dyn Sql, at: Millis, app: AppId, member: &str, line: Line<'_>) -> Result<()> {
-    db.run(
-        "INSERT INTO audit (at, app_id, member, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-        &[at.0.into(), app.0.into(), member.into(), line.action.into(), line.subject.into(), line.detail.into()],
-    )?;
     Ok(())
 }
 

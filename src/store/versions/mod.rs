@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 pub(super) use adoption::{sessions, users};
-pub(super) use change::{audit, set_rule, set_status};
+pub(super) use change::{set_rule, set_status};
 pub(super) use list::{version, versions};
 
 /// Most versions, and most builds, that are read of one app. Strangers name versions, and an app has not so many.

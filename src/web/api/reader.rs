@@ -11,14 +11,14 @@ use super::super::error::PageError;
 use super::super::extract::Visit;
 use super::super::state::WebState;
 use super::ApiError;
-use crate::model::{ApiToken, App, OrganizationId, TokenScope};
+use crate::model::{ApiToken, App, Member, TokenScope};
 
 /// Whoever may read something.
 pub enum Reader {
     /// By a token.
     Token(ApiToken),
     /// By the cookie of a page.
-    Member(OrganizationId),
+    Member(Box<Member>),
 }
 
 /// A reader's request about one app.
@@ -34,7 +34,7 @@ impl Reader {
     pub fn may_read(&self, app: &App) -> bool {
         match self {
             Self::Token(token) => token.covers(app),
-            Self::Member(organization) => app.organization.id == *organization,
+            Self::Member(member) => member.role_in(app.organization.id).is_some(),
         }
     }
 
@@ -59,7 +59,7 @@ impl FromRequestParts<WebState> for Reader {
             (Some(_), Some(_)) => return Err(ApiError::BadToken),
             (None, _) => {
                 let visit = Visit::from_request_parts(parts, state).await?;
-                return Ok(Self::Member(visit.member.organization));
+                return Ok(Self::Member(Box::new(visit.member)));
             }
         };
         let found = state.api_tokens.find(token).await?.ok_or(ApiError::BadToken)?;

@@ -90,7 +90,8 @@ pub async fn end_sessions(State(state): State<WebState>, action: Action) -> Page
 /// `POST /account/password`
 pub async fn change_password(State(state): State<WebState>, action: Action) -> Page {
     let Action { visit, fields } = action;
-    let failed = match state.logins.change_password(&visit.own(&state), fields.get("current"), fields.get("new")).await {
+    let failed = match state.logins.change_password(&visit.own(&state), fields.get("current"), fields.get("new")).await
+    {
         Ok(()) => {
             let (_, cookie) = entrance::renewed(&state, &visit).await?;
             let to = Redirect::to(&state.site.link("/account?done=password"));
@@ -98,9 +99,8 @@ pub async fn change_password(State(state): State<WebState>, action: Action) -> P
         }
         Err(failed) => failed,
     };
-    let with = async |problem: String| {
-        Ok::<_, PageError>(Account { problem: Some(problem), ..view(&state, &visit).await? })
-    };
+    let with =
+        async |problem: String| Ok::<_, PageError>(Account { problem: Some(problem), ..view(&state, &visit).await? });
     match failed {
         ChangeError::Password(problem) => {
             page_with(StatusCode::UNPROCESSABLE_ENTITY, &with(problem.to_string()).await?)

@@ -17,7 +17,16 @@ use super::super::state::WebState;
 #[template(path = "pages/apps.html")]
 struct Apps {
     frame: Frame,
+    groups: Vec<Group>,
+}
+
+/// Apps of one organization.
+struct Group {
+    /// Its name, where there are several.
+    heading: Option<String>,
     apps: Vec<Card>,
+    /// Name and address of those that take nothing more.
+    archived: Vec<(String, String)>,
 }
 
 /// One app in the list.
@@ -40,14 +49,28 @@ struct Week {
 
 /// `GET /apps`
 pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
-    let organization = visit.member.organization;
     let mut apps = state.ask(|store| store.apps()).await?;
-    apps.retain(|app| app.organization.id == organization);
-    let mut cards = Vec::with_capacity(apps.len());
-    for app in &apps {
-        cards.push(card(&state, app).await?);
+    apps.retain(|app| visit.member.role_in(app.organization.id).is_some());
+    apps.sort_by_cached_key(|app| (app.organization.name.to_lowercase(), app.organization.id));
+    let is_alone = apps.windows(2).all(|pair| pair[0].organization.id == pair[1].organization.id);
+    let mut groups = Vec::new();
+    for apps in apps.chunk_by(|app, next| app.organization.id == next.organization.id) {
+        let (archived, active): (Vec<_>, Vec<_>) = apps.iter().partition(|app| app.archived_at.is_some());
+        let mut cards = Vec::with_capacity(active.len());
+        for app in active {
+            cards.push(card(&state, app).await?);
+        }
+        groups.push(Group {
+            heading: apps.first().filter(|_| !is_alone).map(|app| app.organization.name.clone()),
+            apps: cards,
+            archived: archived.into_iter().map(|app| link(&state, app)).collect(),
+        });
     }
-    page(&Apps { frame: Frame::member(&state, &visit, "Apps"), apps: cards })
+    page(&Apps { frame: Frame::member(&state, &visit, "Apps"), groups })
+}
+
+fn link(state: &WebState, app: &App) -> (String, String) {
+    (app.name.clone(), state.site.link(&format!("/apps/{}", app.slug)))
 }
 
 async fn card(state: &WebState, app: &App) -> Result<Card, PageError> {

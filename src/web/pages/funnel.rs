@@ -126,7 +126,7 @@ async fn show_with(State(state): State<WebState>, on: AppVisit, query: &str, ref
     };
     let title = asked.saved.as_ref().map_or("Funnel".to_owned(), |saved| saved.name.clone());
     let frame = Frame::app(&state, &on, "/funnels");
-    let administers = on.visit.member.role.may_administer();
+    let administers = on.administers();
     let shown = match (&asked.shape, &answer) {
         (Ok(shape), Some(answer)) => Some(shown(&asked, shape, answer)),
         (Ok(_) | Err(_), _) => None,
@@ -192,13 +192,14 @@ pub async fn change(state: State<WebState>, action: AppAction) -> Page {
     let to = |path: &str| Redirect::to(&state.site.link(&format!("{}/{path}", on.path()))).into_response();
     match (fields.get("act"), id) {
         ("delete", Some(id)) => {
-            state.ask(move |store| store.delete_funnel(environment, id)).await?;
+            let by = on.visit.by(&state);
+            state.ask(move |store| store.delete_funnel(environment, id, &by)).await?;
             Ok(to("funnels"))
         }
         ("save", id) => {
             let query = definition(fields.get("query")).ok_or(PageError::BadForm)?;
             let name = fields.get("name").trim().to_owned();
-            let save = SaveFunnel { environment, id, name: name.clone(), query, at: state.clock.now() };
+            let save = SaveFunnel { environment, id, name: name.clone(), query, by: on.visit.by(&state) };
             let problem = match problem(&save) {
                 Some(problem) => problem,
                 None => match state.ask(move |store| store.save_funnel(&save)).await {

@@ -146,7 +146,7 @@ async fn list(state: &WebState, on: &AppVisit, name: &str, problem: Option<&'sta
     Ok(Keys {
         frame: Frame::app(state, on, "/keys"),
         action: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
-        administers: on.visit.member.role.may_administer(),
+        administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         environments: on.app.environments.iter().map(|e| e.slug.to_string()).collect(),
         overlaps: &OVERLAPS,

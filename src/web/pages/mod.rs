@@ -1,8 +1,11 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
+pub mod account;
+pub mod app_settings;
 pub mod apps;
 pub mod breakdown;
 pub mod changes;
+pub mod confirm;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
@@ -11,18 +14,24 @@ pub mod events;
 pub mod explorer;
 pub mod funnel;
 pub mod funnels;
+pub mod invitation;
 pub mod keys;
 pub mod live;
 pub mod login;
+pub mod members;
 pub mod new_app;
+pub mod organizations;
 pub mod overview;
 pub mod person;
+pub mod provider;
 pub mod retention;
 pub mod rules;
 pub mod session;
 pub mod sessions;
 pub mod set_aside;
 pub mod setup;
+pub mod team;
+pub mod two_factor;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -33,6 +42,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::http::{Access, Routes};
+use crate::model::Role;
 
 use super::error::PageError;
 use super::form;
@@ -53,7 +63,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("People", &[("Users", "/users"), ("Sessions", "/sessions"), ("Devices", "/devices"), ("Retention", "/retention")]),
     ("Quality", &[("Versions", "/versions"), ("Errors", "/errors")]),
-    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside")]),
+    ("Set-up", &[("Keys", "/keys"), ("Set aside", "/set-aside"), ("Changes", "/changes"), ("Settings", "/settings")]),
 ];
 
 /// Those of them that are about one environment.
@@ -71,12 +81,34 @@ pub const BY_ENVIRONMENT: &[&str] = &[
     "/errors",
 ];
 
+/// The navigation of an organization: label, what follows its own path, and the weakest role that is shown it.
+pub const ORGANIZATION_TABS: &[(&str, &str, Role)] =
+    &[("Members", "", Role::Viewer), ("Changes", "/changes", Role::Admin), ("Settings", "/settings", Role::Owner)];
+
+/// The navigation of the box.
+pub const BOX_TABS: &[(&str, &str)] = &[("Members", "/members"), ("Changes", "/changes")];
+
 /// Pages that open only after set-up.
 pub fn routes() -> Routes<WebState> {
     Routes::default()
         .get("/", Access::Public, setup::home)
         .get("/login", Access::Public, login::show)
         .post("/login", Access::Public, form::LIMIT, login::sign_in)
+        .get("/login/code", Access::Public, login::show_code)
+        .post("/login/code", Access::Public, form::LIMIT, login::check_code)
+        .get("/login/oidc", Access::Public, provider::sign_in)
+        .get("/login/oidc/back", Access::Public, provider::arrive)
+        .get("/confirm", Access::Member, confirm::show)
+        .post("/confirm", Access::Member, form::LIMIT, confirm::confirm)
+        .get("/confirm/oidc", Access::Member, provider::confirm)
+        .get("/account", Access::Member, account::show)
+        .post("/account/sessions", Access::Member, form::LIMIT, account::end_sessions)
+        .post("/account/password", Access::Member, form::LIMIT, account::change_password)
+        .get("/account/two-factor", Access::Member, two_factor::show)
+        .post("/account/two-factor/begin", Access::Member, form::LIMIT, two_factor::begin)
+        .post("/account/two-factor/confirm", Access::Member, form::LIMIT, two_factor::confirm)
+        .post("/account/two-factor/codes", Access::Member, form::LIMIT, two_factor::renew)
+        .post("/account/two-factor/off", Access::Member, form::LIMIT, two_factor::turn_off)
         .post("/logout", Access::Member, form::LIMIT, login::sign_out)
         .get("/apps", Access::Member, apps::show)
         .get("/apps/new", Access::Admin, new_app::show)
@@ -95,7 +127,23 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/version", Access::Admin, form::LIMIT, version::set)
         .get("/apps/{app}/rules", Access::Member, rules::show)
         .post("/apps/{app}/rules", Access::Admin, form::LIMIT, rules::set)
-        .get("/apps/{app}/changes", Access::Member, changes::show)
+        .get("/apps/{app}/changes", Access::Member, changes::of_app)
+        .get("/apps/{app}/settings", Access::Admin, app_settings::show)
+        .post("/apps/{app}/settings", Access::Admin, form::LIMIT, app_settings::change)
+        .post("/apps/{app}/delete", Access::Owner, form::LIMIT, app_settings::delete)
+        .get("/organizations", Access::Member, organizations::show)
+        .post("/organizations", Access::Box, form::LIMIT, organizations::create)
+        .get("/organizations/{organization}", Access::Member, team::show)
+        .post("/organizations/{organization}/members", Access::Owner, form::LIMIT, team::change)
+        .post("/organizations/{organization}/invitations", Access::Owner, form::LIMIT, team::invite)
+        .get("/organizations/{organization}/settings", Access::Owner, organizations::settings)
+        .post("/organizations/{organization}/settings", Access::Owner, form::LIMIT, organizations::change)
+        .get("/organizations/{organization}/changes", Access::Admin, changes::of_organization)
+        .get("/invitation", Access::Public, invitation::show)
+        .post("/invitation", Access::Public, form::LIMIT, invitation::accept)
+        .get("/box/members", Access::Box, members::show)
+        .post("/box/members", Access::Box, form::LIMIT, members::change)
+        .get("/box/changes", Access::Box, changes::of_box)
         .get("/apps/{app}/errors", Access::Member, errors::show)
         .get("/apps/{app}/errors.csv", Access::Member, errors::file)
         .get("/apps/{app}/errors.json", Access::Member, errors::file)

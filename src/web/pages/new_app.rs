@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::auth::token;
-use crate::model::{NewApp, Salt, Slug, Zone};
+use crate::model::{NewApp, Role, Salt, Slug, Zone};
 
 use super::super::credentials::{Shown, name_fits, shown};
 use super::super::error::{Page, PageError, page, page_with};
@@ -22,16 +22,21 @@ struct NewAppForm {
     name: String,
     zone: String,
     zones: &'static [Region],
+    /// Short name, name, and whether it is chosen, of each organization that may get one.
+    organizations: Vec<(String, String, bool)>,
     problem: Option<&'static str>,
 }
 
 /// The time zones of a part of the world.
-struct Region {
-    name: &'static str,
-    zones: Vec<String>,
+pub struct Region {
+    /// As in the zone's name, before the slash.
+    pub name: &'static str,
+    /// IANA names.
+    pub zones: Vec<String>,
 }
 
-static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
+/// Every time zone on offer.
+pub static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
     let parts =
         ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
     let all: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
@@ -46,17 +51,21 @@ static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
 
 /// `GET /apps/new`
 pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
-    visit.administers()?;
-    page(&form(&state, &visit, "", "UTC", None))
+    let organizations = organizations(&state, &visit, "").await?;
+    page(&form(&state, &visit, ("", "UTC", organizations), None))
 }
 
 /// `POST /apps/new`: makes the app and its first key, and shows that key.
 pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     let Action { visit, fields } = action;
-    visit.administers()?;
-    let (name, zone_name) = (fields.get("name").trim(), fields.get("zone"));
-    let refuse =
-        |problem| page_with(StatusCode::UNPROCESSABLE_ENTITY, &form(&state, &visit, name, zone_name, Some(problem)));
+    let (name, zone_name, wanted) = (fields.get("name").trim(), fields.get("zone"), fields.get("organization"));
+    let organizations = organizations(&state, &visit, wanted).await?;
+    let (slug, _, _) = organizations.iter().find(|(_, _, chosen)| *chosen).ok_or(PageError::NotFound)?.clone();
+    let organization = state.ask(move |store| store.find_organization(&slug)).await?.ok_or(PageError::NotFound)?;
+    let refuse = |problem| {
+        let again = form(&state, &visit, (name, zone_name, organizations.clone()), Some(problem));
+        page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)
+    };
     if !name_fits(name) {
         return refuse("A name has 1 to 100 characters.");
     }
@@ -64,16 +73,17 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
         return refuse("Choose a time zone from the list.");
     };
     let new = NewApp {
+        organization: Some(organization.id),
         uuid: uuid::Uuid::new_v4(),
-        slug: slug(name),
+        slug: self::slug(name),
         slug_fixed: false,
         name: name.to_owned(),
         zone,
         salt: Salt(token::random()),
         strict: false,
     };
-    let now = state.clock.now();
-    let app = state.ask(move |store| store.create_app(&new, now)).await?;
+    let (now, by) = (state.clock.now(), visit.by(&state));
+    let app = state.ask(move |store| store.create_app(&new, &by)).await?;
     let environment = app.environments.first().ok_or(PageError::NotFound)?;
     let issued = state.keys.issue(environment.id, "First key");
     let key = issued.new;
@@ -90,8 +100,34 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     page(&shown)
 }
 
-fn form(state: &WebState, visit: &Visit, name: &str, zone: &str, problem: Option<&'static str>) -> NewAppForm {
+/// Those in which the member may make apps; one of them is chosen: the wanted one, else the first.
+async fn organizations(
+    state: &WebState,
+    visit: &Visit,
+    wanted: &str,
+) -> Result<Vec<(String, String, bool)>, PageError> {
+    let mut all = state.ask(|store| store.organizations()).await?;
+    all.retain(|row| visit.member.role_in(row.organization.id).is_some_and(Role::may_administer));
+    if all.is_empty() {
+        return Err(PageError::Role);
+    }
+    let chosen = match all.iter().position(|row| row.organization.slug.as_str() == wanted) {
+        Some(chosen) => chosen,
+        None if wanted.is_empty() => 0,
+        None => return Err(PageError::NotFound),
+    };
+    let each = all.into_iter().enumerate();
+    Ok(each.map(|(at, row)| (row.organization.slug.to_string(), row.organization.name, at == chosen)).collect())
+}
+
+fn form(
+    state: &WebState,
+    visit: &Visit,
+    (name, zone, organizations): (&str, &str, Vec<(String, String, bool)>),
+    problem: Option<&'static str>,
+) -> NewAppForm {
     NewAppForm {
+        organizations,
         frame: Frame::member(state, visit, "New app"),
         name: name.to_owned(),
         zone: zone.to_owned(),

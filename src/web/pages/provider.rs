@@ -137,7 +137,9 @@ fn not_admitted(state: &WebState, place: &Place, name: &str, error: AdmitError) 
     let (title, text) = match error {
         AdmitError::NoRole => (
             "You have no role on this box",
-            format!("The provider knows you as “{name}”, and none of your groups there has a role here. Ask whoever owns the box."),
+            format!(
+                "The provider knows you as “{name}”, and none of your groups there has a role here. Ask whoever owns the box."
+            ),
         ),
         AdmitError::Disabled => {
             ("You may not sign in", format!("“{name}” has been shut out of this box. Ask whoever owns it."))

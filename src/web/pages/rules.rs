@@ -55,7 +55,7 @@ pub async fn set(State(state): State<WebState>, action: AppAction) -> Page {
     let set = SetRule {
         app: on.app.id,
         rule: rule(&fields, state.clock.now()).ok_or(PageError::BadForm)?,
-        member: on.visit.member.name.clone(),
+        by: on.visit.by(&state),
     };
     if let Err(problem) = set.check() {
         let mut again = list(&state, &on).await?;
@@ -101,7 +101,7 @@ async fn list(state: &WebState, on: &AppVisit) -> Result<Rules, PageError> {
         frame: Frame { title: format!("Rules · {}", on.app.name), ..frame },
         pages: standing::pages(state, on, "rules"),
         action: state.site.link(&format!("/apps/{}/rules", on.app.slug)),
-        administers: on.visit.member.role.may_administer(),
+        administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         rules,
         new: Rule::default(),

@@ -62,22 +62,24 @@ pub async fn show(State(state): State<WebState>, place: Place, RawQuery(query): 
 pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
     let Posted { place, fields } = posted;
     let (token, name) = (fields.get("token"), fields.get("name").trim());
-    let (status, problem) = match state.logins.complete_setup(token, name, fields.get("password")).await {
-        Ok(signed_in) => {
-            let cookie = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
-            let next = Redirect::to(&state.site.link("/apps/new"));
-            return Ok(([(SET_COOKIE, cookie)], next).into_response());
-        }
-        Err(SetupError::Password(problem)) => (StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
-        Err(SetupError::Name) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "A name has 1 to 254 characters, none of them invisible.".to_owned())
-        }
-        Err(SetupError::TooBusy { retry_after }) => {
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many try at once. Try again in {retry_after} seconds."))
-        }
-        Err(SetupError::Spent) => return spent(&state, &place),
-        Err(SetupError::Store(error)) => return Err(error.into()),
-    };
+    let (status, problem) =
+        match state.logins.complete_setup(token, (name, fields.get("password")), &place.browser).await {
+            Ok(signed_in) => {
+                let cookie = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
+                let next = Redirect::to(&state.site.link("/apps/new"));
+                return Ok(([(SET_COOKIE, cookie)], next).into_response());
+            }
+            Err(SetupError::Password(problem)) => (StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
+            Err(SetupError::Name) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "A name has 1 to 254 characters, none of them invisible.".to_owned())
+            }
+            Err(SetupError::Taken) => (StatusCode::CONFLICT, SetupError::Taken.to_string()),
+            Err(SetupError::TooBusy { retry_after }) => {
+                (StatusCode::TOO_MANY_REQUESTS, format!("Too many try at once. Try again in {retry_after} seconds."))
+            }
+            Err(SetupError::Spent) => return spent(&state, &place),
+            Err(SetupError::Store(error)) => return Err(error.into()),
+        };
     let form = Setup {
         frame: Frame::open(&state, &place, "Set up"),
         token: token.to_owned(),

@@ -119,8 +119,7 @@ pub async fn set(State(state): State<WebState>, action: AppAction) -> Page {
         build,
         status: VersionStatus::parse(fields.get("status")).ok_or(PageError::BadForm)?,
         notes: given(&fields, "notes"),
-        member: on.visit.member.name.clone(),
-        at: state.clock.now(),
+        by: on.visit.by(&state),
     };
     if let Err(problem) = set.check() {
         let mut again = view(&state, &on, &fields).await?;
@@ -178,7 +177,7 @@ async fn view(state: &WebState, on: &AppVisit, fields: &Fields) -> Result<Versio
             (before.version.clone(), format!("{action}{}", query(&pairs)))
         }),
         builds: builds.into_iter().map(|build| self::build(build, version.judged.status, &calendar)).collect(),
-        administers: on.visit.member.role.may_administer(),
+        administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         form: form(version.judged.status, version.judged.notes.as_deref()),
         problem: None,

@@ -89,9 +89,7 @@ impl Provider {
         let (private, public) = (folder.join("private.pem"), folder.join("public.pem"));
         openssl(Command::new("openssl").args(["genrsa", "-out"]).arg(&private).arg("2048"));
         openssl(Command::new("openssl").args(["rsa", "-pubout", "-in"]).arg(&private).arg("-out").arg(&public));
-        let claim = |name: &str, property: &str| {
-            json!({ "name": name, "user-property": property, "type": "string", "mandatory": true })
-        };
+        let claim = |name: &str, property: &str| json!({ "name": name, "user-property": property, "type": "string", "mandatory": true });
         let plugin = json!({ "module": "oidc", "name": "oidc", "display_name": "oidc", "parameters": {
             "iss": self.issuer(), "jwt-type": "rsa", "jwt-key-size": "256",
             "key": fs::read_to_string(&private).unwrap(), "cert": fs::read_to_string(&public).unwrap(),

@@ -54,10 +54,42 @@ impl Server {
         Credentials::parse(&self.run(&["key", "create", slug.as_str()]))
     }
 
-    /// Signs in as [`MEMBER`]; the value of the `Cookie` header.
+    /// An organization of its own with an app, and an owner, an admin and a viewer: `owner@NAME` and so on.
+    pub fn second_organization(&self, name: &str) -> Credentials {
+        let slug = Slug::from_name(name);
+        self.run(&["org", "create", name, "--slug", slug.as_str()]);
+        for role in ["owner", "admin", "viewer"] {
+            self.member(&format!("{role}@{slug}"), role, slug.as_str());
+        }
+        let app = format!("{slug}-app");
+        self.run(&["app", "create", &app, "--slug", &app, "--org", slug.as_str()]);
+        Credentials::parse(&self.run(&["key", "create", &app]))
+    }
+
+    /// Makes a member with [`PASSWORD`].
+    pub fn member(&self, name: &str, role: &str, organization: &str) {
+        let verb = ["member", "create", name, "--role", role, "--org", organization];
+        self.run_with(&verb, &format!("{PASSWORD}\n"));
+    }
+
+    /// Signs in as a member of the first organization with that role, who is made for it.
+    #[track_caller]
+    pub fn sign_in_as(&self, role: &str) -> String {
+        let name = format!("{role}@default");
+        self.member(&name, role, "default");
+        self.sign_in_with(&name)
+    }
+
+    /// Signs in as [`MEMBER`], who owns the box; the value of the `Cookie` header.
     #[track_caller]
     pub fn sign_in(&self) -> String {
-        let form = Request::form("/login", &[("name", MEMBER), ("password", PASSWORD)]);
+        self.sign_in_with(MEMBER)
+    }
+
+    /// Signs in with [`PASSWORD`].
+    #[track_caller]
+    pub fn sign_in_with(&self, name: &str) -> String {
+        let form = Request::form("/login", &[("name", name), ("password", PASSWORD)]);
         let reply = self.send(&form.header("origin", &self.url()));
         assert_eq!(reply.status, 303, "{}", reply.text());
         reply.cookie().expect("signing in sets a cookie")

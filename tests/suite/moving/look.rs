@@ -3,11 +3,11 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 31] = [
+pub const TABLES: [(&str, &str, &str); 36] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
-        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at",
+        "id, organization_id, slug, name, zone, strict, created_at, first_event_at, first_session_at, archived_at, deleted_at",
         "uuid salt",
     ),
     ("environments", "id, app_id, slug", ""),
@@ -18,8 +18,13 @@ pub const TABLES: [(&str, &str, &str); 31] = [
         "token_hash",
     ),
     ("directory", "id, version", ""),
-    ("members", "id, organization_id, name, role, password_hash, created_at", ""),
-    ("logins", "member_id, created_at, seen_at", "token_hash"),
+    ("members", "id, name, password_hash, owner, created_at, disabled_at", ""),
+    ("memberships", "member_id, organization_id, role, created_at", ""),
+    ("invitations", "id, organization_id, role, note, invited_by, created_at, expires_at", "token_hash"),
+    ("logins", "member_id, created_at, seen_at, way, place, proved_at", "token_hash"),
+    ("two_factor", "member_id, last_step, confirmed_at", "sealed_secret"),
+    ("recovery_codes", "member_id", "hash"),
+    ("identities", "issuer, subject, member_id, created_at", ""),
     ("setup_tokens", "expires_at", "hash"),
     ("strings", "id, app_id, kind, text", ""),
     (
@@ -66,7 +71,7 @@ pub const TABLES: [(&str, &str, &str); 31] = [
     ),
     ("push_tokens", "id, env_id, platform, token, device_id, profile_id, active, created_at, updated_at", ""),
     ("funnels", "id, env_id, name, query, saved_at", "uuid"),
-    ("audit", "id, at, app_id, member, action, subject, detail", ""),
+    ("audit", "id, at, organization_id, app_id, member, place, action, subject, detail", ""),
 ];
 
 /// All rows of all tables, table by table, in the order of their text.

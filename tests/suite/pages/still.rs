@@ -15,7 +15,9 @@ use tallybox::http::limit::{AddressLimiter, Allowance};
 use tallybox::http::metrics::{IdentifyMetrics, RequestMetrics};
 use tallybox::http::{self, ServerOptions};
 use tallybox::ingest::{Intake, QueueSize, Roster};
-use tallybox::model::{App, Limits, MemberId, Millis, NewApp, NewMember, Role, Salt, SessionTimes, Slug, Zone};
+use tallybox::model::{
+    App, By, Limits, MemberId, Millis, NewApp, NewLogin, NewMember, Role, Salt, SessionTimes, Slug, Way, Zone,
+};
 use tallybox::protocol::teardown::{Origins, Teardown, Tenancy};
 use tallybox::protocol::telemetry_kit::ErrorShape;
 use tallybox::protocol::{self, Cors, Gate};
@@ -51,8 +53,9 @@ impl Still {
         let home = tempfile::tempdir().unwrap();
         let database = Database::create(backend, home.path());
         let (store, clock) = (open(&database).unwrap(), Clock::manual(now));
-        let member = NewMember { name: "m".to_owned(), role: Role::Owner, password_hash: "none".to_owned() };
-        let member = store.create_member(&member, now).unwrap().id;
+        let member =
+            NewMember { name: "m".to_owned(), role: Role::Owner, organization: None, password_hash: "none".to_owned() };
+        let member = store.create_member(&member, &By::command_line(now)).unwrap().id;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(serve(&store, limits, &clock));
         Self { _runtime: runtime, store, clock, address, member, database, _home: home }
@@ -79,6 +82,7 @@ impl Still {
     /// An app whose ids follow from its name.
     pub fn app(&self, name: &str, zone: &str) -> App {
         let app = NewApp {
+            organization: None,
             uuid: Uuid::from_bytes(token::hash(name)[..16].try_into().unwrap()),
             slug: Slug::from_name(name),
             slug_fixed: true,
@@ -87,7 +91,7 @@ impl Still {
             salt: Salt(token::hash(name)),
             strict: false,
         };
-        self.store.create_app(&app, self.clock.now()).unwrap()
+        self.store.create_app(&app, &By::command_line(self.clock.now())).unwrap()
     }
 
     /// A key to one of an app's environments; token and secret follow from the names of both.
@@ -103,7 +107,10 @@ impl Still {
 
     /// Signs the member in now; the value of the `Cookie` header.
     pub fn sign_in(&self, token: &str) -> String {
-        self.store.create_login(&token::hash(token), self.member, self.clock.now()).unwrap();
+        let by = By { at: self.clock.now(), member: "still".to_owned(), place: String::new() };
+        let (token_hash, proved_at) = (token::hash(token), by.at);
+        let new = NewLogin { token_hash, member: self.member, way: Way::Password, proved_at, by };
+        self.store.create_login(&new).unwrap();
         format!("tallybox={token}")
     }
 }
@@ -145,7 +152,8 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
     let state = WebState::new(WebParts {
         store: store.clone(),
         reports: Reports::new(store.clone(), clock.clone()),
-        logins: Logins::new(store.clone(), clock.clone()),
+        logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone()),
+        oidc: None,
         keys,
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },

@@ -288,7 +288,7 @@ fn funnels_are_kept_by_name(backend: Backend) {
     let [own, other] = [0, 1].map(|at| app.environments[at].id);
     let save = |environment, id, name: &str, query: &str| {
         let (name, query) = (name.to_owned(), query.to_owned());
-        bench.store.save_funnel(&SaveFunnel { environment, id, name, query, at: NOW })
+        bench.store.save_funnel(&SaveFunnel { environment, id, name, query, by: By::command_line(NOW) })
     };
     let names = |environment| {
         let all = bench.store.funnels(environment).unwrap();
@@ -313,10 +313,10 @@ fn funnels_are_kept_by_name(backend: Backend) {
     for (name, query) in [("", "q".to_owned()), (&"n".repeat(81), "q".to_owned()), ("n", "q".repeat(4_001))] {
         assert!(save(own, None, name, &query).is_err(), "{name}");
     }
-    bench.store.delete_funnel(other, sign_up.id).unwrap();
+    bench.store.delete_funnel(other, sign_up.id, &By::command_line(NOW)).unwrap();
     assert_eq!(names(own).len(), 2);
-    bench.store.delete_funnel(own, sign_up.id).unwrap();
-    bench.store.delete_funnel(own, sign_up.id).unwrap();
+    bench.store.delete_funnel(own, sign_up.id, &By::command_line(NOW)).unwrap();
+    bench.store.delete_funnel(own, sign_up.id, &By::command_line(NOW)).unwrap();
     assert_eq!(names(own), [pair("buy 'it'", "step=c&step=d")]);
 
     for number in 1..SaveFunnel::MOST {
