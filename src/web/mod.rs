@@ -41,6 +41,7 @@ mod table;
 mod toolbar;
 mod tops;
 mod waiting;
+mod zones;
 
 use std::any::Any;
 

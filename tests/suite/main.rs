@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
 mod api;
 mod architecture;
 mod browser;
@@ -12,6 +13,7 @@ mod durability;
 mod harness;
 mod http;
 mod live;
+mod matrix;
 mod moving;
 mod pages;
 mod privacy;

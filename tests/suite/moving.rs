@@ -282,7 +282,7 @@ fn a_damaged_destination_is_found_and_repaired(backend: Backend) {
     there.alter("DELETE FROM users WHERE id = (SELECT min(id) FROM users)");
     there.alter("UPDATE rollup_hours SET events = events + 1 WHERE bucket = (SELECT min(bucket) FROM rollup_hours)");
     there.alter("INSERT INTO user_days (env_id, day, user_id, hours) VALUES (99, 1, 1, 1)");
-    there.alter("UPDATE members SET role = 'owner'");
+    there.alter("UPDATE members SET owner = 7");
     let account = moved(&server, server.database(), &there);
     let events = figures(&account, "events");
     assert!(events.1 > 0 && events.1 < events.0, "a whole table was copied for one event: {account}");

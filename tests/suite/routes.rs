@@ -14,14 +14,15 @@ on_both_backends! {
     every_answer_carries_the_headers_of_the_house,
 }
 
-struct Route {
-    post: bool,
-    path: String,
-    access: String,
+/// A route with a path that can be asked for.
+pub struct Route {
+    pub post: bool,
+    pub path: String,
+    pub access: String,
 }
 
 /// The list, each path filled in with what exists on the server.
-fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
+pub fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
     let asset = asset_of(&server.get("/login").text());
     server.accept(app, &[kit::event("seen")]);
     let user = server.sql(&format!("SELECT {} FROM users", server.database().hex("hash"))).trim().to_owned();
@@ -35,7 +36,8 @@ fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
         .iter()
         .map(|route| {
             let path = text(route, "path").replace("/assets/{name}", &asset);
-            let path = path.replace("{organization}", &app.organization).replace("{first}", &app.organization);
+            let path = path.replace("/v1/ingest/{organization}", &format!("/v1/ingest/{}", app.organization));
+            let path = path.replace("{organization}", "default").replace("{first}", &app.organization);
             let path = path
                 .replace("{app}", &app.slug)
                 .replace("{second}", &app.app)
@@ -60,7 +62,7 @@ fn asset_of(page: &str) -> String {
 }
 
 impl Route {
-    fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         match self.post {
             true => Request::form(&self.path, &[]),
             // Its body has no end.
@@ -88,7 +90,7 @@ fn nobody_gets_in_without_signing_in(backend: Backend) {
         let place = reply.header("location").unwrap_or_default();
         let refused = match route.access.as_str() {
             "api-token" => reply.status == 401 && reply.header("www-authenticate").is_some(),
-            "member" | "admin" => {
+            "member" | "admin" | "owner" | "box" => {
                 matches!(reply.status, 401 | 403) || (reply.status == 303 && place.contains("/login"))
             }
             // One protocol misses its headers before it asks for the key.

@@ -146,11 +146,12 @@ fn pages_of_versions_are_empty_before_the_first(backend: Backend) {
     let server = Server::over(backend);
     let app = server.app("Empty");
     let cookie = server.sign_in();
-    for (path, text) in pages(&app).iter().zip(["No version yet", "All platforms", "Nothing has been changed"]) {
+    for (path, text) in pages(&app).iter().zip(["No version yet", "All platforms", "App made:"]) {
         let page = server.page(path, &cookie).expect(200);
         lint(&page);
         assert!(page.text().contains(text), "{path}");
-        assert!(page.text().contains(&format!("/apps/{}/versions\" aria-current=\"page\"", app.slug)), "{path}");
+        let tab = if path.ends_with("/changes") { "changes" } else { "versions" };
+        assert!(page.text().contains(&format!("/apps/{}/{tab}\" aria-current=\"page\"", app.slug)), "{path}");
     }
     server.page(&format!("/apps/{}/version?name=1.0", app.slug), &cookie).expect(404);
     let bare = server.page(&format!("/apps/{}/version", app.slug), &cookie).expect(303);

@@ -16,7 +16,7 @@ use super::super::extract::{AppAction, AppOwnerAction, AppVisit};
 use super::super::format::{Calendar, When};
 use super::super::frame::Frame;
 use super::super::state::WebState;
-use super::new_app::{REGIONS, Region};
+use super::super::zones::{REGIONS, Region};
 
 #[derive(Template)]
 #[template(path = "pages/app_settings.html")]

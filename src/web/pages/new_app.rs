@@ -1,7 +1,5 @@
 //! Making an app, and showing its first key the only time it can be shown.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,6 +12,7 @@ use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{Action, Visit};
 use super::super::frame::Frame;
 use super::super::state::WebState;
+use super::super::zones::{REGIONS, Region};
 
 #[derive(Template)]
 #[template(path = "pages/new_app.html")]
@@ -26,28 +25,6 @@ struct NewAppForm {
     organizations: Vec<(String, String, bool)>,
     problem: Option<&'static str>,
 }
-
-/// The time zones of a part of the world.
-pub struct Region {
-    /// As in the zone's name, before the slash.
-    pub name: &'static str,
-    /// IANA names.
-    pub zones: Vec<String>,
-}
-
-/// Every time zone on offer.
-pub static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
-    let parts =
-        ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
-    let all: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-    let region = |name: &'static str| {
-        let inside = |zone: &&String| zone.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
-        let mut zones: Vec<String> = all.iter().filter(inside).cloned().collect();
-        zones.sort();
-        Region { name, zones }
-    };
-    parts.into_iter().map(region).collect()
-});
 
 /// `GET /apps/new`
 pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
@@ -150,14 +127,6 @@ mod tests {
     fn no_app_hides_behind_a_page() {
         for (name, expected) in [("New", "new-app"), ("News", "news"), ("My App!", "my-app")] {
             assert_eq!(slug(name).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn every_zone_on_offer_exists() {
-        assert!(REGIONS.iter().map(|region| region.zones.len()).sum::<usize>() > 400);
-        for zone in REGIONS.iter().flat_map(|region| &region.zones) {
-            assert!(Zone::find(zone).is_some(), "{zone}");
         }
     }
 }

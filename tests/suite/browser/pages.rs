@@ -7,8 +7,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Driver, Locator, PATIENCE, Scripts, await_text, fill, submit};
+use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
 use crate::harness::{MEMBER, PASSWORD, Server};
+use crate::pages::hidden;
 use crate::teardown::client;
 
 /// Paths below that of the app, and a text that only the seeded page has.
@@ -34,6 +36,19 @@ const PAGES: &[(&str, &str)] = &[
     ("/devices", "Telephone of Ana"),
     ("/keys", "Rotate"),
     ("/set-aside", "could not be used"),
+    ("/settings", "Archive this app"),
+];
+
+/// Paths of pages that are about no app, and a text of each.
+const OTHERS: &[(&str, &str)] = &[
+    ("/apps", "Well Filled"),
+    ("/apps/new", "Create app"),
+    ("/organizations", "New organization"),
+    ("/organizations/default", "Open invitations"),
+    ("/organizations/default/changes", "App made:"),
+    ("/organizations/default/settings", "Delete this organization"),
+    ("/box/members", "Give the box"),
+    ("/box/changes", "Member made:"),
 ];
 
 const PHONE: u32 = 390;
@@ -45,7 +60,7 @@ struct Seat {
     driver: Driver,
     /// Address of the app's overview.
     home: String,
-    _server: Server,
+    server: Server,
 }
 
 impl Seat {
@@ -56,13 +71,24 @@ impl Seat {
         let client = driver.open().await;
         sign_in(&client, &server).await;
         let home = format!("{}/apps/{}", server.url(), app.slug);
-        Self { client, driver, home, _server: server }
+        Self { client, driver, home, server }
+    }
+
+    /// Addresses of all pages, those of the app first, with a text of each.
+    fn pages(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let of_app = PAGES.iter().map(|(path, text)| (format!("{}{path}", self.home), *text));
+        of_app.chain(OTHERS.iter().map(|(path, text)| (format!("{}{path}", self.server.url()), *text)))
     }
 }
 
 /// An app with something on each of its pages.
 fn seed(server: &Server) -> Credentials {
     let app = server.app("Well Filled");
+    server.member("grace@example.com", "admin", "default");
+    let owner = server.sign_in();
+    let csrf = hidden(&server.page("/apps", &owner).text(), "csrf");
+    let invitation = [("csrf", csrf.as_str()), ("act", "invite"), ("note", "Ada"), ("role", "owner")];
+    server.send(&Request::form("/organizations/default/invitations", &invitation).header("cookie", &owner)).expect(200);
     for (n, version) in ["1.2.3", "1.9.0", "2.0.0-beta.4+build.20260420.a-very-long-name", "2.1.0"].iter().enumerate() {
         let mut event = kit::event_of(Uuid::new_v4(), Timestamp::now(), "opened");
         event["service"]["version"] = json!(version);
@@ -86,15 +112,15 @@ fn seed(server: &Server) -> Credentials {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
-    let Seat { client, driver, home, .. } = &Seat::take().await;
-
+    let seat = &Seat::take().await;
+    let Seat { client, driver, home, .. } = seat;
     require_two(client, home).await;
 
     for scripts in [Scripts::On, Scripts::Off] {
         for width in [PHONE, DESK] {
             driver.look(client, width, scripts).await;
-            for (path, text) in PAGES {
-                visit(client, &format!("{home}{path}"), text).await;
+            for (address, text) in seat.pages() {
+                visit(client, &address, text).await;
             }
             client.goto(&format!("{home}/users")).await.unwrap();
             let person = client.find(Locator::LinkText("Ana Example")).await.unwrap();
@@ -108,15 +134,16 @@ async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_legible_in_the_light_and_in_the_dark() {
-    let Seat { client, driver, home, .. } = &Seat::take().await;
+    let seat = &Seat::take().await;
+    let Seat { client, driver, home, .. } = seat;
     require_two(client, home).await;
     let mut found = Vec::new();
     for (width, scheme) in [(PHONE, "dark"), (DESK, "light"), (DESK, "dark")] {
         driver.look(client, width, Scripts::On).await;
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         driver.tell(client, "Emulation.setEmulatedMedia", features).await;
-        for (path, text) in PAGES {
-            visit(client, &format!("{home}{path}"), text).await;
+        for (path, text) in seat.pages() {
+            visit(client, &path, text).await;
             let lacks = client.execute(include_str!("legible.js"), Vec::new()).await.unwrap();
             let lacks = lacks.as_array().expect("the script returns a list").iter();
             found.extend(lacks.map(|lack| format!("{path} in the {scheme}, {width} pixels: {lack}")));
