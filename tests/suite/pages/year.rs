@@ -212,7 +212,8 @@ fn links(path: &str, text: &str) -> Vec<String> {
 fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
     let routes = tallybox::web::routes();
     let pages = routes.list().iter().filter(|route| route.method == "GET");
-    let pages = pages.filter(|route| matches!(route.access, Access::Member | Access::Admin | Access::Owner | Access::Box));
+    let pages =
+        pages.filter(|route| matches!(route.access, Access::Member | Access::Admin | Access::Owner | Access::Box));
     // What is one of many is found behind the links to it, and a stream has no end.
     let one = ["version", "event", "error", "session", "stream"];
     let page = |path: &str| path.rsplit('/').next().and_then(|last| last.split('.').next().map(str::to_owned));
