@@ -43,7 +43,7 @@ const QUARTERS: i64 = 96;
 /// Ids in a unit.
 const IDS: i64 = 50_000;
 
-const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
+pub(super) const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
 pub(super) const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
 const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_MILLIS: Cut = Cut { width: Millis::DAY, first: FIRST_DAY, last: LAST_DAY };
@@ -163,36 +163,10 @@ pub(in crate::store) const DIRECTORY: [Table; 14] = [
         prefix: 0,
         cut: WHOLE,
     },
-    Table {
-        name: "logins",
-        columns: &[
-            ("token_hash", Bytes),
-            ("member_id", Int),
-            ("created_at", Int),
-            ("seen_at", Int),
-            ("way", Text),
-            ("place", Text),
-            ("proved_at", Int),
-        ],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
-    Table {
-        name: "two_factor",
-        columns: &[("member_id", Int), ("sealed_secret", Bytes), ("last_step", Int), ("confirmed_at", Int)],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
-    Table { name: "recovery_codes", columns: &[("hash", Bytes), ("member_id", Int)], key: 1, prefix: 0, cut: WHOLE },
-    Table {
-        name: "identities",
-        columns: &[("issuer", Text), ("subject", Text), ("member_id", Int), ("created_at", Int)],
-        key: 2,
-        prefix: 0,
-        cut: WHOLE,
-    },
+    sign_in::LOGINS,
+    sign_in::TWO_FACTOR,
+    sign_in::RECOVERY_CODES,
+    sign_in::IDENTITIES,
     Table { name: "setup_tokens", columns: &[("hash", Bytes), ("expires_at", Int)], key: 1, prefix: 0, cut: WHOLE },
 ];
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::http::{Connection, Reply, Request};
@@ -15,7 +16,7 @@ use super::postgres::{free_port, guard::Guard};
 /// Who the box is to the provider.
 pub const CLIENT: &str = "box";
 /// What proves it.
-pub const SECRET: &str = "canary: only these two know";
+pub const SECRET: &str = "canary-only-these-two-know";
 /// Password of every user at the provider.
 pub const PASSWORD: &str = "known to the provider alone";
 /// The schema as the package brings it, with an administrator.
@@ -24,7 +25,7 @@ const MODULES: &str = "/usr/lib/glewlwyd";
 
 /// A running provider. Dropping it ends the process and deletes its files.
 pub struct Provider {
-    _guard: Guard,
+    guard: Guard,
     address: SocketAddr,
     admin: String,
 }
@@ -43,7 +44,7 @@ impl Provider {
             let reply = Connection::open(address).ok()?.send(&Request::get("/config")).ok()?;
             (reply.status == 200).then_some(())
         });
-        let mut provider = Self { _guard: guard, address, admin: String::new() };
+        let mut provider = Self { guard, address, admin: String::new() };
         provider.admin = provider.sign_in("admin", "password");
         provider.set_up(redirect, &folder);
         provider
@@ -129,6 +130,13 @@ impl Provider {
     #[track_caller]
     fn send(&self, request: &Request) -> Reply {
         Connection::open(self.address).unwrap().send(request).unwrap()
+    }
+}
+
+impl Drop for Provider {
+    /// It would take its time.
+    fn drop(&mut self) {
+        self.guard.signal(Signal::KILL);
     }
 }
 

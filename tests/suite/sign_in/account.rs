@@ -60,7 +60,7 @@ fn a_new_password_ends_all_other_sessions(backend: Backend) {
     let mut desk = Browser::signed_in(&server, "Firefox/140 Linux", MEMBER);
     let mut phone = Browser::signed_in(&server, "curl/8", MEMBER);
     let before = desk.cookie("tallybox").unwrap().to_owned();
-    let mut change = |browser: &mut Browser<'_>, current: &str, new: &str| {
+    let change = |browser: &mut Browser<'_>, current: &str, new: &str| {
         browser.submit("/account", "/account/password", &[("current", current), ("new", new)])
     };
     let short = change(&mut desk, PASSWORD, "short").expect(422).text();
