@@ -5,6 +5,7 @@ mod events;
 mod journeys;
 mod people;
 mod ranges;
+mod snapshots;
 mod still;
 mod year;
 

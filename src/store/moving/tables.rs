@@ -1,6 +1,7 @@
 //! The tables that a move copies: their columns, their keys, and the units in which they are compared.
 
 use super::devices::DEVICES;
+use super::sign_in;
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
 

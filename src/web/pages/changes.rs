@@ -70,11 +70,11 @@ struct Changes {
 struct Row {
     when: When,
     member: String,
-    place: String,
     what: String,
     subject: String,
     detail: String,
-    app: Option<String>,
+    /// In which app, where the page is not about one, and from where.
+    beside: String,
 }
 
 /// `GET /apps/{app}/changes`
@@ -115,6 +115,7 @@ async fn show(
     let mut rows = state.ask(move |store| store.audit(&asked)).await?;
     let more = rows.len() > SHOWN as usize;
     rows.truncate(SHOWN as usize);
+    let is_of_app = matches!(of, Concerning::App(_));
     let path = state.site.link(&path);
     let address = |kind: &str, before: Option<i64>| {
         let mut pairs = form_urlencoded::Serializer::new(String::new());
@@ -136,7 +137,10 @@ async fn show(
     page(&Changes {
         frame,
         kinds: KINDS.iter().map(tab).collect(),
-        rows: rows.into_iter().map(|row| line(row, &calendar)).collect(),
+        rows: rows
+            .into_iter()
+            .map(|row| line(AuditRow { app: row.app.filter(|_| !is_of_app), ..row }, &calendar))
+            .collect(),
         next: last.map(|last| address(kind, Some(last))),
         first: before.map(|_| address(kind, None)),
         whole: kind.is_empty(),
@@ -147,5 +151,7 @@ fn line(row: AuditRow, calendar: &Calendar) -> Row {
     let words = WORDS.iter().find(|(action, _)| *action == row.action);
     let what = words.map_or_else(|| row.action.replace(['.', '_'], " "), |(_, words)| (*words).to_owned());
     let AuditRow { at, member, place, subject, detail, app, .. } = row;
-    Row { when: calendar.moment(at), member, place, what, subject, detail, app }
+    let beside: Vec<_> =
+        app.filter(|app| *app != subject).into_iter().chain([place]).filter(|text| !text.is_empty()).collect();
+    Row { when: calendar.moment(at), member, what, subject, detail, beside: beside.join(" · ") }
 }

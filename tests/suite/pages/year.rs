@@ -191,11 +191,11 @@ fn look(still: &Still, apps: &[App], now: Millis, random: &mut Random) -> Vec<(S
 }
 
 /// Where lists lead: some of each.
-fn links(path: &str, text: &str) -> Vec<String> {
+pub fn links(path: &str, text: &str) -> Vec<String> {
     let part = match path.rsplit('/').next() {
         Some("users") => "/users/",
         Some("versions") => "/version?name=",
-        Some("events") => "/event?name=",
+        Some("events") => "/event?",
         Some("errors") => "/error?",
         Some("sessions") => "/session?",
         _ => return Vec::new(),
@@ -216,6 +216,8 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
         pages.filter(|route| matches!(route.access, Access::Member | Access::Admin | Access::Owner | Access::Box));
     // What is one of many is found behind the links to it, and a stream has no end.
     let one = ["version", "event", "error", "session", "stream"];
+    // Whoever has just signed in is led on from there.
+    let pages = pages.filter(|route| !route.path.starts_with("/confirm"));
     let page = |path: &str| path.rsplit('/').next().and_then(|last| last.split('.').next().map(str::to_owned));
     let pages = pages.filter(|route| {
         !route.path.contains("{user}") && !page(&route.path).is_some_and(|page| one.contains(&page.as_str()))
