@@ -27,7 +27,7 @@ pub(super) fn set_password(
     }
     let keep = keep.map_or(&[][..], |hash| &hash[..]);
     db.run("DELETE FROM logins WHERE member_id = $1 AND token_hash <> $2", &[member.0.into(), keep.into()])?;
-    note(db, by, Concerning::Box, ("member.password_changed", &members::get(db, member)?.name, ""))
+    note(db, by, Concerning::Box, ("login.password_changed", &members::get(db, member)?.name, ""))
 }
 
 /// Lets a login go on under another token's hash.
@@ -56,7 +56,7 @@ pub(super) fn create_login(db: &dyn Sql, new: &NewLogin) -> Result<()> {
          ORDER BY seen_at DESC, created_at DESC, token_hash LIMIT 1000 OFFSET $2)",
         &[member.0.into(), BROWSERS.into()],
     )?;
-    note(db, by, Concerning::Box, ("member.signed_in", &by.member, way.as_str()))
+    note(db, by, Concerning::Box, ("login.signed_in", &by.member, way.as_str()))
 }
 
 /// The logins of a member, the newest first.
@@ -92,7 +92,7 @@ pub(super) fn end_logins(db: &dyn Sql, member: MemberId, which: &Ending, by: &By
     let ended = db.run(&["DELETE FROM logins WHERE member_id = $1", condition].concat(), &params)?;
     if ended > 0 {
         let name = members::get(db, member)?.name;
-        note(db, by, Concerning::Box, ("member.signed_out", &name, detail))?;
+        note(db, by, Concerning::Box, ("login.signed_out", &name, detail))?;
     }
     Ok(ended)
 }
@@ -103,7 +103,7 @@ pub(super) fn prove(db: &dyn Sql, token_hash: &[u8; 32], by: &By) -> Result<()> 
     if db.run(sql, &[by.at.0.into(), token_hash.into()])? == 0 {
         return Err(StoreError::NotFound("login"));
     }
-    note(db, by, Concerning::Box, ("member.confirmed", &by.member, ""))
+    note(db, by, Concerning::Box, ("login.confirmed", &by.member, ""))
 }
 
 /// Puts a stronger hash of the same password in the place of one, unless the password was changed meanwhile.
@@ -148,7 +148,7 @@ pub(super) fn confirm_two_factor(db: &dyn Sql, confirmed: &Confirmed, by: &By) -
     }
     put_codes(db, *member, recovery_codes)?;
     db.run("DELETE FROM logins WHERE member_id = $1 AND token_hash <> $2", &[member.0.into(), keep.into()])?;
-    note(db, by, Concerning::Box, ("two_factor.on", &members::get(db, *member)?.name, ""))
+    note(db, by, Concerning::Box, ("login.two_factor_on", &members::get(db, *member)?.name, ""))
 }
 
 /// Uses up the codes of a step and before: whether that one was still to be had.
@@ -166,7 +166,7 @@ pub(super) fn spend_recovery_code(db: &dyn Sql, member: MemberId, hash: &[u8; 32
     }
     let left = db.value("SELECT count(*) FROM recovery_codes WHERE member_id = $1", &[member.0.into()])?.int();
     let name = members::get(db, member)?.name;
-    note(db, by, Concerning::Box, ("recovery_code.used", &name, &format!("{left} left")))?;
+    note(db, by, Concerning::Box, ("login.recovery_code_used", &name, &format!("{left} left")))?;
     Ok(true)
 }
 
@@ -177,7 +177,7 @@ pub(super) fn renew_recovery_codes(db: &dyn Sql, member: MemberId, hashes: &[[u8
         return Err(StoreError::NotFound("two-factor sign-in"));
     }
     put_codes(db, member, hashes)?;
-    note(db, by, Concerning::Box, ("recovery_code.renewed", &members::get(db, member)?.name, ""))
+    note(db, by, Concerning::Box, ("login.recovery_codes_renewed", &members::get(db, member)?.name, ""))
 }
 
 /// Forgets a member's authenticator app and recovery codes: whether codes were asked for.
@@ -189,7 +189,7 @@ pub(super) fn drop_two_factor(db: &dyn Sql, member: MemberId, by: &By) -> Result
     db.run("DELETE FROM recovery_codes WHERE member_id = $1", &[member.0.into()])?;
     db.run("DELETE FROM two_factor WHERE member_id = $1", &[member.0.into()])?;
     if was.is_some() {
-        note(db, by, Concerning::Box, ("two_factor.off", &members::get(db, member)?.name, ""))?;
+        note(db, by, Concerning::Box, ("login.two_factor_off", &members::get(db, member)?.name, ""))?;
     }
     Ok(was.is_some())
 }

@@ -229,7 +229,7 @@ impl Logins {
             Listed::No => return,
         };
         let subject = by.member.clone();
-        let line = AuditLine { by, of: Concerning::Box, action: "member.sign_in_failed", subject, detail };
+        let line = AuditLine { by, of: Concerning::Box, action: "login.failed", subject, detail };
         if let Err(error) = self.on_store(move |store| store.record(&line)).await {
             tracing::warn!(%error, "a failed sign-in could not be written down");
         }

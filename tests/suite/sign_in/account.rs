@@ -50,7 +50,7 @@ fn own_sessions_are_listed_and_ended(backend: Backend) {
     assert_eq!(location(&desk.submit("/account", "/account/sessions", &[("end", "all")])), "/login");
     assert!(!phone.is_in() && !desk.is_in() && eve.is_in());
     assert!(desk.cookie("tallybox").is_none());
-    let lines = audited(&server, "member.signed_out");
+    let lines = audited(&server, "login.signed_out");
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(lines[2], format!("{MEMBER}|Firefox on Linux|{MEMBER}|everywhere"));
 }
@@ -76,7 +76,7 @@ fn a_new_password_ends_all_other_sessions(backend: Backend) {
     assert!(!old.is_in(), "the login goes on under another token");
     old.give_password(MEMBER, PASSWORD).expect(401);
     old.give_password(MEMBER, NEW).expect(303);
-    assert_eq!(audited(&server, "member.password_changed"), [format!("{MEMBER}|Firefox on Linux|{MEMBER}|")]);
+    assert_eq!(audited(&server, "login.password_changed"), [format!("{MEMBER}|Firefox on Linux|{MEMBER}|")]);
 }
 
 fn wrong_passwords_of_a_member_who_is_in_are_stopped(backend: Backend) {
@@ -126,8 +126,8 @@ fn dangerous_acts_want_a_fresh_proof(backend: Backend) {
     desk.get("/account/two-factor").expect(200);
     let off = desk.submit("/account/two-factor", "/account/two-factor/off", &[]);
     assert_eq!(location(&off), "/account?done=two-factor-off");
-    assert_eq!(audited(&server, "two_factor.off").len(), 1);
-    assert_eq!(audited(&server, "member.confirmed").len(), 1);
+    assert_eq!(audited(&server, "login.two_factor_off").len(), 1);
+    assert_eq!(audited(&server, "login.confirmed").len(), 1);
     // Without a second factor the password is the proof.
     age_proofs(&server);
     give(&mut desk, "password", PASSWORD).expect(303);

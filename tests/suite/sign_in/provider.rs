@@ -61,7 +61,7 @@ fn groups_at_the_provider_decide_who_gets_in_and_as_what(backend: Backend) {
     assert_eq!(roles(&server, "ada"), "default|viewer theirs|owner");
     let page = ada.get("/account").text();
     assert!(page.contains("Through the lab") && !page.contains("name=\"new\""), "{page}");
-    assert_eq!(audited(&server, "member.signed_in"), ["ada|Firefox on Linux|ada|provider"]);
+    assert_eq!(audited(&server, "login.signed_in"), ["ada|Firefox on Linux|ada|provider"]);
     // Roles follow the groups, and the member stays the same.
     provider.regroup("ada", &["box admins"]);
     let mut again = Browser::new(&server, "curl/8");

@@ -30,7 +30,7 @@ fn a_trusted_proxy_names_who_is_in(backend: Backend) {
     assert_eq!(location(&browser.send(named("/login?next=%2Faccount", "EVE"))), "/account");
     let page = browser.send(named("/account", "EVE")).expect(200).text();
     assert!(page.contains("by proxy"), "{page}");
-    assert_eq!(audited(&server, "member.signed_in"), ["eve|Firefox on Linux|eve|proxy"]);
+    assert_eq!(audited(&server, "login.signed_in"), ["eve|Firefox on Linux|eve|proxy"]);
     // The cookie is good for nobody else, and for nothing that has not passed the proxy.
     browser.send(named("/account", MEMBER)).expect(303);
     browser.get("/account").expect(303);
@@ -56,7 +56,7 @@ fn a_trusted_proxy_names_who_is_in(backend: Backend) {
     server.run(&["member", "disable", "eve"]);
     browser.send(named("/account", "eve")).expect(303);
     browser.send(named("/login", "eve")).expect(403);
-    assert_eq!(audited(&server, "member.sign_in_failed").len(), 3);
+    assert_eq!(audited(&server, "login.failed").len(), 3);
     // Who signs out is told that the proxy signs them in again.
     let mut owner = Browser::new(&server, "curl/8");
     owner.send(named("/login", MEMBER)).expect(303);

@@ -43,11 +43,11 @@ fn after_the_password_a_code_is_asked_for_and_each_is_good_once(backend: Backend
     let shown = phone.get("/account").text();
     assert!(shown.contains("Chrome on iOS") && shown.contains("by password and code"), "{shown}");
     assert_eq!(
-        audited(&server, "member.signed_in").last().unwrap(),
+        audited(&server, "login.signed_in").last().unwrap(),
         &format!("{MEMBER}|Chrome on iOS|{MEMBER}|password and code")
     );
-    assert_eq!(audited(&server, "two_factor.on"), [format!("{MEMBER}|Firefox on Linux|{MEMBER}|")]);
-    assert_eq!(audited(&server, "member.sign_in_failed").len(), 2);
+    assert_eq!(audited(&server, "login.two_factor_on"), [format!("{MEMBER}|Firefox on Linux|{MEMBER}|")]);
+    assert_eq!(audited(&server, "login.failed").len(), 2);
     // What is kept of the secret cannot be read without the master key.
     assert_eq!(server.count("SELECT max(length(sealed_secret)) FROM two_factor"), 24 + 20 + 16);
 }
@@ -63,12 +63,12 @@ fn a_recovery_code_signs_in_once(backend: Backend) {
         phone.give_password(MEMBER, PASSWORD).expect(303);
         give_code(&mut phone, &given).expect(status);
     }
-    assert_eq!(audited(&server, "recovery_code.used"), [format!("{MEMBER}|curl|{MEMBER}|9 left")]);
+    assert_eq!(audited(&server, "login.recovery_code_used"), [format!("{MEMBER}|curl|{MEMBER}|9 left")]);
     let fresh = desk.submit("/account/two-factor", "/account/two-factor/codes", &[]).expect(200).text();
     assert!(codes.iter().all(|code| !fresh.contains(code)), "they are new");
     phone.give_password(MEMBER, PASSWORD).expect(303);
     give_code(&mut phone, &codes[1]).expect(401);
-    assert_eq!(audited(&server, "recovery_code.renewed").len(), 1);
+    assert_eq!(audited(&server, "login.recovery_codes_renewed").len(), 1);
     let stored = server.sql("SELECT count(*) FROM recovery_codes");
     assert_eq!(stored.trim(), "10");
 }
@@ -85,7 +85,7 @@ fn the_second_step_belongs_to_the_browser_of_the_first(backend: Backend) {
     let code = app.code(0);
     let form = || Request::form("/login/code", &[("code", &code), ("csrf", &csrf), ("next", "/apps")]);
     other.send(form()).expect(403);
-    for planted in ["x", csrf.as_str(), &first.cookie("tallybox-step").unwrap()[1..].to_owned()] {
+    for planted in ["x", csrf.as_str(), &first.cookie("tallybox-step").unwrap()[1..]] {
         other.keep("tallybox-step", planted);
         other.send(form()).expect(403);
     }
@@ -157,7 +157,7 @@ fn the_operator_can_turn_a_second_factor_off(backend: Backend) {
     assert!(server.run(&["member", "reset-2fa", MEMBER]).contains("no two-factor"));
     assert!(!server.try_run(&["member", "reset-2fa", "nobody"], "").status.success());
     assert!(Browser::signed_in(&server, "curl/8", MEMBER).is_in());
-    assert_eq!(audited(&server, "two_factor.off"), [format!("operator|command line|{MEMBER}|")]);
+    assert_eq!(audited(&server, "login.two_factor_off"), [format!("operator|command line|{MEMBER}|")]);
     assert_eq!(server.count("SELECT count(*) FROM recovery_codes"), 0);
 }
 
@@ -179,7 +179,7 @@ fn passwords_of_guessers_are_refused_and_failures_are_written_down(backend: Back
     for given in [&name[..], MEMBER, "<script>alert(1)</script>"] {
         browser.give_password(given, "wrong").expect(401);
     }
-    let failures = audited(&server, "member.sign_in_failed");
+    let failures = audited(&server, "login.failed");
     assert_eq!(failures[0], format!("{0}|curl|{0}|wrong name or password", "n".repeat(100)));
     assert_eq!((failures.len(), failures[1].contains(MEMBER)), (3, true));
     assert!(failures.iter().all(|line| !line.contains("127.0.0.1")), "{failures:?}");
