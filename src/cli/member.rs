@@ -116,13 +116,7 @@ fn answer(
             store.set_password(member.id, &chosen(&member.name, ask)?, None, &by)?;
             Ok(format!("{} has a new password, and is signed out everywhere.\n", member.name))
         }
-        Verb::Reset2fa { name } => {
-            let member = find(store, name)?;
-            Ok(match store.drop_two_factor(member.id, &by)? {
-                true => format!("{} signs in by password alone now.\n", member.name),
-                false => format!("{} has no two-factor sign-in.\n", member.name),
-            })
-        }
+        Verb::Reset2fa { name } => reset(store, name, &by),
         Verb::Role { name, role, org } => {
             let member = find(store, name)?;
             let organization = org::named(store, org.as_deref())?;
@@ -158,6 +152,14 @@ fn answer(
         }
         Verb::List => list(store),
     }
+}
+
+fn reset(store: &dyn Store, name: &str, by: &By) -> anyhow::Result<String> {
+    let member = find(store, name)?;
+    Ok(match store.drop_two_factor(member.id, by)? {
+        true => format!("{} signs in by password alone now.\n", member.name),
+        false => format!("{} has no two-factor sign-in.\n", member.name),
+    })
 }
 
 fn list(store: &dyn Store) -> anyhow::Result<String> {
