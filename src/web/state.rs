@@ -8,12 +8,17 @@ use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
 use crate::auth::oidc::Oidc;
 use crate::clock::Clock;
+use crate::http::limit::{AddressLimiter, Allowance};
+use crate::model::Millis;
 use crate::query::{Policies, Reports};
 use crate::store::{Store, StoreError};
 
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
 use super::stream::Streams;
+
+/// Returns from the provider of sign-ins that an address may make.
+const RETURNS: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +99,8 @@ pub struct WebState {
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) streams: Streams,
+    /// Returns from the provider of sign-ins: each makes us ask it something.
+    pub(super) returns: Arc<AddressLimiter>,
     set_up: Arc<AtomicBool>,
 }
 
@@ -101,6 +108,7 @@ impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
         let WebParts { store, reports, policies, logins, oidc, keys, clock, site, draining, metrics } = parts;
+        let returns = Arc::new(AddressLimiter::new(clock.clone(), RETURNS));
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
@@ -115,6 +123,7 @@ impl WebState {
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
             streams: Streams::default(),
+            returns,
             set_up: Arc::default(),
         }
     }

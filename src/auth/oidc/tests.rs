@@ -232,7 +232,13 @@ async fn a_new_key_is_fetched_at_most_once_a_minute() {
 async fn a_provider_of_another_name_is_not_asked_further() {
     let (fake, clock) = (Fake::start().await, Clock::manual(NOW));
     fake.says(|says| says.issuer = "https://id.example.org".to_owned());
-    let departed = oidc(&fake, &clock).depart(Errand::SignIn, "r", "/").await;
-    let Err(OidcError::Provider(said)) = departed else { panic!("it was believed") };
-    assert!(said.contains("calls itself https://id.example.org"), "{said}");
+    let oidc = oidc(&fake, &clock);
+    for _ in 0..3 {
+        let Err(OidcError::Provider(said)) = oidc.depart(Errand::SignIn, "r", "/").await else { panic!("believed") };
+        assert!(said.contains("calls itself https://id.example.org"), "{said}");
+    }
+    assert_eq!(fake.asked("/.well-known"), 1, "a failure is not repeated for everybody who asks");
+    fake.says(|says| says.issuer = fake.url.clone());
+    clock.set(NOW.plus(5 * Millis::SECOND));
+    assert!(oidc.depart(Errand::SignIn, "r", "/").await.is_ok());
 }

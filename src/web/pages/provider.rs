@@ -56,6 +56,11 @@ pub async fn arrive(
     if let Some(word) = query.find("error") {
         return refused(&state, &place, oidc.next(&sealed, query.get("state")), word);
     }
+    if let Err(wait) = state.returns.check(place.origin.address) {
+        let text = entrance::too_many(wait.0);
+        let said = Note { title: "Too many at once", text: &text, path: "/login", label: "Back to sign-in" };
+        return entrance::note(&state, &place, StatusCode::TOO_MANY_REQUESTS, said);
+    }
     let (state_given, code) = (query.get("state"), query.get("code"));
     let answer = Answer { sealed: &sealed, state: state_given, code, issuer: query.find("iss") };
     let arrival = match oidc.arrive(&answer).await {
