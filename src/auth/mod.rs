@@ -3,9 +3,12 @@
 pub mod api_token;
 pub mod ingest_key;
 pub mod login;
+pub mod oidc;
 pub mod password;
+pub mod recovery;
 pub mod seal;
 mod secret_file;
 pub mod session_token;
 pub mod signature;
 pub mod token;
+pub mod totp;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{datadir, open};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::oidc::{Oidc, OidcOptions};
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -168,6 +169,7 @@ struct Parts {
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
+    oidc: Option<Oidc>,
     tokens: SessionTokens,
     identify: IdentifyMetrics,
     intake: Intake,
@@ -196,14 +198,16 @@ impl Parts {
         let (intake, writer) =
             Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
         let intake = intake.with_places(places(config)?).with_readers(protocol::readers());
-        let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
-        let logins = Logins::new(store.clone(), clock.clone());
+        let key = open::master_key(config)?;
+        let keys = IngestKeys::new(store.clone(), key.clone(), clock.clone());
+        let logins = Logins::new(store.clone(), key.clone(), clock.clone());
+        let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
         let backups = config.backup_dir.clone().zip(config.database_path());
         let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
         let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
-        Ok(Self { clock, store, keys, logins, tokens, identify, intake, writer, jobs, progress })
+        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
     }
 
     fn router(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> anyhow::Result<axum::Router> {
@@ -237,6 +241,7 @@ impl Parts {
             reports: Reports::new(self.store.clone(), self.clock.clone()),
             policies: policies.clone(),
             logins: self.logins.clone(),
+            oidc: self.oidc.clone(),
             keys: self.keys.clone(),
             intake: self.intake.clone(),
             about,
@@ -274,6 +279,19 @@ impl Parts {
             service_id: config.teardown_service_id.clone(),
         }
     }
+}
+
+/// The provider at which members may sign in, where one is configured.
+fn oidc_options(config: &Config) -> Option<OidcOptions> {
+    Some(OidcOptions {
+        issuer: config.oidc_issuer.clone()?,
+        client_id: config.oidc_client_id.clone()?,
+        client_secret: config.oidc_client_secret.clone(),
+        name: config.oidc_name.clone(),
+        scopes: config.oidc_scopes.clone(),
+        groups_claim: config.oidc_groups_claim.clone(),
+        groups: config.oidc_groups.clone(),
+    })
 }
 
 /// The database of addresses, where one is configured: one that cannot be read must not pass for none.
@@ -321,9 +339,11 @@ fn told(change: &VersionChange) -> Result<(), String> {
 
 fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
     let trusted: Result<Vec<IpNet>, _> = config.trusted_proxies.iter().map(|network| network.parse()).collect();
+    let user_header = config.trusted_user_header.as_ref().map(|name| name.parse());
     Ok(ServerOptions {
         max_connections: config.max_connections,
         trusted_proxies: trusted.context("trusted_proxies")?,
+        user_header: user_header.transpose().context("trusted_user_header")?,
         base_path: config.base_path.clone(),
         ..ServerOptions::default()
     })

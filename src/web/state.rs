@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::oidc::Oidc;
 use crate::clock::Clock;
+use crate::http::limit::{AddressLimiter, Allowance};
 use crate::ingest::{Door, Intake};
+use crate::model::Millis;
 use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
 
@@ -15,6 +18,9 @@ use super::condition::BoxParts;
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
 use super::stream::Streams;
+
+/// Returns from the provider of sign-ins that an address may make.
+const RETURNS: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +71,8 @@ pub struct WebParts {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// The pipeline, for events that are tried again.
@@ -94,6 +102,8 @@ pub struct WebState {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// The pipeline, for events that are tried again.
@@ -116,14 +126,30 @@ pub struct WebState {
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) streams: Streams,
+    /// Returns from the provider of sign-ins: each makes us ask it something.
+    pub(super) returns: Arc<AddressLimiter>,
     set_up: Arc<AtomicBool>,
 }
 
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, intake, about, clock, site, keeping, draining, metrics } =
-            parts;
+        let WebParts {
+            store,
+            reports,
+            policies,
+            logins,
+            oidc,
+            keys,
+            intake,
+            about,
+            clock,
+            site,
+            keeping,
+            draining,
+            metrics,
+        } = parts;
+        let returns = Arc::new(AddressLimiter::new(clock.clone(), RETURNS));
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             collects: Collects::new(reports.clone()),
@@ -131,6 +157,7 @@ impl WebState {
             reports,
             policies,
             logins,
+            oidc,
             keys,
             door: intake.door().clone(),
             intake,
@@ -142,6 +169,7 @@ impl WebState {
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
             streams: Streams::default(),
+            returns,
             set_up: Arc::default(),
         }
     }

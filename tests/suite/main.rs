@@ -21,6 +21,7 @@ mod pages;
 mod privacy;
 mod routes;
 mod security;
+mod sign_in;
 mod store;
 mod teardown;
 mod telemetry_kit;

@@ -13,6 +13,7 @@ mod rights;
 mod roster;
 mod sessions;
 mod settled;
+mod sign_in;
 mod versions;
 
 use std::sync::Arc;

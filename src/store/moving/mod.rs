@@ -7,6 +7,7 @@ mod house;
 mod limits;
 mod pass;
 mod print;
+mod sign_in;
 mod tables;
 
 use std::path::PathBuf;

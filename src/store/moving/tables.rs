@@ -2,6 +2,7 @@
 
 use super::devices::DEVICES;
 use super::limits::{APP_LIMITS, BANS, TIERS};
+use super::sign_in;
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
 
@@ -54,7 +55,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 14] = [
+pub(in crate::store) const DIRECTORY: [Table; 17] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -169,13 +170,10 @@ pub(in crate::store) const DIRECTORY: [Table; 14] = [
         prefix: 0,
         cut: WHOLE,
     },
-    Table {
-        name: "logins",
-        columns: &[("token_hash", Bytes), ("member_id", Int), ("created_at", Int), ("seen_at", Int)],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
+    sign_in::LOGINS,
+    sign_in::TWO_FACTOR,
+    sign_in::RECOVERY_CODES,
+    sign_in::IDENTITIES,
     Table { name: "setup_tokens", columns: &[("hash", Bytes), ("expires_at", Int)], key: 1, prefix: 0, cut: WHOLE },
 ];
 
