@@ -26,6 +26,7 @@ mod metrics;
 mod occurrence;
 mod pages;
 mod person;
+mod qr;
 mod release;
 mod selection;
 mod session;
