@@ -3,6 +3,7 @@
 pub mod api_token;
 pub mod ingest_key;
 pub mod login;
+pub mod oidc;
 pub mod password;
 pub mod recovery;
 pub mod seal;

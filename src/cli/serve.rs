@@ -259,9 +259,11 @@ fn told(change: &VersionChange) -> Result<(), String> {
 
 fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
     let trusted: Result<Vec<IpNet>, _> = config.trusted_proxies.iter().map(|network| network.parse()).collect();
+    let user_header = config.trusted_user_header.as_ref().map(|name| name.parse());
     Ok(ServerOptions {
         max_connections: config.max_connections,
         trusted_proxies: trusted.context("trusted_proxies")?,
+        user_header: user_header.transpose().context("trusted_user_header")?,
         base_path: config.base_path.clone(),
         ..ServerOptions::default()
     })

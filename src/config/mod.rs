@@ -139,6 +139,12 @@ impl Config {
             warnings
                 .push("the box listens beyond this machine without an https public_url: put TLS in front".to_owned());
         }
+        if self.trusted_user_header.is_some() {
+            warnings.push(
+                "trusted_user_header is set: whoever speaks from an address of trusted_proxies can be any member"
+                    .to_owned(),
+            );
+        }
         if self.teardown_tenant.is_some() {
             warnings.push("teardown_tenant is set: whoever reaches the box can send events of that app".to_owned());
         }
@@ -177,6 +183,7 @@ impl Config {
                 self.max_event_bytes, self.max_body_bytes
             ));
         }
+        self.check_sign_in(problems);
         if self.database_pool_min > self.database_pool_max {
             problems.push(format!(
                 "database_pool_min ({}) must be at most database_pool_max ({})",
@@ -190,6 +197,27 @@ impl Config {
                  machine can read it: give the password as database_password, or the whole URL as a variable or in a \
                  file that {DATABASE_FLAG}-file names"
             ));
+        }
+    }
+}
+
+impl Config {
+    /// What other ways to sign in than by password need beside them.
+    fn check_sign_in(&self, problems: &mut Vec<String>) {
+        if self.trusted_user_header.is_some() && self.trusted_proxies.is_empty() {
+            problems.push("trusted_user_header needs trusted_proxies: nobody else's word for a name counts".to_owned());
+        }
+        if self.oidc_issuer.is_none() {
+            return;
+        }
+        for (key, given) in [
+            ("oidc_client_id", self.oidc_client_id.is_some()),
+            ("oidc_groups", !self.oidc_groups.is_empty()),
+            ("public_url", self.public_url.is_some()),
+        ] {
+            if !given {
+                problems.push(format!("oidc_issuer needs {key}"));
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::postgres_url::PostgresUrl;
-use crate::model::Slug;
+use crate::model::{GroupRole, Role, Slug};
 
 type Read<T> = Result<T, String>;
 
@@ -211,6 +211,56 @@ pub fn tenant(text: &str) -> Read<Tenant> {
 pub fn label(text: &str) -> Read<String> {
     let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 visible characters".to_owned()) }
+}
+
+/// The name of a header, in lower case, that no proxy or browser uses for something else.
+pub fn user_header(text: &str) -> Read<String> {
+    const TAKEN: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "user-agent"];
+    let name = text.to_ascii_lowercase();
+    let is_name = (1..=100).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let taken = TAKEN.contains(&name.as_str()) || name.starts_with("x-forwarded-") || name.starts_with("sec-");
+    if is_name && !taken { Ok(name) } else { Err(format!("must be a header such as Remote-User, not `{text}`")) }
+}
+
+/// An address as a provider writes it into its tokens: kept to the letter, without query and fragment.
+pub fn issuer(text: &str) -> Read<String> {
+    let url = public_url(text).map_err(|_| format!("must be an address such as https://id.example.org, not `{text}`"))?;
+    let host = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    if host.is_none_or(|host| matches!(host, "localhost" | "127.0.0.1") || url.starts_with("http://[::1]")) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must begin with https://, unless it is on this machine, not `{text}`"))
+}
+
+/// `GROUP=ROLE` or `GROUP=ORGANIZATION/ROLE`, separated by commas; a group may hold blanks and equals signs.
+pub fn group_roles(text: &str) -> Read<Vec<GroupRole>> {
+    let rule = |item: &str| {
+        let (group, role) = item.rsplit_once('=')?;
+        let (organization, role) = role.rsplit_once('/').map_or((None, role), |(slug, role)| (Some(slug), role));
+        let organization = match organization {
+            Some(slug) => Some(Slug::parse(slug)?.as_str().to_owned()),
+            None => None,
+        };
+        let group = Some(group.trim().to_owned()).filter(|group| !group.is_empty())?;
+        Some(GroupRole { group, organization, role: Role::parse(role.trim())? })
+    };
+    let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
+    items
+        .map(|item| {
+            let problem = || format!("must list roles such as admins=admin or staff=lab/viewer, not `{item}`");
+            rule(item).ok_or_else(problem)
+        })
+        .collect()
+}
+
+/// Words of visible ASCII, `openid` among them.
+pub fn scopes(text: &str) -> Read<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let fits = text.len() <= 1_000 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if fits && words.contains(&"openid") {
+        return Ok(words.join(" "));
+    }
+    Err(format!("must be words such as `openid profile`, openid among them, not `{text}`"))
 }
 
 /// Addresses and networks (`10.0.0.0/8`), separated by commas or blanks.

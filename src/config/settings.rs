@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::layers::{self, Surroundings, Values};
 use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
 use super::{Shown, Source};
+use crate::model::GroupRole;
 
 /// How a setting is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +185,34 @@ settings! {
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks.
     trusted_proxies: Vec<String> {
         kind: List, value: "NETWORKS", alias: None, default: Fallback::Nothing, read: read::networks,
+    }
+    /// Header in which a proxy of `trusted_proxies` names the member who is signed in there, such as `Remote-User`.
+    trusted_user_header: Option<String> {
+        kind: Plain, value: "NAME", alias: None, default: Fallback::Nothing, read: read::optional(read::user_header),
+    }
+    /// Provider of OpenID Connect at which members may sign in, as it names itself, such as `https://id.example.org`.
+    oidc_issuer: Option<String> {
+        kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::issuer),
+    }
+    /// Who the box is to that provider.
+    oidc_client_id: Option<String> {
+        kind: Plain, value: "ID", alias: None, default: Fallback::Nothing, read: read::optional(read::label),
+    }
+    /// What proves it; left out where the provider takes PKCE alone.
+    oidc_client_secret: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
+    }
+    /// What the provider is called on the sign-in page.
+    oidc_name: String { kind: Plain, value: "TEXT", alias: None, default: Fallback::Text("OpenID Connect"), read: read::label }
+    /// What the provider's groups may do: `GROUP=ROLE` in the first organization, or `GROUP=ORGANIZATION/ROLE`.
+    oidc_groups: Vec<GroupRole> {
+        kind: List, value: "ROLES", alias: None, default: Fallback::Nothing, read: read::group_roles,
+    }
+    /// Claim of the provider that lists somebody's groups.
+    oidc_groups_claim: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("groups"), read: read::label }
+    /// What the provider is asked for, divided by blanks; `openid` must be among it.
+    oidc_scopes: String {
+        kind: Plain, value: "SCOPES", alias: None, default: Fallback::Text("openid profile email"), read: read::scopes,
     }
     /// Least severity that is logged: error, warn, info, debug or trace.
     log_level: LogLevel {

@@ -236,6 +236,16 @@ fn values_are_read_or_refused() {
         ("trusted_proxies", "10.0.0.0/33", false),
         ("trusted_proxies", "10.0.0.0/+8", false),
         ("trusted_proxies", "proxy.local", false),
+        ("trusted_user_header", "Cookie", false),
+        ("trusted_user_header", "X-Forwarded-For", false),
+        ("trusted_user_header", "Remote User", false),
+        ("oidc_groups", "admins=admin, CN=Staff,staff=lab/viewer", false),
+        ("oidc_groups", "admins=admin, CN=Staff=viewer, staff=lab/viewer", true),
+        ("oidc_groups", "admins=root", false),
+        ("oidc_groups", "=admin", false),
+        ("oidc_scopes", "profile", false),
+        ("oidc_scopes", "openid groups", true),
+        ("oidc_issuer", "http://id.example.org", false),
         ("log_format", "xml", false),
         ("allow_network_fs", "on", true),
         ("allow_network_fs", "maybe", false),
@@ -331,6 +341,30 @@ fn settings_of_postgres_beside_sqlite_are_warned_of() {
     assert!(!format!("{config:?} {warnings} {:?}", config.shown()).contains("canary"));
     let with_server = [&variables[..], &[("DATABASE_URL", "postgres://me@db")]].concat();
     assert!(Config::load(&sources(&[], &with_server)).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn ways_to_sign_in_need_what_makes_them_safe() {
+    let header = ("trusted_user_header", "Remote-User");
+    assert!(problems(&sources(&[header], &[]))[0].contains("needs trusted_proxies"));
+    let config = Config::load(&sources(&[header, ("trusted_proxies", "10.0.0.1")], &[])).unwrap();
+    assert_eq!(config.trusted_user_header.as_deref(), Some("remote-user"));
+    assert!(config.warnings()[0].contains("can be any member"));
+    for issuer in ["https://id.example.org/realms/a/", "http://localhost:4593/api", "http://[::1]:80"] {
+        let told = problems(&sources(&[("oidc_issuer", issuer)], &[])).join("\n");
+        for key in ["oidc_client_id", "oidc_groups", "public_url"] {
+            assert!(told.contains(&format!("oidc_issuer needs {key}")), "{told}");
+        }
+        let flags = [
+            ("oidc_issuer", issuer),
+            ("oidc_client_id", "box"),
+            ("oidc_groups", "staff=viewer"),
+            ("public_url", "https://box.example.org"),
+        ];
+        let config = Config::load(&sources(&flags, &[("TALLYBOX_OIDC_CLIENT_SECRET", "canary")])).unwrap();
+        assert_eq!(config.oidc_issuer.as_deref(), Some(issuer), "to the letter");
+        assert!(!format!("{config:?} {:?}", config.shown()).contains("canary"));
+    }
 }
 
 #[test]

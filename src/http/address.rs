@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 /// Proxies that a request may name at most; a longer list is not believed.
 const MAX_HOPS: usize = 32;
+
+/// Longest name of a user that a proxy may tell, in bytes: 254 characters.
+const LONGEST_USER: usize = 1_016;
 
 /// A network in CIDR form, or a single address. IPv4 addresses inside IPv6 (`::ffff:a.b.c.d`) count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,18 @@ pub(crate) fn client_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
     (address, https.or(proto).unwrap_or(false))
 }
 
+/// Whom the peer names in a header, where it is trusted and names one alone: two headers, or one that a client has sent
+/// along and the proxy has added to, are nobody.
+pub(crate) fn user_of(peer: IpAddr, headers: &HeaderMap, header: &HeaderName, trusted: &[IpNet]) -> Option<String> {
+    if !trusted.iter().any(|net| net.contains(peer)) {
+        return None;
+    }
+    let mut named = headers.get_all(header).into_iter();
+    let (Some(name), None) = (named.next(), named.next()) else { return None };
+    let name = std::str::from_utf8(name.as_bytes()).ok()?.trim();
+    (!name.is_empty() && name.len() <= LONGEST_USER).then(|| name.to_owned())
+}
+
 /// From the nearest hop outwards: the first that is not trusted, else the outermost.
 fn walk(
     peer: IpAddr,
@@ -175,6 +190,34 @@ mod tests {
         for wrong in ["", "/8", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0/8", "localhost", "::ffff:10.0.0.0/95"] {
             assert!(wrong.parse::<IpNet>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_user_is_named_by_a_trusted_peer_alone() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let header = HeaderName::from_static("remote-user");
+        let long = "x".repeat(1_017);
+        for (peer, values, user) in [
+            ("10.0.0.1", vec!["ada"], Some("ada")),
+            ("::ffff:10.0.0.1", vec![" ada@example.org "], Some("ada@example.org")),
+            ("10.0.0.1", vec!["ädä"], Some("ädä")),
+            ("203.0.113.9", vec!["ada"], None),
+            ("10.0.0.1", vec!["ada", "eve"], None),
+            ("10.0.0.1", vec!["ada", "ada"], None),
+            ("10.0.0.1", vec![""], None),
+            ("10.0.0.1", vec![&long], None),
+            ("10.0.0.1", vec![], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append(&header, value.as_bytes().try_into().unwrap());
+            }
+            let found = user_of(peer.parse().unwrap(), &headers, &header, &trusted);
+            assert_eq!(found.as_deref(), user, "{peer} {values:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(&header, "ada".parse().unwrap());
+        assert_eq!(user_of("10.0.0.1".parse().unwrap(), &headers, &header, &[]), None, "nobody is trusted");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tower::util::MapRequestLayer;
@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt};
 use tower_http::catch_panic::{CatchPanic, ResponseForPanic};
 use tracing::Instrument;
 
-use super::address::{IpNet, client_of};
+use super::address::{IpNet, client_of, user_of};
 use super::metrics::{Answered, RequestMetrics};
 use super::origin::{Peer, RequestIds};
 use super::refuse;
@@ -39,6 +39,7 @@ pub fn layers(router: Router, clock: Clock, options: &ServerOptions, requests: R
         shared: Arc::new(Shared {
             clock,
             trusted: options.trusted_proxies.clone(),
+            user_header: options.user_header.clone(),
             base: base_of(&options.base_path),
             ids: RequestIds::new(),
             requests,
@@ -57,6 +58,7 @@ struct Edge {
 struct Shared {
     clock: Clock,
     trusted: Vec<IpNet>,
+    user_header: Option<HeaderName>,
     /// Empty, or with a leading slash and no trailing one.
     base: String,
     ids: RequestIds,
@@ -79,8 +81,10 @@ impl Service<Request> for Edge {
     fn call(&mut self, request: Request) -> Self::Future {
         let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
         let (address, https) = client_of(peer.0, request.headers(), &self.shared.trusted);
-        let origin =
-            Origin { received_at: self.shared.clock.now(), address, https, request_id: self.shared.ids.next() };
+        let named = self.shared.user_header.as_ref();
+        let user = named.and_then(|header| user_of(peer.0, request.headers(), header, &self.shared.trusted));
+        let (received_at, request_id) = (self.shared.clock.now(), self.shared.ids.next());
+        let origin = Origin { received_at, address, https, user, request_id };
         // Of the highest level, so that it stands whatever level is logged.
         let span = tracing::error_span!("request", request_id = %origin.request_id);
         let edge = self.clone();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -32,6 +33,8 @@ pub struct ServerOptions {
     pub max_head_bytes: usize,
     /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// Header in which they name the member who is signed in with them.
+    pub user_header: Option<HeaderName>,
     /// Path under which everything lies: `/`, or for example `/box`. Routers and handlers do not see it.
     pub base_path: String,
 }
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             drain_timeout: Duration::from_secs(30),
             max_head_bytes: 64 << 10,
             trusted_proxies: Vec::new(),
+            user_header: None,
             base_path: "/".to_owned(),
         }
     }

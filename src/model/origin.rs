@@ -13,6 +13,8 @@ pub struct Origin {
     pub address: IpAddr,
     /// Whether the client reached us, or a trusted proxy, over TLS.
     pub https: bool,
+    /// The member whom a trusted proxy names, where it is asked to.
+    pub user: Option<String>,
     /// Names this request in the log and in its response.
     pub request_id: RequestId,
 }

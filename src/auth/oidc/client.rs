@@ -1,0 +1,210 @@
+//! A small HTTP client for the provider's own addresses: TLS, or plain HTTP on this machine; nothing is followed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+/// For one exchange, all together.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer that is read, in bytes.
+const LONGEST: usize = 1 << 20;
+/// Addresses of a name that are tried.
+const TRIES: usize = 4;
+
+/// Why there is no answer; in words for the log.
+pub(super) type Fault = String;
+
+/// What is sent.
+pub(super) struct Call {
+    url: String,
+    method: Method,
+    authorization: Option<HeaderValue>,
+    body: String,
+}
+
+impl Call {
+    /// A `GET`.
+    pub(super) fn get(url: &str) -> Self {
+        Self { url: url.to_owned(), method: Method::GET, authorization: None, body: String::new() }
+    }
+
+    /// A form that is posted.
+    pub(super) fn form(url: &str, body: String) -> Self {
+        Self { method: Method::POST, body, ..Self::get(url) }
+    }
+
+    /// Where it goes.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// With credentials; `None` where no header can hold them.
+    pub(super) fn authorized(self, value: &str) -> Option<Self> {
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some(Self { authorization: Some(value), ..self })
+    }
+}
+
+/// Status and body of the answer to a call.
+pub(super) async fn send(call: &Call) -> Result<(u16, Bytes), Fault> {
+    let exchanged = tokio::time::timeout(PATIENCE, exchange(call)).await;
+    let answer = exchanged.unwrap_or_else(|_| Err(format!("no answer within {} seconds", PATIENCE.as_secs())));
+    answer.map_err(|fault| format!("{}: {fault}", call.url))
+}
+
+async fn exchange(call: &Call) -> Result<(u16, Bytes), Fault> {
+    let target = Target::read(&call.url)?;
+    let stream = target.connect().await?;
+    if target.encrypted {
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| "the host is no name".to_owned())?;
+        let stream = connector()?.connect(name, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
+        converse(call, &target, stream).await
+    } else {
+        converse(call, &target, stream).await
+    }
+}
+
+async fn converse(
+    call: &Call,
+    target: &Target,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<(u16, Bytes), Fault> {
+    let said = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(said)?;
+    let driver = tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(call.method.clone())
+        .uri(&target.path)
+        .header(HOST, &target.authority)
+        .header(USER_AGENT, concat!("tallybox/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json");
+    if call.method == Method::POST {
+        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    if let Some(authorization) = &call.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Full::new(Bytes::from(call.body.clone()))).map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(said)?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|error| error.to_string());
+    driver.abort();
+    Ok((status, body?.to_bytes()))
+}
+
+/// Where a call goes.
+struct Target {
+    host: String,
+    port: u16,
+    authority: String,
+    path: String,
+    encrypted: bool,
+}
+
+impl Target {
+    fn read(url: &str) -> Result<Self, Fault> {
+        let uri: Uri = url.parse().map_err(|_| "is no address".to_owned())?;
+        let authority = uri.authority().ok_or("has no host")?;
+        let encrypted = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("begins with neither https:// nor http://".to_owned()),
+        };
+        if authority.as_str().contains('@') {
+            return Err("has a user in it".to_owned());
+        }
+        Ok(Self {
+            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: authority.port_u16().unwrap_or(if encrypted { 443 } else { 80 }),
+            authority: authority.to_string(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            encrypted,
+        })
+    }
+
+    /// Without TLS only this machine is spoken to, whatever its name resolves to.
+    async fn connect(&self) -> Result<TcpStream, Fault> {
+        let found = lookup_host((self.host.as_str(), self.port)).await;
+        let found = found.map_err(|error| format!("the host is not found: {error}"))?;
+        let usable = |address: &SocketAddr| self.encrypted || address.ip().to_canonical().is_loopback();
+        let mut fault = "plain HTTP is spoken with this machine alone; use https".to_owned();
+        for address in found.filter(usable).take(TRIES) {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => fault = format!("no connection: {error}"),
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// Trusts whom the operating system trusts.
+fn connector() -> Result<TlsConnector, Fault> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    if usable == 0 {
+        return Err("this system has no certificates to trust".to_owned());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers the first connection with these bytes.
+    async fn answering(bytes: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1_024];
+            _ = stream.read(&mut head).await;
+            _ = stream.write_all(&bytes).await;
+        });
+        format!("http://{address}/x?y=z")
+    }
+
+    #[tokio::test]
+    async fn answers_are_bounded_and_redirects_are_answers() {
+        let url = answering(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi".into()).await;
+        assert_eq!(send(&Call::get(&url)).await, Ok((302, Bytes::from("hi"))));
+        let long = [&b"HTTP/1.1 200 OK\r\ncontent-length: 1048577\r\n\r\n"[..], &vec![b'x'; LONGEST + 1]].concat();
+        let url = answering(long).await;
+        assert!(send(&Call::get(&url)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn only_this_machine_is_spoken_to_without_tls() {
+        for (url, said) in [
+            ("http://192.0.2.1/", "alone"),
+            ("ftp://127.0.0.1/", "neither"),
+            ("http://me@127.0.0.1/", "user"),
+            ("/path", "no host"),
+        ] {
+            let fault = send(&Call::get(url)).await.unwrap_err();
+            assert!(fault.contains(said), "{url}: {fault}");
+        }
+    }
+}
