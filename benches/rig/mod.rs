@@ -14,7 +14,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tallybox::auth::{ingest_key, seal::MasterKey, token};
-use tallybox::model::{By, Millis, NewApp, NewMember, Role, Salt, Slug, Zone};
+use tallybox::model::{By, Millis, NewApp, NewLogin, NewMember, Role, Salt, Slug, Way, Zone};
 use tallybox::store::Store;
 
 use self::traffic::{Sender, YEAR_START};
@@ -184,7 +184,9 @@ fn prepare(store: &dyn Store, master_key: &str) -> Prepared {
     let now = tallybox::clock::Clock::system().now();
     let member = store.create_member(&member, &By::command_line(now)).expect("the member is made");
     let login = token::issue("");
-    store.create_login(&token::hash(&login), member.id, now).expect("the login is kept");
+    let (token_hash, by) = (token::hash(&login), By::command_line(now));
+    let new = NewLogin { token_hash, member: member.id, way: Way::Password, proved_at: now, by };
+    store.create_login(&new).expect("the login is kept");
     Prepared {
         token: issued.token,
         secret: issued.secret,

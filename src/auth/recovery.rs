@@ -27,7 +27,8 @@ pub fn hash(typed: &str) -> Option<[u8; 32]> {
         'i' | 'l' => '1',
         other => other,
     };
-    let text: String = typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(LETTERS + 1).map(letter).collect();
+    let text: String =
+        typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(LETTERS + 1).map(letter).collect();
     (text.len() == LETTERS && text.is_ascii()).then(|| token::hash(&text))
 }
 

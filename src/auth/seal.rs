@@ -16,7 +16,8 @@ const NONCE: usize = 24;
 
 /// 256 random bits under which secrets are sealed. Wiped when dropped; `Debug` hides it.
 ///
-/// Without it, sealed secrets cannot be read: its loss means new ingest keys, and leaves the events unharmed.
+/// Without it, sealed secrets cannot be read: its loss means new ingest keys, and that members set
+/// up their authenticator apps anew (recovery codes still sign them in); it leaves the events unharmed.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 

@@ -69,8 +69,8 @@ impl Secret {
         matching.collect::<Vec<_>>().into_iter().find(|&step| step > after)
     }
 
-    /// The six digits of a step (RFC 4226, 5.3).
-    fn code(&self, step: i64) -> String {
+    /// The six digits of a step of thirty seconds since 1970 (RFC 4226, 5.3).
+    pub fn code(&self, step: i64) -> String {
         format!("{:06}", self.truncated(step) % 1_000_000)
     }
 

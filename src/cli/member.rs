@@ -32,6 +32,12 @@ pub enum Verb {
         /// What they sign in with.
         name: String,
     },
+    /// Forget a member's authenticator app and recovery codes, for when both are gone: the password is enough then.
+    #[command(name = "reset-2fa")]
+    Reset2fa {
+        /// What they sign in with.
+        name: String,
+    },
     /// Give a member a role in an organization, or take them out of it.
     Role {
         /// What they sign in with.
@@ -107,9 +113,10 @@ fn answer(
         }
         Verb::Passwd { name } => {
             let member = find(store, name)?;
-            store.set_password(member.id, &chosen(&member.name, ask)?, None)?;
+            store.set_password(member.id, &chosen(&member.name, ask)?, None, &by)?;
             Ok(format!("{} has a new password, and is signed out everywhere.\n", member.name))
         }
+        Verb::Reset2fa { name } => reset(store, name, &by),
         Verb::Role { name, role, org } => {
             let member = find(store, name)?;
             let organization = org::named(store, org.as_deref())?;
@@ -145,6 +152,14 @@ fn answer(
         }
         Verb::List => list(store),
     }
+}
+
+fn reset(store: &dyn Store, name: &str, by: &By) -> anyhow::Result<String> {
+    let member = find(store, name)?;
+    Ok(match store.drop_two_factor(member.id, by)? {
+        true => format!("{} signs in by password alone now.\n", member.name),
+        false => format!("{} has no two-factor sign-in.\n", member.name),
+    })
 }
 
 fn list(store: &dyn Store) -> anyhow::Result<String> {

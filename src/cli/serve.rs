@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{datadir, open};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::oidc::{Oidc, OidcOptions};
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -117,6 +118,7 @@ struct Parts {
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
+    oidc: Option<Oidc>,
     tokens: SessionTokens,
     identify: IdentifyMetrics,
     intake: Intake,
@@ -143,10 +145,12 @@ impl Parts {
         let (intake, writer) =
             Intake::start(store.clone(), limits, clock.clone(), size).context("the writer cannot start")?;
         let intake = intake.with_places(places(config)?);
-        let keys = IngestKeys::new(store.clone(), open::master_key(config)?, clock.clone());
-        let logins = Logins::new(store.clone(), clock.clone());
+        let key = open::master_key(config)?;
+        let keys = IngestKeys::new(store.clone(), key.clone(), clock.clone());
+        let logins = Logins::new(store.clone(), key.clone(), clock.clone());
+        let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
-        Ok(Self { clock, store, keys, logins, tokens, identify: IdentifyMetrics::default(), intake, writer })
+        Ok(Self { clock, store, keys, logins, oidc, tokens, identify: IdentifyMetrics::default(), intake, writer })
     }
 
     fn router(&self, config: &Config, requests: RequestMetrics) -> anyhow::Result<axum::Router> {
@@ -178,6 +182,7 @@ impl Parts {
             reports: Reports::new(self.store.clone(), self.clock.clone()),
             policies: policies.clone(),
             logins: self.logins.clone(),
+            oidc: self.oidc.clone(),
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
@@ -212,6 +217,19 @@ impl Parts {
             service_id: config.teardown_service_id.clone(),
         }
     }
+}
+
+/// The provider at which members may sign in, where one is configured.
+fn oidc_options(config: &Config) -> Option<OidcOptions> {
+    Some(OidcOptions {
+        issuer: config.oidc_issuer.clone()?,
+        client_id: config.oidc_client_id.clone()?,
+        client_secret: config.oidc_client_secret.clone(),
+        name: config.oidc_name.clone(),
+        scopes: config.oidc_scopes.clone(),
+        groups_claim: config.oidc_groups_claim.clone(),
+        groups: config.oidc_groups.clone(),
+    })
 }
 
 /// The database of addresses, where one is configured: one that cannot be read must not pass for none.

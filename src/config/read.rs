@@ -224,7 +224,8 @@ pub fn user_header(text: &str) -> Read<String> {
 
 /// An address as a provider writes it into its tokens: kept to the letter, without query and fragment.
 pub fn issuer(text: &str) -> Read<String> {
-    let url = public_url(text).map_err(|_| format!("must be an address such as https://id.example.org, not `{text}`"))?;
+    let url =
+        public_url(text).map_err(|_| format!("must be an address such as https://id.example.org, not `{text}`"))?;
     let host = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
     if host.is_none_or(|host| matches!(host, "localhost" | "127.0.0.1") || url.starts_with("http://[::1]")) {
         return Ok(text.to_owned());

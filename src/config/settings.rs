@@ -203,7 +203,7 @@ settings! {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
     }
     /// What the provider is called on the sign-in page.
-    oidc_name: String { kind: Plain, value: "TEXT", alias: None, default: Fallback::Text("OpenID Connect"), read: read::label }
+    oidc_name: String { kind: Plain, value: "TEXT", alias: None, default: Fallback::Text("OpenID"), read: read::label }
     /// What the provider's groups may do: `GROUP=ROLE` in the first organization, or `GROUP=ORGANIZATION/ROLE`.
     oidc_groups: Vec<GroupRole> {
         kind: List, value: "ROLES", alias: None, default: Fallback::Nothing, read: read::group_roles,
@@ -228,7 +228,7 @@ settings! {
     country_database: Option<PathBuf> {
         kind: Plain, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
     }
-    /// Key that seals the secrets of ingest keys: 32 bytes as 64 hex digits or 44 characters of base64. Without it one is made in the data directory.
+    /// Key that seals the secrets of ingest keys and authenticator apps: 32 bytes as 64 hex digits or 44 characters of base64. Without it one is made in the data directory.
     master_key: Option<SecretString> {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::master_key),
     }

@@ -1,6 +1,6 @@
 //! Who may sign in, to which organizations they belong, and the ways in for others.
 
-use super::{MemberId, Millis, Organization, OrganizationId, Slug};
+use super::{MemberId, Millis, Organization, OrganizationId, Slug, Way};
 
 /// What a member may do in an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,12 @@ pub struct Login {
     pub created_at: Millis,
     /// Last request, to the minute.
     pub seen_at: Millis,
+    /// How.
+    pub way: Way,
+    /// What the browser calls itself, such as `Firefox on Linux`.
+    pub place: String,
+    /// When the member last proved who they are; zero for never.
+    pub proved_at: Millis,
 }
 
 /// An organization to be made.

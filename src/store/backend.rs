@@ -9,8 +9,8 @@ use super::{
 use super::{ApiToken, ApiTokenId, NewApiToken};
 use super::{
     App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Query, Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
+    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query,
+    Report, Result, SaveFunnel, SavedFunnel, SetAsideRow, SetRule, SetStatus, Store, StoreStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
@@ -286,28 +286,6 @@ impl<B: Backend> Store for B {
 
     fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()> {
         self.change(|db| members::hand_over(db, member, by))
-    }
-
-    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
-        self.change(|db| members::set_password(db, member, password_hash, keep))
-    }
-
-    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
-        self.change(|db| members::create_login(db, token_hash, member, now))
-    }
-
-    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>> {
-        let found = self.look(|db| members::find_login(db, token_hash))?;
-        let stale = found.as_ref().is_some_and(|login| now.since(login.seen_at) >= Millis::MINUTE);
-        // Being unable to note the visit, on a full disk say, must not lock the owner out.
-        if stale && let Err(error) = self.change(|db| members::see_login(db, token_hash, now)) {
-            tracing::warn!(%error, "a login's last visit could not be noted");
-        }
-        Ok(found)
-    }
-
-    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()> {
-        self.change(|db| members::delete_login(db, token_hash))
     }
 
     fn versions(&self, page: &VersionsPage) -> Result<Versions> {

@@ -6,7 +6,7 @@ use super::audit::note;
 use super::directory::changed;
 use super::sql::{Row, Sql};
 use super::{Result, StoreError};
-use crate::model::{By, Concerning, Login, Member, MemberId, Membership, Millis, NewMember, OrganizationId, Role};
+use crate::model::{By, Concerning, Login, Member, MemberId, Membership, Millis, NewMember, OrganizationId, Role, Way};
 
 /// A nonce can come back for as long as its request's time is accepted: ten minutes either way, and a minute of grace.
 const NONCE_SECONDS: i64 = 1_260;
@@ -178,27 +178,11 @@ pub(super) fn hand_over(db: &dyn Sql, member: MemberId, by: &By) -> Result<()> {
     note(db, by, Concerning::Box, ("box.handed_over", &who.name, ""))
 }
 
-pub(super) fn set_password(db: &dyn Sql, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()> {
-    let sql = "UPDATE members SET password_hash = $1 WHERE id = $2";
-    if db.run(sql, &[password_hash.into(), member.0.into()])? == 0 {
-        return Err(StoreError::NotFound("member"));
-    }
-    let keep = keep.map_or(&[][..], |hash| &hash[..]);
-    db.run("DELETE FROM logins WHERE member_id = $1 AND token_hash <> $2", &[member.0.into(), keep.into()])?;
-    Ok(())
-}
-
-pub(super) fn create_login(db: &dyn Sql, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()> {
-    let sql = "INSERT INTO logins (token_hash, member_id, created_at, seen_at) VALUES ($1, $2, $3, $3)";
-    db.run(sql, &[token_hash.into(), member.0.into(), now.0.into()])?;
-    Ok(())
-}
-
 /// The login of that hash, unless its member is shut out.
 pub(super) fn find_login(db: &dyn Sql, token_hash: &[u8; 32]) -> Result<Option<Login>> {
     let row = db.row(
-        "SELECT m.id, m.name, m.password_hash, m.owner, m.created_at, m.disabled_at, l.created_at, l.seen_at \
-         FROM logins l JOIN members m ON m.id = l.member_id WHERE l.token_hash = $1 AND m.disabled_at IS NULL",
+        "SELECT m.id, m.name, m.password_hash, m.owner, m.created_at, m.disabled_at, \
+         l.created_at, l.seen_at, l.way, l.place, l.proved_at FROM logins l JOIN members m ON m.id = l.member_id WHERE l.token_hash = $1 AND m.disabled_at IS NULL",
         &[token_hash.into()],
     )?;
     let Some(row) = row else { return Ok(None) };
@@ -207,6 +191,9 @@ pub(super) fn find_login(db: &dyn Sql, token_hash: &[u8; 32]) -> Result<Option<L
         member: with_memberships(db, &row)?,
         created_at: Millis(row.int(6)),
         seen_at: Millis(row.int(7)),
+        way: Way::parse(&row.text(8)),
+        place: row.text(9),
+        proved_at: Millis(row.int(10)),
     }))
 }
 

@@ -18,6 +18,8 @@ mod recount;
 mod report;
 mod roster;
 mod scan;
+mod sign_in;
+mod sign_ins;
 mod slow;
 mod sql;
 pub mod sqlite;
@@ -31,14 +33,15 @@ use crate::model::{
 use crate::model::{ApiToken, ApiTokenId, NewApiToken};
 use crate::model::{
     App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Login, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember,
-    Outcome, Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
+    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome,
+    Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetAsideRow, SetRule, SetStatus, VersionChange,
     VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use recount::{Recount, SummaryDifference, SummaryTable};
+pub use sign_ins::SignIns;
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
@@ -196,7 +199,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///
@@ -366,18 +369,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives the box to another member.
     fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()>;
-
-    /// Replaces a password and ends all logins of its member except `keep`.
-    fn set_password(&self, member: MemberId, password_hash: &str, keep: Option<&[u8; 32]>) -> Result<()>;
-
-    /// Stores a signed-in browser.
-    fn create_login(&self, token_hash: &[u8; 32], member: MemberId, now: Millis) -> Result<()>;
-
-    /// The login of that hash, and notes `now` as its last sight. Judging its age is the caller's.
-    fn find_login(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<Login>>;
-
-    /// Ends a login; an unknown one is no error.
-    fn delete_login(&self, token_hash: &[u8; 32]) -> Result<()>;
 
     /// A page of an app's versions: those that installations named, that somebody judged, or that events and sessions
     /// were counted under.

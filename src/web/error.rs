@@ -34,6 +34,9 @@ pub enum PageError {
     /// Nobody is signed in; the path to return to, without the base path.
     #[error("not signed in")]
     SignIn(String),
+    /// A dangerous act without a fresh proof of who asks for it; how to come by one.
+    #[error("not confirmed")]
+    Unproved(Unproved),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -46,6 +49,15 @@ pub enum PageError {
     /// The request carries no [`Origin`]: the server is put together wrongly.
     #[error("the request has no origin")]
     NoOrigin,
+}
+
+/// Where somebody comes back to after confirming who they are; a path without the base path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unproved {
+    /// Asked for a page: they are led to confirm, and then to the page.
+    Page(String),
+    /// Sent a form: they are told so first, since it has to be sent anew from this page.
+    Form(String),
 }
 
 impl PageError {
@@ -75,6 +87,7 @@ pub fn page_with(status: StatusCode, template: &impl Template) -> Page {
 enum Failure {
     Page(Shown),
     SignIn(String),
+    Unproved(Unproved),
 }
 
 /// How a failure is told.
@@ -90,7 +103,8 @@ struct Shown {
 struct ErrorPage<'a> {
     style: String,
     icon: String,
-    home: String,
+    link: String,
+    label: &'a str,
     status: u16,
     title: &'a str,
     text: &'a str,
@@ -102,6 +116,7 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let failure = match self {
             Self::SignIn(next) => Failure::SignIn(next),
+            Self::Unproved(unproved) => Failure::Unproved(unproved),
             error => Failure::Page(error.shown()),
         };
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -141,6 +156,12 @@ impl PageError {
                 "Go back, reload the page and send it again.",
             ),
             Self::SignIn(_) => shown(StatusCode::UNAUTHORIZED, "Sign in first", "This page is for members only."),
+            Self::Unproved(_) => shown(
+                StatusCode::FORBIDDEN,
+                "Confirm that it is you first",
+                "Nothing was changed. What you have sent can do harm, so you are asked once more who you are. Then you \
+                 come back to the form, to send it again.",
+            ),
             Self::Store(error) => store_failure(error),
             Self::Render(_) | Self::Panic(_) | Self::NoOrigin => {
                 tracing::error!(error = %self, "page failed");
@@ -212,20 +233,31 @@ pub async fn show(State(state): State<WebState>, request: Request, next: Next) -
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Failure>() {
         None => response,
-        Some(Failure::SignIn(next)) => {
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
-            Redirect::to(&state.site.link(&format!("/login?{query}"))).into_response()
+        Some(Failure::SignIn(next)) => Redirect::to(&to_page(&state, "/login", &next)).into_response(),
+        Some(Failure::Unproved(Unproved::Page(next))) => {
+            Redirect::to(&to_page(&state, "/confirm", &next)).into_response()
         }
-        Some(Failure::Page(shown)) => error_page(&state, shown, id),
+        Some(Failure::Unproved(Unproved::Form(next))) => {
+            let shown = PageError::Unproved(Unproved::Page(String::new())).shown();
+            error_page(&state, shown, (to_page(&state, "/confirm", &next), "Confirm"), id)
+        }
+        Some(Failure::Page(shown)) => error_page(&state, shown, (state.site.link("/"), "Go to the start page"), id),
     }
 }
 
-fn error_page(state: &WebState, shown: Shown, id: Option<RequestId>) -> Response {
+/// A page that leads on to `next`.
+fn to_page(state: &WebState, path: &str, next: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    state.site.link(&format!("{path}?{query}"))
+}
+
+fn error_page(state: &WebState, shown: Shown, (link, label): (String, &str), id: Option<RequestId>) -> Response {
     let asset = |file| state.site.link(&format!("/assets/{}", assets::served_name(file)));
     let page = ErrorPage {
         style: asset("style.css"),
         icon: asset("icon.svg"),
-        home: state.site.link("/"),
+        link,
+        label,
         status: shown.status.as_u16(),
         title: shown.title,
         text: shown.text,

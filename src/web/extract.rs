@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::HOST;
+use axum::http::header::{HOST, REFERER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 
-use crate::model::{App, By, Environment, Member, Organization, Origin, Role};
+use crate::auth::login::Own;
+use crate::model::{App, By, Environment, Login, Member, Organization, Origin, Role, Way};
 
 use super::browser;
 use super::cookie::{self, Wire};
-use super::error::PageError;
+use super::error::{PageError, Unproved};
 use super::form::{self, Fields};
 use super::state::WebState;
 
@@ -42,6 +43,8 @@ pub struct Visit {
     pub token: String,
     /// The value that forms of this login must carry.
     pub csrf: String,
+    /// Why a dangerous act has to wait; `None` while a proof of who it is counts.
+    unproved: Option<Unproved>,
 }
 
 /// A signed-in member's request about one app: `{app}` and, where the path has it, `{env}`.
@@ -168,16 +171,51 @@ impl FromRequestParts<WebState> for Visit {
             Some(token) => state.logins.find(token).await?.map(|login| (login, token.to_owned())),
             None => None,
         };
+        let found = found.filter(|(login, _)| is_of(login, place.origin.user.as_deref()));
         let Some((login, token)) = found else {
             let back = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
             return Err(PageError::SignIn(back.map_or("/apps", |path| path.as_str()).to_owned()));
         };
         let csrf = state.logins.csrf(&token);
-        Ok(Self { place, member: login.member, token, csrf })
+        let proved = state.logins.is_proved(login.proved_at);
+        let unproved = (!proved).then(|| way_back(parts, &state.site.base_path));
+        Ok(Self { place, member: login.member, token, csrf, unproved })
     }
 }
 
+/// Whether a login is good for a request in which a proxy names that user, or nobody.
+fn is_of(login: &Login, user: Option<&str>) -> bool {
+    match user {
+        Some(user) => login.member.name.eq_ignore_ascii_case(user),
+        None => login.way != Way::Proxy,
+    }
+}
+
+/// Where somebody comes back to after proving who they are: to the page that they asked for, or to that with the form.
+fn way_back(parts: &Parts, base: &str) -> Unproved {
+    if parts.method == Method::GET {
+        let path = parts.uri.path_and_query().map(|path| path.as_str());
+        return Unproved::Page(path.and_then(form::return_path).unwrap_or("/apps").to_owned());
+    }
+    let from = parts.headers.get(REFERER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let path = from.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+    let path = path.and_then(|path| path.strip_prefix(base)).and_then(form::return_path);
+    Unproved::Form(path.unwrap_or("/apps").to_owned())
+}
+
 impl Visit {
+    /// An error unless the member has proved who they are within the last ten minutes: by signing in, or on `/confirm`,
+    /// where the error leads. To be asked before anything that can do harm.
+    pub fn proved(&self) -> Result<(), PageError> {
+        self.unproved.clone().map_or(Ok(()), |unproved| Err(PageError::Unproved(unproved)))
+    }
+
+    /// The member, about their own account.
+    pub fn own(&self, state: &WebState) -> Own<'_> {
+        let address = self.place.origin.address;
+        Own { member: &self.member, token: &self.token, by: self.by(state), address }
+    }
+
     /// Who does what this request asks for, for the account.
     pub fn by(&self, state: &WebState) -> By {
         By { at: state.clock.now(), member: self.member.name.clone(), place: self.place.browser.clone() }

@@ -251,7 +251,8 @@ mod tests {
         let state = WebState::new(WebParts {
             reports: Reports::new(store.clone(), clock.clone()),
             policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
-            logins: Logins::new(store.clone(), clock.clone()),
+            logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone()),
+            oidc: None,
             keys: IngestKeys::new(store.clone(), MasterKey::from_text(&"ab".repeat(32)).unwrap(), clock.clone()),
             store,
             clock: clock.clone(),

@@ -11,6 +11,7 @@ mod cards;
 mod chart;
 mod cookie;
 mod credentials;
+mod entrance;
 mod error;
 mod event;
 mod export;

@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_corner_is_a_finder() {
-        let square = draw("otpauth://totp/Tallybox:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Tallybox").unwrap();
+        let square =
+            draw("otpauth://totp/Tallybox:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Tallybox").unwrap();
         assert!(square.path.starts_with("M4 4h7v1h-7z"), "{}", square.path);
         assert!((29..70).contains(&square.side), "{}", square.side);
         assert!(draw(&"x".repeat(5_000)).is_none());

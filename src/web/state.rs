@@ -6,13 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::auth::api_token::ApiTokens;
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::Logins;
+use crate::auth::oidc::Oidc;
 use crate::clock::Clock;
+use crate::http::limit::{AddressLimiter, Allowance};
+use crate::model::Millis;
 use crate::query::{Policies, Reports};
 use crate::store::{Store, StoreError};
 
 use super::health::Probe;
 use super::metrics::{Metrics, MetricsParts};
 use super::stream::Streams;
+
+/// Returns from the provider of sign-ins that an address may make.
+const RETURNS: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
 /// Where the box is found.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +60,8 @@ pub struct WebParts {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// Now.
@@ -77,6 +85,8 @@ pub struct WebState {
     pub policies: Policies,
     /// Who is signed in.
     pub logins: Logins,
+    /// The provider at which members may sign in.
+    pub oidc: Option<Oidc>,
     /// For issuing keys.
     pub keys: IngestKeys,
     /// For the read API.
@@ -89,19 +99,23 @@ pub struct WebState {
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) streams: Streams,
+    /// Returns from the provider of sign-ins: each makes us ask it something.
+    pub(super) returns: Arc<AddressLimiter>,
     set_up: Arc<AtomicBool>,
 }
 
 impl WebState {
     /// State over the given parts.
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { store, reports, policies, logins, keys, clock, site, draining, metrics } = parts;
+        let WebParts { store, reports, policies, logins, oidc, keys, clock, site, draining, metrics } = parts;
+        let returns = Arc::new(AddressLimiter::new(clock.clone(), RETURNS));
         Self {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             store,
             reports,
             policies,
             logins,
+            oidc,
             keys,
             clock,
             site: Arc::new(site),
@@ -109,6 +123,7 @@ impl WebState {
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
             streams: Streams::default(),
+            returns,
             set_up: Arc::default(),
         }
     }

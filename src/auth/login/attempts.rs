@@ -12,6 +12,8 @@ const FREE_FAILURES: u32 = 5;
 const FIRST_WAIT: i64 = 15 * Millis::SECOND;
 /// Longest wait of an account.
 const LONGEST_WAIT: i64 = 15 * Millis::MINUTE;
+/// Failures in a row after which an account waits for a quiet day (NIST SP 800-63B-4 allows no more).
+const MOST_FAILURES: u32 = 100;
 /// After this long without a failure an account starts afresh.
 const FORGET: i64 = Millis::DAY;
 /// Failures of one address within [`WINDOW`].
@@ -108,6 +110,9 @@ impl Account {
         if self.failures < FREE_FAILURES {
             return 0;
         }
+        if self.failures >= MOST_FAILURES {
+            return (FORGET - now.since(self.last)).max(0);
+        }
         let doublings = (self.failures - FREE_FAILURES).min(16);
         let wait = (FIRST_WAIT << doublings).min(LONGEST_WAIT);
         (wait - now.since(self.last)).max(0)
@@ -167,6 +172,18 @@ mod tests {
             now = now.plus(1);
             assert!(attempts.begin(account(1), address(n), now).is_ok());
         }
+    }
+
+    #[test]
+    fn after_a_hundred_failures_an_account_waits_for_a_quiet_day() {
+        let mut attempts = Attempts::default();
+        let mut now = START;
+        for n in 0..100 {
+            now = now.plus(LONGEST_WAIT);
+            attempts.begin(account(1), address(n), now).unwrap();
+        }
+        assert_eq!(attempts.begin(account(1), address(200), now.plus(LONGEST_WAIT)).unwrap_err(), 85_501);
+        assert!(attempts.begin(account(1), address(200), now.plus(Millis::DAY)).is_ok());
     }
 
     #[test]

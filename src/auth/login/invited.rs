@@ -2,7 +2,7 @@
 
 use super::{BUSY_RETRY, Logins, SetupError, SignedIn, check_name, password, token};
 use crate::auth::password::TooBusy;
-use crate::model::{Accepting, By, Invitation, Millis, NewInvitation, Organization, OrganizationId, Role};
+use crate::model::{Accepting, By, Invitation, Millis, NewInvitation, Organization, OrganizationId, Role, Way};
 use crate::store::Result as StoreResult;
 
 /// How long an invitation works.
@@ -49,6 +49,6 @@ impl Logins {
         let by = By { at: self.shared.clock.now(), member: name.clone(), place: place.to_owned() };
         let (hash, who) = (token::hash(token), Accepting::New(name, password_hash));
         let member = self.on_store(move |store| store.accept_invitation(&hash, &who, &by)).await?;
-        Ok(self.create_login(member).await?)
+        Ok(self.create_login(member, Way::Link, self.shared.clock.now(), place).await?)
     }
 }

@@ -1,7 +1,10 @@
 //! Signing in and out, the first run's set-up, and the token that proves a form is ours.
 
 mod attempts;
+mod failures;
 mod invited;
+mod own;
+mod second;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,11 +16,16 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::password::{self, Hasher, PasswordProblem, TooBusy, Verdict};
+use super::seal::MasterKey;
 use super::token;
 use crate::clock::Clock;
-use crate::model::{By, Login, Member, Millis, NewMember, Role};
+use crate::model::{AuditLine, By, Concerning, Login, Member, Millis, NewLogin, NewMember, Role, Way};
 use crate::store::{Result as StoreResult, Store, StoreError};
 use attempts::Attempts;
+use failures::{Failures, Listed};
+
+pub use own::{AdmitError, ChangeError, Own, Proof};
+pub use second::SecondStepError;
 
 /// A login ends when it was not used for this long.
 const IDLE: i64 = 12 * Millis::HOUR;
@@ -35,6 +43,24 @@ const CSRF_LABEL: &[u8] = b"tallybox form v1";
 #[derive(Clone)]
 pub struct Logins {
     shared: Arc<Shared>,
+}
+
+/// Who tries to sign in.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// From where, for limits only.
+    pub address: IpAddr,
+    /// What the browser calls itself, such as `Firefox on Linux`.
+    pub place: &'a str,
+}
+
+/// What a right password leads to.
+#[derive(Clone, Debug)]
+pub enum Entrance {
+    /// Signed in.
+    In(SignedIn),
+    /// A code is asked for next: what the browser keeps meanwhile.
+    Code(String),
 }
 
 /// A member who has just signed in.
@@ -99,67 +125,141 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     hasher: Hasher,
+    key: MasterKey,
     attempts: Mutex<Attempts>,
+    failures: Mutex<Failures>,
     set_up: AtomicBool,
 }
 
 impl Logins {
-    /// Over a store; nothing is read yet.
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+    /// Over a store; nothing is read yet. The key seals what must be read again.
+    pub fn new(store: Arc<dyn Store>, key: MasterKey, clock: Clock) -> Self {
         let (hasher, attempts, set_up) = (Hasher::default(), Mutex::default(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { store, clock, hasher, attempts, set_up }) }
+        let failures = Mutex::default();
+        Self { shared: Arc::new(Shared { store, key, clock, hasher, attempts, failures, set_up }) }
     }
 
-    /// Checks name and password and makes a login. `address` is used for limits only: 20 failures in ten minutes
-    /// (an IPv6 /64 counts as one address), and for an account a wait of 15 seconds after 5 failures, doubled with
-    /// each further one up to 15 minutes. An unknown name takes as long as a wrong password.
-    pub async fn sign_in(&self, name: &str, password: &str, address: IpAddr) -> Result<SignedIn, SignInError> {
-        let name = name.trim().to_owned();
-        let account = token::hash(&name.to_lowercase());
-        let begun = self.shared.attempts.lock().begin(account, address, self.shared.clock.now());
-        let attempt = begun.map_err(|retry_after| SignInError::TooMany { retry_after })?;
+    /// Checks name and password, and makes a login unless a code is to follow. 20 failures of an address are free in
+    /// ten minutes (an IPv6 /64 counts as one address), and 5 of an account; then it waits for 15 seconds, doubled with
+    /// each further one up to 15 minutes, and after a hundred for a day. An unknown name takes as long as a wrong
+    /// password.
+    pub async fn sign_in(&self, name: &str, password: &str, from: &Caller<'_>) -> Result<Entrance, SignInError> {
+        let name = name.trim();
+        let account = token::hash(&format!("name {}", name.to_lowercase()));
+        let checked = self.limited(account, from.address, self.whose(name, password)).await;
+        if matches!(checked, Err(SignInError::Wrong)) {
+            self.note_failure(name, "wrong name or password", from).await;
+        }
+        let member = checked?;
+        if self.two_factor(member.id).await?.is_some_and(|own| own.confirmed_at.is_some()) {
+            return Ok(Entrance::Code(self.first_step_done(&member)));
+        }
+        Ok(Entrance::In(self.enter(member, Way::Password, self.shared.clock.now(), from).await?))
+    }
+
+    /// The member of a name and its password, which is hashed anew where its hash is weak.
+    async fn whose(&self, name: &str, password: &str) -> Result<Option<Member>, SignInError> {
+        let wanted = name.to_owned();
         let found = if name.chars().count() <= LONGEST_NAME && password.chars().count() <= password::LONGEST {
-            self.on_store(move |store| store.find_member(&name)).await
+            self.on_store(move |store| store.find_member(&wanted)).await?
         } else {
-            Ok(None)
+            None
         };
-        let member = found.inspect_err(|_| self.shared.attempts.lock().forgive(attempt))?;
         // What no member can have chosen is cut, so that nobody makes us hash megabytes.
         let password: String = password.chars().take(password::LONGEST).collect();
-        let phc = member.as_ref().map(|member| member.password_hash.clone());
-        let verdict = self.shared.hasher.verify(&password, phc).await.map_err(|TooBusy| {
-            self.shared.attempts.lock().forgive(attempt);
-            SignInError::TooMany { retry_after: BUSY_RETRY }
-        })?;
-        let (member, weak) = match (member, verdict) {
-            (Some(member), Verdict::Right) if member.disabled_at.is_none() => (member, false),
-            (Some(member), Verdict::RightButWeak) if member.disabled_at.is_none() => (member, true),
-            _ => return Err(SignInError::Wrong),
-        };
-        self.shared.attempts.lock().succeed(attempt);
-        let signed_in = self.create_login(member).await?;
-        // A password that was changed while this one was checked ended all logins, but not one made just after.
+        // Whoever signs in elsewhere has none, which must not be seen from the time that it takes.
+        let phc = found.as_ref().map(|member| member.password_hash.clone()).filter(|phc| !phc.is_empty());
+        let verdict = self.shared.hasher.verify(&password, phc).await;
+        let verdict = verdict.map_err(|TooBusy| SignInError::TooMany { retry_after: BUSY_RETRY })?;
+        match (found.filter(|member| member.disabled_at.is_none()), verdict) {
+            (Some(member), Verdict::Right) => Ok(Some(member)),
+            (Some(member), Verdict::RightButWeak) => Ok(Some(self.strengthen(member, &password).await?)),
+            (Some(_), Verdict::Wrong) | (None, _) => Ok(None),
+        }
+    }
+
+    /// Signs a member in, unless the password was changed or the member shut out since it was checked: that has ended
+    /// all logins, but not one made just after.
+    async fn enter(
+        &self,
+        member: Member,
+        way: Way,
+        proved_at: Millis,
+        from: &Caller<'_>,
+    ) -> Result<SignedIn, SignInError> {
+        let signed_in = self.create_login(member, way, proved_at, from.place).await?;
         let now = self.find(&signed_in.token).await?;
         if now.is_none_or(|login| login.member.password_hash != signed_in.member.password_hash) {
             self.sign_out(&signed_in.token).await?;
             return Err(SignInError::Wrong);
         }
-        if weak {
-            self.strengthen(&signed_in, &password).await?;
-        }
         Ok(signed_in)
+    }
+
+    /// Checks something within the limits of an account and an address: `None` counts as a failure. An error is none.
+    async fn limited<T, E: Into<SignInError>>(
+        &self,
+        account: [u8; 32],
+        address: IpAddr,
+        check: impl Future<Output = Result<Option<T>, E>>,
+    ) -> Result<T, SignInError> {
+        let begun = self.shared.attempts.lock().begin(account, address, self.shared.clock.now());
+        let attempt = begun.map_err(|retry_after| SignInError::TooMany { retry_after })?;
+        match check.await {
+            Ok(Some(found)) => {
+                self.shared.attempts.lock().succeed(attempt);
+                Ok(found)
+            }
+            Ok(None) => Err(SignInError::Wrong),
+            Err(error) => {
+                self.shared.attempts.lock().forgive(attempt);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Writes down that a sign-in has failed, with the name that was given, cut short. Of an hour at most 200 are
+    /// listed one by one, so that strangers cannot fill the account.
+    async fn note_failure(&self, name: &str, detail: &str, from: &Caller<'_>) {
+        let by = self.by(&name.chars().take(100).collect::<String>(), from);
+        let listed = self.shared.failures.lock().count(by.at);
+        let detail = match listed {
+            Listed::Yes => detail.to_owned(),
+            Listed::Last => format!("{detail}; more of this hour are not listed"),
+            Listed::No => return,
+        };
+        let subject = by.member.clone();
+        let line = AuditLine { by, of: Concerning::Box, action: "login.failed", subject, detail };
+        if let Err(error) = self.on_store(move |store| store.record(&line)).await {
+            tracing::warn!(%error, "a failed sign-in could not be written down");
+        }
+    }
+
+    fn by(&self, member: &str, from: &Caller<'_>) -> By {
+        By { at: self.shared.clock.now(), member: member.to_owned(), place: from.place.to_owned() }
     }
 
     /// The login of a cookie's token, unless it lay idle for 12 hours or is 7 days old.
     pub async fn find(&self, token: &str) -> StoreResult<Option<Login>> {
         let (hash, now) = (token::hash(token), self.shared.clock.now());
-        let login = self.on_store(move |store| store.find_login(&hash, now)).await?;
-        let live = |login: &Login| now.since(login.seen_at) < IDLE && now.since(login.created_at) < ABSOLUTE;
-        match login {
-            Some(login) if live(&login) => Ok(Some(login)),
+        match self.on_store(move |store| store.find_login(&hash, now)).await? {
+            Some(login) if self.is_live(&login) => Ok(Some(login)),
             Some(_) => self.sign_out(token).await.map(|()| None),
             None => Ok(None),
         }
+    }
+
+    fn is_live(&self, login: &Login) -> bool {
+        let now = self.shared.clock.now();
+        now.since(login.seen_at) < IDLE && now.since(login.created_at) < ABSOLUTE
+    }
+
+    /// Lets a login go on under another token, as is due whenever its member has proved who they are.
+    pub async fn renew(&self, token: &str) -> StoreResult<String> {
+        let fresh = token::issue("");
+        let (before, after) = (token::hash(token), token::hash(&fresh));
+        self.on_store(move |store| store.renew_login(&before, &after)).await?;
+        Ok(fresh)
     }
 
     /// Ends a login for good; an unknown one is no error.
@@ -207,7 +307,7 @@ impl Logins {
         let hash = token::hash(token);
         let member = self.on_store(move |store| store.complete_setup(&hash, &new, &by)).await?;
         self.shared.set_up.store(true, Ordering::Relaxed);
-        Ok(self.create_login(member).await?)
+        Ok(self.create_login(member, Way::Link, self.shared.clock.now(), place).await?)
     }
 
     /// A token for the set-up link, good for an hour, in place of earlier ones: `fixed` where that is given, else a
@@ -232,18 +332,20 @@ impl Logins {
         Ok(set_up)
     }
 
-    async fn create_login(&self, member: Member) -> StoreResult<SignedIn> {
-        let (token, id, now) = (token::issue(""), member.id, self.shared.clock.now());
-        let hash = token::hash(&token);
-        self.on_store(move |store| store.create_login(&hash, id, now)).await?;
+    async fn create_login(&self, member: Member, way: Way, proved_at: Millis, place: &str) -> StoreResult<SignedIn> {
+        let (token, now) = (token::issue(""), self.shared.clock.now());
+        let by = By { at: now, member: member.name.clone(), place: place.to_owned() };
+        let new = NewLogin { token_hash: token::hash(&token), member: member.id, way, proved_at, by };
+        self.on_store(move |store| store.create_login(&new)).await?;
         Ok(SignedIn { token, member })
     }
 
     /// Hashes a password with today's parameters. If the box is too busy the next sign-in does it.
-    async fn strengthen(&self, signed_in: &SignedIn, password: &str) -> StoreResult<()> {
-        let Ok(phc) = self.shared.hasher.hash(password).await else { return Ok(()) };
-        let (member, keep) = (signed_in.member.id, token::hash(&signed_in.token));
-        self.on_store(move |store| store.set_password(member, &phc, Some(&keep))).await
+    async fn strengthen(&self, member: Member, password: &str) -> StoreResult<Member> {
+        let Ok(after) = self.shared.hasher.hash(password).await else { return Ok(member) };
+        let (id, before, phc) = (member.id, member.password_hash.clone(), after.clone());
+        self.on_store(move |store| store.rehash(id, &before, &phc)).await?;
+        Ok(Member { password_hash: after, ..member })
     }
 
     async fn on_store<T: Send + 'static>(

@@ -188,7 +188,9 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_bounded_and_redirects_are_answers() {
-        let url = answering(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi".into()).await;
+        let url =
+            answering(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi".into())
+                .await;
         assert_eq!(send(&Call::get(&url)).await, Ok((302, Bytes::from("hi"))));
         let long = [&b"HTTP/1.1 200 OK\r\ncontent-length: 1048577\r\n\r\n"[..], &vec![b'x'; LONGEST + 1]].concat();
         let url = answering(long).await;

@@ -74,7 +74,8 @@ impl Journey {
     /// What [`Journey::seal`] gave, where it is of this state and young enough.
     pub(super) fn open(sealed: &str, state: &str, key: &MasterKey, now: Millis) -> Option<Self> {
         let opened = key.unseal(&URL_SAFE_NO_PAD.decode(sealed).ok()?, LABEL)?;
-        let Wire { proves, state: own, nonce, verifier, redirect, next, begun } = serde_json::from_slice(&opened).ok()?;
+        let Wire { proves, state: own, nonce, verifier, redirect, next, begun } =
+            serde_json::from_slice(&opened).ok()?;
         let errand = if proves { Errand::Prove } else { Errand::SignIn };
         let same = bool::from(own.as_bytes().ct_eq(state.as_bytes()));
         let young = (0..LIFE).contains(&now.since(Millis(begun)));

@@ -21,8 +21,8 @@ use provider::Provider;
 const GROUPS: usize = 1_000;
 /// Longest name that is taken from a provider, in characters.
 const LONGEST_NAME: usize = 254;
-/// How much later than it was asked for a sign-in may count as asked for, in seconds: clocks differ.
-const LEEWAY: i64 = 60;
+/// How much later than it was asked for a sign-in may count as asked for: clocks differ.
+const LEEWAY: i64 = Millis::MINUTE;
 
 /// How a provider is reached, and what its groups may do here.
 #[derive(Clone, Debug)]
@@ -96,6 +96,8 @@ pub struct Person {
     pub name: String,
     /// What their groups give them, the strongest role for each organization.
     pub roles: Vec<OrganizationRole>,
+    /// When they signed in there, which may be long ago; `None` where that is not told.
+    pub signed_in_at: Option<Millis>,
 }
 
 /// What the browser brought back.
@@ -164,7 +166,8 @@ impl Oidc {
             ("code_challenge_method", "S256"),
         ]);
         if errand == Errand::Prove {
-            query.extend_pairs([("prompt", "login"), ("max_age", "0")]);
+            // The age has to be told then. None of zero: some providers take that for a mistake.
+            query.extend_pairs([("prompt", "login"), ("max_age", "60")]);
         }
         let joint = if metadata.authorization_endpoint.contains('?') { '&' } else { '?' };
         let location = format!("{}{joint}{}", metadata.authorization_endpoint, query.finish());
@@ -186,18 +189,12 @@ impl Oidc {
             return Err(OidcError::Token("the answer is another provider's".to_owned()));
         }
         let tokens = provider.exchange(options, answer.code, &journey).await.map_err(OidcError::Provider)?;
-        let expected = Expected {
-            issuer: &options.issuer,
-            client: &options.client_id,
-            nonce: &journey.nonce,
-            now: clock.now(),
-        };
+        let expected =
+            Expected { issuer: &options.issuer, client: &options.client_id, nonce: &journey.nonce, now: clock.now() };
         let mut claims = self.verify(&tokens.id_token, &expected).await?;
-        let signed_in = claims.get("auth_time").and_then(Value::as_f64).map(|seconds| seconds as i64);
-        if journey.errand == Errand::Prove
-            && signed_in.is_none_or(|at| at + LEEWAY < Millis(journey.begun).seconds())
-        {
-            return Err(OidcError::Token("nobody has signed in anew".to_owned()));
+        let anew = |at: Millis| at.plus(LEEWAY).0 >= journey.begun;
+        if journey.errand == Errand::Prove && !signed_in_at(&claims).is_some_and(anew) {
+            return Err(OidcError::Token("its auth_time does not show that anybody has signed in anew".to_owned()));
         }
         if !claims.contains_key(&options.groups_claim) && metadata.userinfo_endpoint.is_some() {
             let told = provider.userinfo(&tokens.access_token).await.map_err(OidcError::Provider)?;
@@ -237,6 +234,16 @@ impl Oidc {
             _ => Vec::new(),
         };
         let roles = OrganizationRole::of_groups(&self.shared.options.groups, &groups);
-        Person { issuer: self.shared.options.issuer.clone(), subject: subject.to_owned(), name, roles }
+        let (issuer, subject) = (self.shared.options.issuer.clone(), subject.to_owned());
+        Person { issuer, subject, name, roles, signed_in_at: signed_in_at(claims) }
     }
 }
+
+/// When somebody signed in at the provider; some tell zero where they do not know.
+fn signed_in_at(claims: &Map<String, Value>) -> Option<Millis> {
+    let seconds = claims.get("auth_time").and_then(Value::as_i64).filter(|seconds| *seconds > 0)?;
+    Some(Millis(seconds.checked_mul(Millis::SECOND)?))
+}
+
+#[cfg(test)]
+mod tests;

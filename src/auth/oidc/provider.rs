@@ -17,6 +17,8 @@ use crate::model::Millis;
 
 /// How long what was fetched is believed.
 const FRESH: i64 = Millis::HOUR;
+/// How long a failure to fetch is taken for the answer.
+const PAUSE: i64 = 5 * Millis::SECOND;
 /// How often keys are fetched anew because one was not known.
 const AGAIN: i64 = Millis::MINUTE;
 
@@ -47,8 +49,70 @@ pub(super) struct Tokens {
 pub(super) struct Provider {
     issuer: String,
     clock: Clock,
-    metadata: Mutex<Option<(Millis, Metadata)>>,
-    keys: Mutex<Option<(Millis, Keys)>>,
+    metadata: Mutex<Memory<Metadata>>,
+    keys: Mutex<Memory<Keys>>,
+}
+
+/// What was fetched last, and the last failure to: strangers can ask for either, so a provider that is away is not
+/// asked again for each of them.
+struct Memory<T> {
+    found: Option<(Millis, T)>,
+    failed: Option<(Millis, Fault)>,
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Self { found: None, failed: None }
+    }
+}
+
+impl<T: Clone> Memory<T> {
+    /// What is known, as it was at most so long before `now`.
+    fn recall(&self, now: Millis, age: i64) -> Option<Result<T, Fault>> {
+        // A clock that was set back makes everything old.
+        let within = |at: Millis, age: i64| (0..age).contains(&now.since(at));
+        let found = self.found.as_ref().filter(|(at, _)| within(*at, age)).map(|(_, found)| Ok(found.clone()));
+        let failed = || self.failed.as_ref().filter(|(at, _)| within(*at, PAUSE));
+        found.or_else(|| failed().map(|(_, fault)| Err(fault.clone())))
+    }
+
+    fn keep(&mut self, now: Millis, fetched: &Result<T, Fault>) {
+        match fetched {
+            Ok(found) => (self.found, self.failed) = (Some((now, found.clone())), None),
+            Err(fault) => self.failed = Some((now, fault.clone())),
+        }
+    }
+}
+
+impl Metadata {
+    /// The call that exchanges a code.
+    fn redemption(&self, options: &OidcOptions, code: &str, journey: &Journey) -> Option<Call> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &journey.redirect),
+            ("code_verifier", &journey.verifier),
+        ]);
+        let methods = &self.token_endpoint_auth_methods_supported;
+        // What is not said means basic.
+        let basic = methods.is_empty() || methods.iter().any(|method| method == "client_secret_basic");
+        match &options.client_secret {
+            Some(secret) if basic => {
+                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = format!("{}:{}", encoded(&options.client_id), encoded(secret.expose_secret()));
+                let header = format!("Basic {}", STANDARD.encode(pair));
+                Call::form(&self.token_endpoint, form.finish()).authorized(&header)
+            }
+            secret => {
+                form.append_pair("client_id", &options.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose_secret());
+                }
+                Some(Call::form(&self.token_endpoint, form.finish()))
+            }
+        }
+    }
 }
 
 impl Provider {
@@ -59,18 +123,21 @@ impl Provider {
     /// What it says of itself; fetched once by all who ask at the same time.
     pub(super) async fn metadata(&self) -> Result<Metadata, Fault> {
         let mut held = self.metadata.lock().await;
-        if let Some((at, metadata)) = &*held
-            && self.is_within(*at, FRESH)
-        {
-            return Ok(metadata.clone());
+        if let Some(known) = held.recall(self.clock.now(), FRESH) {
+            return known;
         }
+        let fetched = self.describe().await;
+        held.keep(self.clock.now(), &fetched);
+        fetched
+    }
+
+    async fn describe(&self) -> Result<Metadata, Fault> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let metadata: Metadata = serde_json::from_slice(&fetch(&Call::get(&url)).await?)
             .map_err(|error| format!("{url}: what the provider says of itself cannot be read: {error}"))?;
         if metadata.issuer != self.issuer {
             return Err(format!("{url}: it calls itself {} and not {}", metadata.issuer, self.issuer));
         }
-        *held = Some((self.clock.now(), metadata.clone()));
         Ok(metadata)
     }
 
@@ -87,45 +154,21 @@ impl Provider {
     async fn keys_within(&self, age: i64) -> Result<Keys, Fault> {
         let url = self.metadata().await?.jwks_uri;
         let mut held = self.keys.lock().await;
-        if let Some((at, keys)) = &*held
-            && self.is_within(*at, age)
-        {
-            return Ok(keys.clone());
+        if let Some(known) = held.recall(self.clock.now(), age) {
+            return known;
         }
-        let keys = Keys::read(&fetch(&Call::get(&url)).await?).map_err(|fault| format!("{url}: {fault}"))?;
-        *held = Some((self.clock.now(), keys.clone()));
-        Ok(keys)
+        let fetched = match fetch(&Call::get(&url)).await {
+            Ok(body) => Keys::read(&body).map_err(|fault| format!("{url}: {fault}")),
+            Err(fault) => Err(fault),
+        };
+        held.keep(self.clock.now(), &fetched);
+        fetched
     }
 
     /// The tokens of a code (OpenID Connect Core 1.0, 3.1.3).
     pub(super) async fn exchange(&self, options: &OidcOptions, code: &str, journey: &Journey) -> Result<Tokens, Fault> {
         let metadata = self.metadata().await?;
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs([
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &journey.redirect),
-            ("code_verifier", &journey.verifier),
-        ]);
-        let methods = &metadata.token_endpoint_auth_methods_supported;
-        // What is not said means basic.
-        let basic = methods.is_empty() || methods.iter().any(|method| method == "client_secret_basic");
-        let call = match &options.client_secret {
-            Some(secret) if basic => {
-                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encoded(&options.client_id), encoded(secret.expose_secret()));
-                let header = format!("Basic {}", STANDARD.encode(pair));
-                Call::form(&metadata.token_endpoint, form.finish()).authorized(&header)
-            }
-            secret => {
-                form.append_pair("client_id", &options.client_id);
-                if let Some(secret) = secret {
-                    form.append_pair("client_secret", secret.expose_secret());
-                }
-                Some(Call::form(&metadata.token_endpoint, form.finish()))
-            }
-        };
-        let call = call.ok_or("the client's secret fits into no header")?;
+        let call = metadata.redemption(options, code, journey).ok_or("the client's secret fits into no header")?;
         let body = fetch(&call).await?;
         serde_json::from_slice(&body).map_err(|_| format!("{}: the answer has no ID token", metadata.token_endpoint))
     }
@@ -136,11 +179,6 @@ impl Provider {
         let call = Call::get(&url).authorized(&format!("Bearer {access_token}"));
         let body = fetch(&call.ok_or("the access token fits into no header")?).await?;
         serde_json::from_slice(&body).map_err(|_| format!("{url}: the answer is no JSON object"))
-    }
-
-    /// Whether an instant is so near; a clock that was set back makes everything old.
-    fn is_within(&self, at: Millis, age: i64) -> bool {
-        (0..age).contains(&self.clock.now().since(at))
     }
 }
 

@@ -6,6 +6,7 @@ mod guard;
 mod house;
 mod pass;
 mod print;
+mod sign_in;
 mod tables;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! The tables that a move copies: their columns, their keys, and the units in which they are compared.
 
 use super::devices::DEVICES;
+use super::sign_in;
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
 
@@ -43,7 +44,7 @@ const QUARTERS: i64 = 96;
 /// Ids in a unit.
 const IDS: i64 = 50_000;
 
-const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
+pub(super) const WHOLE: Cut = Cut { width: i64::MAX, first: 0, last: 0 };
 pub(super) const BY_ID: Cut = Cut { width: IDS, first: 0, last: i64::MAX / IDS };
 const BY_DAY: Cut = Cut { width: 1, first: FIRST_DAY, last: LAST_DAY };
 const BY_DAY_OF_MILLIS: Cut = Cut { width: Millis::DAY, first: FIRST_DAY, last: LAST_DAY };
@@ -53,7 +54,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 11] = [
+pub(in crate::store) const DIRECTORY: [Table; 14] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -163,13 +164,10 @@ pub(in crate::store) const DIRECTORY: [Table; 11] = [
         prefix: 0,
         cut: WHOLE,
     },
-    Table {
-        name: "logins",
-        columns: &[("token_hash", Bytes), ("member_id", Int), ("created_at", Int), ("seen_at", Int)],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
+    sign_in::LOGINS,
+    sign_in::TWO_FACTOR,
+    sign_in::RECOVERY_CODES,
+    sign_in::IDENTITIES,
     Table { name: "setup_tokens", columns: &[("hash", Bytes), ("expires_at", Int)], key: 1, prefix: 0, cut: WHOLE },
 ];
 

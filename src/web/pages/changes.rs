@@ -31,7 +31,16 @@ const KINDS: [(&str, &str); 11] = [
 ];
 
 /// Actions in words, what they are done to following.
-const WORDS: [(&str, &str); 22] = [
+const WORDS: &[(&str, &str)] = &[
+    ("login.signed_in", "Signed in:"),
+    ("login.failed", "Sign-in failed:"),
+    ("login.signed_out", "Signed out:"),
+    ("login.confirmed", "Confirmed:"),
+    ("login.password_changed", "Password changed of"),
+    ("login.two_factor_on", "Two-factor sign-in on for"),
+    ("login.two_factor_off", "Two-factor sign-in off for"),
+    ("login.recovery_code_used", "Recovery code used by"),
+    ("login.recovery_codes_renewed", "New recovery codes for"),
     ("version.status", "Status of version"),
     ("build.status", "Status of build"),
     ("version.rule", "Rule for"),

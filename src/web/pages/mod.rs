@@ -1,9 +1,11 @@
 //! The pages: one file each. A new page is a file, its line in [`routes`] and, for an app, its tab.
 
+pub mod account;
 pub mod app_settings;
 pub mod apps;
 pub mod breakdown;
 pub mod changes;
+pub mod confirm;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
@@ -21,6 +23,7 @@ pub mod new_app;
 pub mod organizations;
 pub mod overview;
 pub mod person;
+pub mod provider;
 pub mod retention;
 pub mod rules;
 pub mod session;
@@ -28,6 +31,7 @@ pub mod sessions;
 pub mod set_aside;
 pub mod setup;
 pub mod team;
+pub mod two_factor;
 pub mod users;
 pub mod version;
 pub mod versions;
@@ -90,6 +94,21 @@ pub fn routes() -> Routes<WebState> {
         .get("/", Access::Public, setup::home)
         .get("/login", Access::Public, login::show)
         .post("/login", Access::Public, form::LIMIT, login::sign_in)
+        .get("/login/code", Access::Public, login::show_code)
+        .post("/login/code", Access::Public, form::LIMIT, login::check_code)
+        .get("/login/oidc", Access::Public, provider::sign_in)
+        .get("/login/oidc/back", Access::Public, provider::arrive)
+        .get("/confirm", Access::Member, confirm::show)
+        .post("/confirm", Access::Member, form::LIMIT, confirm::confirm)
+        .get("/confirm/oidc", Access::Member, provider::confirm)
+        .get("/account", Access::Member, account::show)
+        .post("/account/sessions", Access::Member, form::LIMIT, account::end_sessions)
+        .post("/account/password", Access::Member, form::LIMIT, account::change_password)
+        .get("/account/two-factor", Access::Member, two_factor::show)
+        .post("/account/two-factor/begin", Access::Member, form::LIMIT, two_factor::begin)
+        .post("/account/two-factor/confirm", Access::Member, form::LIMIT, two_factor::confirm)
+        .post("/account/two-factor/codes", Access::Member, form::LIMIT, two_factor::renew)
+        .post("/account/two-factor/off", Access::Member, form::LIMIT, two_factor::turn_off)
         .post("/logout", Access::Member, form::LIMIT, login::sign_out)
         .get("/apps", Access::Member, apps::show)
         .get("/apps/new", Access::Admin, new_app::show)

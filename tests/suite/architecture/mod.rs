@@ -26,11 +26,11 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
 /// is no reading of the time of day.
 const ONLY_IN: [(&str, &[&str]); 18] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
-    ("hyper", &["http/", "cli/serve", "cli/client"]),
+    ("hyper", &["http/", "cli/serve", "cli/client", "auth/oidc/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("tokio_postgres", &["store/postgres/"]),
     ("deadpool", &["store/postgres/"]),
-    ("rustls", &["store/postgres/", "cli/client"]),
+    ("rustls", &["store/postgres/", "cli/client", "auth/oidc/client"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
     ("anyhow", &["cli/", "main.rs"]),

@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 33] = [
+pub const TABLES: [(&str, &str, &str); 36] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -21,7 +21,10 @@ pub const TABLES: [(&str, &str, &str); 33] = [
     ("members", "id, name, password_hash, owner, created_at, disabled_at", ""),
     ("memberships", "member_id, organization_id, role, created_at", ""),
     ("invitations", "id, organization_id, role, note, invited_by, created_at, expires_at", "token_hash"),
-    ("logins", "member_id, created_at, seen_at", "token_hash"),
+    ("logins", "member_id, created_at, seen_at, way, place, proved_at", "token_hash"),
+    ("two_factor", "member_id, last_step, confirmed_at", "sealed_secret"),
+    ("recovery_codes", "member_id", "hash"),
+    ("identities", "issuer, subject, member_id, created_at", ""),
     ("setup_tokens", "expires_at", "hash"),
     ("strings", "id, app_id, kind, text", ""),
     (

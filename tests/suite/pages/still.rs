@@ -15,7 +15,9 @@ use tallybox::http::limit::{AddressLimiter, Allowance};
 use tallybox::http::metrics::{IdentifyMetrics, RequestMetrics};
 use tallybox::http::{self, ServerOptions};
 use tallybox::ingest::{Intake, QueueSize, Roster};
-use tallybox::model::{App, By, Limits, MemberId, Millis, NewApp, NewMember, Role, Salt, SessionTimes, Slug, Zone};
+use tallybox::model::{
+    App, By, Limits, MemberId, Millis, NewApp, NewLogin, NewMember, Role, Salt, SessionTimes, Slug, Way, Zone,
+};
 use tallybox::protocol::teardown::{Origins, Teardown, Tenancy};
 use tallybox::protocol::telemetry_kit::ErrorShape;
 use tallybox::protocol::{self, Cors, Gate};
@@ -105,7 +107,10 @@ impl Still {
 
     /// Signs the member in now; the value of the `Cookie` header.
     pub fn sign_in(&self, token: &str) -> String {
-        self.store.create_login(&token::hash(token), self.member, self.clock.now()).unwrap();
+        let by = By { at: self.clock.now(), member: "still".to_owned(), place: String::new() };
+        let (token_hash, proved_at) = (token::hash(token), by.at);
+        let new = NewLogin { token_hash, member: self.member, way: Way::Password, proved_at, by };
+        self.store.create_login(&new).unwrap();
         format!("tallybox={token}")
     }
 }
@@ -147,7 +152,8 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
     let state = WebState::new(WebParts {
         store: store.clone(),
         reports: Reports::new(store.clone(), clock.clone()),
-        logins: Logins::new(store.clone(), clock.clone()),
+        logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone()),
+        oidc: None,
         keys,
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },

@@ -216,6 +216,8 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
         pages.filter(|route| matches!(route.access, Access::Member | Access::Admin | Access::Owner | Access::Box));
     // What is one of many is found behind the links to it, and a stream has no end.
     let one = ["version", "event", "error", "session", "stream"];
+    // Whoever has just signed in is led on from there.
+    let pages = pages.filter(|route| !route.path.starts_with("/confirm"));
     let page = |path: &str| path.rsplit('/').next().and_then(|last| last.split('.').next().map(str::to_owned));
     let pages = pages.filter(|route| {
         !route.path.contains("{user}") && !page(&route.path).is_some_and(|page| one.contains(&page.as_str()))
