@@ -18,6 +18,7 @@ mod moving;
 mod pages;
 mod privacy;
 mod routes;
+mod sign_in;
 mod store;
 mod teardown;
 mod telemetry_kit;

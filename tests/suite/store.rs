@@ -10,6 +10,7 @@ mod rebuild;
 mod recount;
 mod roster;
 mod sessions;
+mod sign_in;
 mod versions;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ pub mod http;
 pub mod kit;
 pub mod poll;
 pub mod postgres;
+pub mod provider;
 pub mod random;
 pub mod terminal;
 mod verbs;

@@ -6,7 +6,7 @@ mod bouncer;
 mod cluster;
 mod crowd;
 mod database;
-mod guard;
+pub(super) mod guard;
 mod standby;
 mod template;
 mod tests;
@@ -75,7 +75,7 @@ fn folder(parent: &Path) -> PathBuf {
 }
 
 /// A port that nobody listens on, below those that the kernel gives to connections.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
     let mut random = Random::seeded(seed);
     let mut ports =
