@@ -1,4 +1,5 @@
-//! Questions over a made-up year of 100,000 people, cold and warm, and what ingest and pages cost each other.
+//! Questions over a made-up year of 100,000 people that is settled, cold and warm, the memory that the dearest of them take
+//! together, and what ingest and pages cost each other.
 //!
 //! `cargo bench --bench analytics -- [millions]` prints a table with bars and writes `target/bench/analytics.json`. The
 //! year comes from the verb `demo`. An answer is cold where the server has never given it: each question is put to a

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::harness::backend::on_both_backends;
-use crate::harness::{Backend, MEMBER, PASSWORD, Server};
+use crate::harness::{Backend, MEMBER, PASSWORD, Server, poll};
 
 on_both_backends! {
     a_made_up_app_is_conserved_and_shown,
@@ -49,6 +50,19 @@ fn a_made_up_app_is_conserved_and_shown(backend: Backend) {
     for figure in [thousands(told["stored"]), thousands(opened), "app_opened".to_owned()] {
         assert!(page.contains(&figure), "no {figure} in {page}");
     }
+    // The server settles what is over, tells when it has, and nothing looks different then.
+    let waits = || server.get("/metrics").text();
+    poll::until(Duration::from_secs(60), "an end of settling", || {
+        let text = waits();
+        let done = |name: &str| text.lines().any(|line| line == format!("{name} 0"));
+        (done("tallybox_unsettled_days") && done("tallybox_unsettled_counts")).then_some(())
+    });
+    assert!(server.count("SELECT count(*) FROM settled_days WHERE state = 2") > 30);
+    assert!(server.count("SELECT count(*) FROM settled_counts WHERE state = 2") > 8);
+    let kept = server.count("SELECT sum(events) FROM settled_events");
+    assert!(kept > told["stored"] / 2, "{kept}");
+    let settled = server.run(&["rebuild"]);
+    assert_eq!(settled, rebuilt);
 }
 
 /// Pages of an app with much to show. None may weigh more than 60 KB on its way to the browser.

@@ -145,17 +145,23 @@ async fn ask(asking: &Asking<'_>, selection: &Selection, further: &Dimension) ->
     let stretches: Vec<Period> =
         [Some(whole), selection.compared.as_ref().map(|earlier| earlier.whole)].into_iter().flatten().collect();
     let mut metrics = with_chosen(&CARDS, selection.metric);
+    // Devices are counted one by one, as users are: beside them, where there is a processor for it.
+    let others: Vec<_> = metrics.iter().copied().filter(|metric| *metric != Metric::Devices).collect();
     let list = |dimension: &Dimension| asking.breakdown(dimension.clone(), &[Metric::Events], whole, TOP);
     let columns = with_chosen(&COLUMNS, selection.metric);
-    let (board, mut totals, first, second, third, last, events) = tokio::try_join!(
+    let (board, others, devices, first, second, third, last, events) = tokio::try_join!(
         Board::ask(asking, selection, columns),
-        asking.series(&metrics, stretches),
+        asking.series(&others, stretches.clone()),
+        asking.series(&[Metric::Devices], stretches),
         list(&TOPS[0].1),
         list(&TOPS[1].1),
         list(&TOPS[2].1),
         list(further),
         asking.newest(None, None, NEWEST),
     )?;
+    let (mut others, mut devices) = (others.into_iter(), devices.into_iter());
+    let row = |metric: &Metric| if *metric == Metric::Devices { devices.next() } else { others.next() };
+    let mut totals: Vec<_> = metrics.iter().filter_map(row).collect();
     let unused = metrics.iter().position(|metric| *metric == Metric::Devices);
     let unused = unused.filter(|at| totals.get(*at).is_some_and(|row| row.iter().all(|count| count.unwrap_or(0) == 0)));
     if let Some(at) = unused.filter(|_| selection.metric != Metric::Devices) {
