@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args as Arguments;
 
 use super::{app, open, progress, table};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::ingest::user_hash;
 use crate::model::{App, AskErasure, AuditLine, By, Concerning, Erasure, FindPeople, Found, FoundBy, Who, WorkErasure};
@@ -157,15 +157,15 @@ impl Bench<'_> {
     fn work(&self, mut erasure: Erasure) -> anyhow::Result<Erasure> {
         let bar = progress::bar("rows");
         while erasure.ended_at.is_none() {
+            let watch = Stopwatch::start();
             let work = WorkErasure::here(self.clock.now(), Some(erasure.id));
             let next = match self.store.work_erasure(&work)? {
                 Some(next) => Some(next),
                 None => self.store.erasure(erasure.id)?,
             };
             let next = next.context("the erasure is gone")?;
-            if next == erasure {
-                std::thread::sleep(PAUSE);
-            }
+            // A server that writes to the same file has as much time as this step took.
+            std::thread::sleep(if next == erasure { PAUSE } else { watch.elapsed() });
             erasure = next;
             if let Some(bar) = &bar {
                 bar.set_message(erasure.doing);

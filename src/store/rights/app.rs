@@ -1,63 +1,64 @@
 //! The erasure of an app with everything in it, table by table, some rows at a time.
 
 use super::super::Result;
-use super::super::sql::{Cell, Sql};
-use super::job::{Change, Job, Phase, Place, Step};
-
-/// Rows that are removed together.
-const ROWS: i64 = 1_000;
+use super::super::sql::{Cell, Row, Sql};
+use super::job::{Change, Job, Phase, Place, ROWS, Step, places};
 
 /// The app's environments.
 const ENVIRONMENTS: &str = "env_id IN (SELECT id FROM environments WHERE app_id = $1)";
 /// The same, of those who are being erased already.
 const LEAVING: &str = "env_id IN (SELECT -id FROM environments WHERE app_id = $1)";
 const APP: &str = "app_id = $1";
+const OF_DEVICES: &str = "device_id IN (SELECT id FROM devices WHERE env_id IN \
+                          (SELECT id FROM environments WHERE app_id = $1))";
+const OF_VERSIONS: &str = "version_id IN (SELECT id FROM versions WHERE app_id = $1)";
+const OF_ENVIRONMENTS: &str = "environment_id IN (SELECT id FROM environments WHERE app_id = $1)";
 
-/// A table, the columns that name its rows, and which of them are the app's.
-type Share = (&'static str, &'static str, &'static str);
+/// A table: the columns that name its rows, an order in which an index has those that are the app's, and which they are.
+type Share = (&'static str, &'static str, &'static str, &'static str);
 
 /// What belongs to an app, in the order in which it goes: first what is most, last what the rest hangs on. What refers to
 /// devices or versions stands before them.
-pub(super) const SHARES: [Share; 34] = [
-    ("events", "env_id, claimed_at, event_id", ENVIRONMENTS),
-    ("sessions", "id", ENVIRONMENTS),
-    ("user_days", "env_id, day, user_id", ENVIRONMENTS),
-    ("device_days", "env_id, day, device_id", ENVIRONMENTS),
-    ("push_tokens", "id", ENVIRONMENTS),
+const SHARES: [Share; 34] = [
+    ("events", "env_id, claimed_at, event_id", "env_id, claimed_at, event_id", ENVIRONMENTS),
+    ("sessions", "id", "env_id, started_at", ENVIRONMENTS),
+    ("user_days", "env_id, day, user_id", "env_id, day, user_id", ENVIRONMENTS),
+    ("device_days", "env_id, day, device_id", "env_id, day, device_id", ENVIRONMENTS),
+    ("push_tokens", "id", "env_id, platform, token", ENVIRONMENTS),
+    ("device_sessions", "id", "device_id, id", OF_DEVICES),
+    ("device_sessions", "id", "id", OF_VERSIONS),
+    ("devices", "id", "env_id, install_id", ENVIRONMENTS),
+    ("devices", "id", "env_id, install_id", LEAVING),
+    ("profiles", "id", "env_id, hash", ENVIRONMENTS),
+    ("profiles", "id", "env_id, hash", LEAVING),
+    ("users", "id", "env_id, hash", ENVIRONMENTS),
+    ("users", "id", "env_id, hash", LEAVING),
+    ("set_aside", "id", "app_id, id", APP),
+    ("error_groups", "env_id, error_id", "env_id, error_id", ENVIRONMENTS),
+    ("rollup_hours", "env_id, dimension, bucket, value", "env_id, dimension, bucket, value", ENVIRONMENTS),
+    ("rollup_days", "env_id, dimension, bucket, value", "env_id, dimension, bucket, value", ENVIRONMENTS),
+    ("intake_days", "app_id, day, outcome", "app_id, day, outcome", APP),
+    ("erased_days", "env_id, day", "env_id, day", ENVIRONMENTS),
+    ("settled_days", "env_id, day", "env_id, day", ENVIRONMENTS),
     (
-        "device_sessions",
-        "id",
-        "device_id IN (SELECT id FROM devices WHERE env_id IN \
-                               (SELECT id FROM environments WHERE app_id = $1))",
+        "settled_events",
+        "env_id, day, name_id, failed, token, part",
+        "env_id, day, name_id, failed, token, part",
+        ENVIRONMENTS,
     ),
-    ("device_sessions", "id", "version_id IN (SELECT id FROM versions WHERE app_id = $1)"),
-    ("devices", "id", ENVIRONMENTS),
-    ("devices", "id", LEAVING),
-    ("profiles", "id", ENVIRONMENTS),
-    ("profiles", "id", LEAVING),
-    ("users", "id", ENVIRONMENTS),
-    ("users", "id", LEAVING),
-    ("set_aside", "id", APP),
-    ("error_groups", "env_id, error_id", ENVIRONMENTS),
-    ("rollup_hours", "env_id, dimension, bucket, value", ENVIRONMENTS),
-    ("rollup_days", "env_id, dimension, bucket, value", ENVIRONMENTS),
-    ("intake_days", "app_id, day, outcome", APP),
-    ("erased_days", "env_id, day", ENVIRONMENTS),
-    ("settled_days", "env_id, day", ENVIRONMENTS),
-    ("settled_events", "env_id, day, name_id, failed, token, part", ENVIRONMENTS),
-    ("settled_counts", "env_id, next_day, first_day, kind", ENVIRONMENTS),
-    ("funnels", "id", ENVIRONMENTS),
-    ("builds", "id", "version_id IN (SELECT id FROM versions WHERE app_id = $1)"),
-    ("versions", "id", APP),
-    ("version_rules", "app_id, platform", APP),
-    ("facts", "id", APP),
-    ("strings", "id", APP),
-    ("nonces", "at, app_id, value", APP),
-    ("api_tokens", "id", APP),
-    ("app_limits", "app_id", APP),
-    ("bans", "id", APP),
-    ("ingest_keys", "id", "environment_id IN (SELECT id FROM environments WHERE app_id = $1)"),
-    ("environments", "id", APP),
+    ("settled_counts", "env_id, next_day, first_day, kind", "env_id, next_day, first_day, kind", ENVIRONMENTS),
+    ("funnels", "id", "env_id, name", ENVIRONMENTS),
+    ("builds", "id", "version_id, number", OF_VERSIONS),
+    ("versions", "id", "app_id, name", APP),
+    ("version_rules", "app_id, platform", "app_id, platform", APP),
+    ("facts", "id", "app_id, digest", APP),
+    ("strings", "id", "app_id, kind, text", APP),
+    ("nonces", "at, app_id, value", "at, app_id, value", APP),
+    ("api_tokens", "id", "id", APP),
+    ("app_limits", "app_id", "app_id", APP),
+    ("bans", "id", "app_id, kind, hash", APP),
+    ("ingest_keys", "id", "id", OF_ENVIRONMENTS),
+    ("environments", "id", "id", APP),
 ];
 
 /// The next rows of the first table that has any, from where the erasure is. At the end it begins anew, in case that
@@ -65,17 +66,13 @@ pub(super) const SHARES: [Share; 34] = [
 pub(super) fn everything(db: &dyn Sql, job: &Job) -> Result<Step> {
     let begin = usize::try_from(job.place.key).unwrap_or(0).min(SHARES.len());
     let app = [Cell::Int(job.app)];
-    for (at, (table, key, own)) in SHARES.iter().enumerate().skip(begin) {
-        if db.row(&format!("SELECT 1 FROM {table} WHERE {own} LIMIT 1"), &app)?.is_none() {
-            continue;
+    for (at, (table, key, order, own)) in SHARES.iter().enumerate().skip(begin) {
+        let sql = format!("SELECT {key} FROM {table} WHERE {own} ORDER BY {order} LIMIT {ROWS}");
+        let rows = db.rows(&sql, &app)?;
+        if !rows.is_empty() {
+            let next = Place { phase: Phase::App, key: i64::try_from(at).unwrap_or(0) };
+            return Ok(Step { changes: removal(table, key, rows), next });
         }
-        // The order lets the database find the next rows by the key.
-        let sql = format!(
-            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {own} ORDER BY {key} LIMIT {ROWS})"
-        );
-        let key = i64::try_from(at).unwrap_or(0);
-        let next = Place { phase: Phase::App, key };
-        return Ok(Step { changes: vec![Change::removal(table, sql, app.to_vec())], next });
     }
     if begin > 0 {
         return Ok(Step::on(Place { phase: Phase::App, key: 0 }));
@@ -85,6 +82,26 @@ pub(super) fn everything(db: &dyn Sql, job: &Job) -> Result<Step> {
         Change::silent("UPDATE directory SET version = version + 1", Vec::new()),
     ];
     Ok(Step { changes, next: Place::begin(Phase::Log) })
+}
+
+/// What removes rows that are named by these columns.
+fn removal(table: &'static str, key: &str, rows: Vec<Row>) -> Vec<Change> {
+    let columns: Vec<&str> = key.split(", ").collect();
+    if columns == ["id"] {
+        let sql = format!("DELETE FROM {table} WHERE id IN ({})", places(1, rows.len()));
+        return vec![Change::removal(table, sql, rows.iter().map(|row| Cell::Int(row.int(0))).collect())];
+    }
+    let conditions = columns.iter().zip(1..).map(|(column, place)| format!("{column} = ${place}"));
+    let sql = format!("DELETE FROM {table} WHERE {}", conditions.collect::<Vec<_>>().join(" AND "));
+    rows.into_iter().map(|row| Change::removal(table, sql.clone(), row.0.into_iter().map(param).collect())).collect()
+}
+
+/// A value as it is asked for: sixteen bytes in a key are a UUID in PostgreSQL.
+fn param(cell: Cell) -> Cell {
+    match cell {
+        Cell::Bytes(bytes) => <[u8; 16]>::try_from(bytes.as_slice()).map_or(Cell::Bytes(bytes), Cell::Uuid),
+        cell => cell,
+    }
 }
 
 #[cfg(test)]

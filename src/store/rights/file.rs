@@ -290,20 +290,23 @@ impl Reading<'_> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut params = vec![Cell::Int(self.environment)];
+        let mut params: Vec<Cell> = Vec::new();
         let mut pairs = Vec::new();
         for key in keys {
             params.extend([key.claimed_at.into(), Cell::Uuid(key.id)]);
             pairs.push(format!("(${}, ${})", params.len() - 1, params.len()));
         }
         let sql = format!(
-            "SELECT e.claimed_at, e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, c.text, \
-             e.facts_id, s.hash, e.props, g.text, e.fatal FROM events e LEFT JOIN strings n ON n.id = e.name_id \
-             LEFT JOIN strings c ON c.id = e.category_id LEFT JOIN sessions s ON s.id = e.session_id \
-             LEFT JOIN strings g ON g.id = e.error_id \
-             WHERE e.env_id = $1 AND (e.claimed_at, e.event_id) IN (VALUES {})",
-            pairs.join(", ")
+            "WITH k (claimed_at, event_id) AS (VALUES {}) \
+             SELECT e.claimed_at, e.event_id, e.claimed_at + e.skew, e.claimed_at + e.skew + e.delay, n.text, c.text, \
+             e.facts_id, s.hash, e.props, g.text, e.fatal FROM k CROSS JOIN events e \
+             LEFT JOIN strings n ON n.id = e.name_id LEFT JOIN strings c ON c.id = e.category_id \
+             LEFT JOIN sessions s ON s.id = e.session_id LEFT JOIN strings g ON g.id = e.error_id \
+             WHERE e.env_id = ${} AND e.claimed_at = k.claimed_at AND e.event_id = k.event_id",
+            pairs.join(", "),
+            params.len() + 1
         );
+        params.push(self.environment.into());
         let rows = self.db.rows(&sql, &params)?;
         let facts = self.facts(rows.iter().map(|row| row.int(6)))?;
         let mut told: Vec<_> = rows.iter().map(|row| (row.int(2), row.bytes(1).to_vec(), event(row, &facts))).collect();

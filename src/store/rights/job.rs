@@ -1,5 +1,6 @@
 //! An erasure as it is worked on: its row, one step of it, and how far it is.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
@@ -14,9 +15,6 @@ pub(super) const HOLD: i64 = 15 * Millis::SECOND;
 
 /// Rows that are removed together: so few that commits hardly wait for them.
 pub(super) const ROWS: usize = 500;
-
-/// Rows of one statement that names each of them.
-const TOGETHER: usize = 100;
 
 /// What is done at a time, in the order in which it is done. Those of people, then those of a device, then those of both
 /// and of an app.
@@ -198,7 +196,7 @@ pub(in crate::store) struct Step {
 pub(super) struct Change {
     /// The table whose rows it removes, where they count.
     pub(super) counted: Option<&'static str>,
-    sql: String,
+    sql: Cow<'static, str>,
     params: Vec<Cell>,
     /// Whether the step is off where it changes nothing: then somebody was there meanwhile.
     must: bool,
@@ -208,12 +206,12 @@ pub(super) struct Change {
 
 impl Change {
     /// One that counts as rows removed from a table.
-    pub(super) fn removal(table: &'static str, sql: impl Into<String>, params: Vec<Cell>) -> Self {
+    pub(super) fn removal(table: &'static str, sql: impl Into<Cow<'static, str>>, params: Vec<Cell>) -> Self {
         Self { counted: Some(table), sql: sql.into(), params, must: false, unsettles: None }
     }
 
     /// One that counts as nothing.
-    pub(super) fn silent(sql: impl Into<String>, params: Vec<Cell>) -> Self {
+    pub(super) fn silent(sql: impl Into<Cow<'static, str>>, params: Vec<Cell>) -> Self {
         Self { counted: None, sql: sql.into(), params, must: false, unsettles: None }
     }
 
@@ -286,20 +284,13 @@ pub(in crate::store) fn take(db: &dyn Sql, job: &Job, step: &Step, (worker, now)
     Ok(())
 }
 
-/// Statements that remove events of an environment, each named by its claimed time and id.
+/// Statements that remove events of an environment. One each: SQLite does not use the index for a list of pairs.
 pub(super) fn remove_events(environment: i64, keys: &[EventKey]) -> Vec<Change> {
-    let remove = |keys: &[EventKey]| {
-        let mut params = vec![Cell::Int(environment)];
-        let mut pairs = Vec::new();
-        for key in keys {
-            params.extend([key.claimed_at.into(), Cell::Uuid(key.id)]);
-            pairs.push(format!("(${}, ${})", params.len() - 1, params.len()));
-        }
-        let pairs = pairs.join(", ");
-        let sql = format!("DELETE FROM events WHERE env_id = $1 AND (claimed_at, event_id) IN (VALUES {pairs})");
-        Change::removal("events", sql, params)
+    let sql = "DELETE FROM events WHERE env_id = $1 AND claimed_at = $2 AND event_id = $3";
+    let remove = |key: &EventKey| {
+        Change::removal("events", sql, vec![environment.into(), key.claimed_at.into(), Cell::Uuid(key.id)])
     };
-    keys.chunks(TOGETHER).map(remove).collect()
+    keys.iter().map(remove).collect()
 }
 
 /// Statements that note UTC days whose summaries count what is removed; what is settled of them is thrown away.
