@@ -255,6 +255,7 @@ impl Intake {
     /// Tries events again that were set aside for an app, under today's rules. Each that can be used now leaves the list
     /// in the transaction that stores it, so it counts once however often and wherever this is done.
     pub async fn again(&self, app: &Arc<App>, kept: &[KeptAside], now: Millis) -> Result<Tried, Refusal> {
+        app.check_open()?;
         let mut answers = Vec::with_capacity(kept.len());
         let mut tried = Tried::default();
         for kept in kept {
