@@ -282,6 +282,7 @@ impl Intake {
         kept: &[KeptAside],
         now: Millis,
     ) -> Result<Tried, Refusal> {
+        app.check_open()?;
         let mut answers = Vec::with_capacity(kept.len());
         let mut tried = Tried::default();
         for kept in kept {

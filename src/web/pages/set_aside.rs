@@ -32,6 +32,8 @@ struct SetAside {
     action: String,
     csrf: String,
     administers: bool,
+    /// An archived app takes nothing, old or new.
+    archived: bool,
     reasons: Vec<Tab>,
     rows: Vec<Row>,
     /// How many the filter keeps.
@@ -54,6 +56,7 @@ struct Row {
     reason: &'static str,
     detail: Vec<Piece>,
     body: String,
+    /// Whether it can be tried again.
     whole: bool,
 }
 
@@ -87,6 +90,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         first: before.map(|_| here(None)),
         next,
         administers: on.administers(),
+        archived: on.app.archived_at.is_some(),
         csrf: on.visit.csrf.clone(),
         action: path,
         frame: Frame::app(&state, &on, "/set-aside"),

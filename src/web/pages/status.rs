@@ -227,8 +227,6 @@ fn nodes(condition: &Condition, calendar: &Calendar) -> Vec<NodeRow> {
 /// The same for programs: names stay, figures are whole numbers, times are RFC 3339.
 fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
     let about = &state.about;
-    let database = condition.database.as_ref();
-    let time = |at: Millis| at.timestamp().to_string();
     let findings = condition.findings();
     let slug = |id| apps.iter().find(|app| app.id == id).map(|app| app.slug.to_string());
     json!({
@@ -243,27 +241,7 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
         "time_zone": "UTC",
         "listening": about.listening,
         "last_backup": Value::Null,
-        "database": database.map(|database| json!({
-            "engine": database.engine,
-            "schema": database.schema,
-            "bytes": database.bytes,
-            "wal_bytes": database.wal_bytes,
-            "free_bytes": database.free_bytes,
-            "floor_bytes": database.floor_bytes,
-            "ballast_bytes": database.ballast_bytes,
-            "read_only": database.read_only,
-            "replica_used": database.replica,
-            "events_outside_partitions": database.outside_partitions,
-            "slow_queries": database.slow,
-            "slowest": database.slow_queries.iter().map(|query| json!({
-                "at": time(query.at),
-                "ms": u64::try_from(query.took.as_millis()).unwrap_or(u64::MAX),
-                "what": query.what,
-            })).collect::<Vec<_>>(),
-            "pools": database.pools.iter().map(|pool| json!({
-                "name": pool.name, "max": pool.max, "open": pool.open, "active": pool.active, "waiting": pool.waiting,
-            })).collect::<Vec<_>>(),
-        })),
+        "database": condition.database.as_ref().map(database_told),
         "queue": { "requests": condition.queue, "max": condition.queue_max },
         "commits": { "done": condition.commits, "failed": condition.failed_commits },
         "caches": {
@@ -300,6 +278,34 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
             "seen_at": time(node.seen_at),
         })).collect::<Vec<_>>(),
     })
+}
+
+fn database_told(database: &StoreStatus) -> Value {
+    json!({
+        "engine": database.engine,
+        "schema": database.schema,
+        "bytes": database.bytes,
+        "wal_bytes": database.wal_bytes,
+        "free_bytes": database.free_bytes,
+        "floor_bytes": database.floor_bytes,
+        "ballast_bytes": database.ballast_bytes,
+        "read_only": database.read_only,
+        "replica_used": database.replica,
+        "events_outside_partitions": database.outside_partitions,
+        "slow_queries": database.slow,
+        "slowest": database.slow_queries.iter().map(|query| json!({
+            "at": time(query.at),
+            "ms": u64::try_from(query.took.as_millis()).unwrap_or(u64::MAX),
+            "what": query.what,
+        })).collect::<Vec<_>>(),
+        "pools": database.pools.iter().map(|pool| json!({
+            "name": pool.name, "max": pool.max, "open": pool.open, "active": pool.active, "waiting": pool.waiting,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn time(at: Millis) -> String {
+    at.timestamp().to_string()
 }
 
 fn count(count: u64) -> String {

@@ -186,6 +186,14 @@ fn events_set_aside_are_tried_again_and_discarded_on_their_page(backend: Backend
     let events = &conserved["events"];
     assert_eq!((&events["received"], &events["stored"], &events["discarded"]), (&json!(12), &json!(12), &json!(30)));
 
+    // What is archived takes nothing, not even that.
+    server.send(&app.sdk(&kit::batch(&[broken(0)]))).expect(200);
+    server.run(&["app", "archive", &app.slug]);
+    let until = server.sql("SELECT max(id) FROM set_aside").trim().to_owned();
+    assert!(!page("").contains("/retry\""), "trying again is offered for an archived app");
+    assert!(follow(post("retry", &[("until", &until)])).contains("takes nothing until it is restored"));
+    assert_eq!(server.count("SELECT count(*) FROM set_aside"), 1);
+
     let viewer = server.sign_in_as("viewer");
     let seen = server.page(&path, &viewer).expect(200).text();
     assert!(!seen.contains("/discard"), "a viewer is offered to discard");
