@@ -203,6 +203,15 @@ impl House for PostgresHouse {
             "strings",
             "facts",
             "set_aside",
+            "versions",
+            "builds",
+            "profiles",
+            "devices",
+            "device_sessions",
+            "push_tokens",
+            "funnels",
+            "invitations",
+            "audit",
         ];
         let mut steps = vec![format!("BEGIN; {UNLIMITED}; SET LOCAL synchronous_commit = on")];
         for table in counted {

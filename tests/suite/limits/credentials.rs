@@ -103,7 +103,8 @@ fn public_keys_are_made_rotated_and_revoked_on_their_page(backend: Backend) {
     let mut next = client.clone();
     next.key = key_of(&rotated);
     assert_ne!(next.key, client.key);
-    (client.refresh(), next.refresh());
+    client.refresh();
+    next.refresh();
     post(&format!("{path}/{id}/revoke"), &[]).expect(303);
     assert_eq!(client.try_identify(None).unwrap_err().status, 401);
     next.refresh();
