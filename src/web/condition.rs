@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::auth::ingest_key::KeyStats;
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{AsideCount, Millis, Node};
+use crate::model::{AsideCount, BackupStanding, Millis, Node};
 use crate::query::Stats;
 use crate::store::{StoreError, StoreStatus};
 
@@ -48,6 +48,8 @@ pub struct Condition {
     pub refused: Vec<RefusedFor>,
     pub aside: Vec<AsideCount>,
     pub warnings: Vec<String>,
+    /// How the backups stand that the box makes.
+    pub backup: BackupStanding,
 }
 
 /// What became of events since the start.
@@ -129,6 +131,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         refused: counters.refusals.all(),
         aside,
         warnings: about.warnings.clone(),
+        backup: state.metrics.backup.lock().clone(),
     })
 }
 
@@ -168,6 +171,11 @@ impl Condition {
         {
             let what = format!("{} runs version {}, this one {}.", other.name, other.version, own.version);
             say(Level::Look, what, "That is right while you upgrade; afterwards all should be the same.");
+        }
+        if let Some((_, why)) = &self.backup.failed {
+            let advice =
+                "It is tried again every hour. Make room, or let backup_dir be a folder that the box can write to.";
+            say(Level::Wrong, format!("The last backup has failed: {why}."), advice);
         }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");

@@ -74,6 +74,7 @@ pub async fn change(State(state): State<WebState>, action: AppAction) -> Page {
 /// `POST /apps/{app}/delete`: gone for everybody at once, its data behind.
 pub async fn delete(State(state): State<WebState>, action: AppOwnerAction) -> Page {
     let AppOwnerAction { on, fields } = action;
+    on.visit.proved()?;
     let refuse = |status, problem| page_with(status, &view(&state, &on, Some(problem)));
     if fields.get("confirm").trim() != on.app.slug.as_str() {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, "Type the short name to delete the app.");

@@ -41,6 +41,7 @@ pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> P
 /// `POST /box/members`: shuts somebody out, lets them in again, forgets them, gives them the box.
 pub async fn change(State(state): State<WebState>, action: BoxAction) -> Page {
     let BoxAction { visit, fields } = action;
+    visit.proved()?;
     let id = fields.get("member").parse().map(MemberId).map_err(|_| PageError::BadForm)?;
     let by = visit.by(&state);
     let act = fields.get("act").to_owned();

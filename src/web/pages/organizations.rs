@@ -85,6 +85,9 @@ pub async fn settings(State(state): State<WebState>, on: OrganizationVisit) -> P
 /// `POST /organizations/{organization}/settings`: another name, or its end.
 pub async fn change(State(state): State<WebState>, action: OrganizationOwnerAction) -> Page {
     let OrganizationOwnerAction { on, fields } = action;
+    if fields.get("act") == "delete" {
+        on.visit.proved()?;
+    }
     let (id, by) = (on.organization.id, on.visit.by(&state));
     let refuse = |status, problem| page_with(status, &form(&state, &on, fields.get("name").trim(), Some(problem)));
     let to = match fields.get("act") {

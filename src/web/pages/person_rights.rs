@@ -78,6 +78,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
 /// `POST /apps/{app}/people/file` and `POST /apps/{app}/{env}/people/file`: everything about them, as it is read.
 pub async fn file(State(state): State<WebState>, action: AppAction) -> Page {
     let AppAction { on, fields } = action;
+    on.visit.proved()?;
     let subject = subject(&on.environment, &fields).ok_or(PageError::BadForm)?;
     let dossier = Dossier::new(on.app.clone(), vec![subject], state.clock.now());
     let first = Some(step(&state, dossier).await.map_err(missing)?);
@@ -124,6 +125,7 @@ async fn step(state: &WebState, mut dossier: Dossier) -> Result<(Dossier, Option
 /// `POST /apps/{app}/people/erase` and `POST /apps/{app}/{env}/people/erase`
 pub async fn erase(State(state): State<WebState>, action: AppAction) -> Page {
     let AppAction { on, fields } = action;
+    on.visit.proved()?;
     let subject = subject(&on.environment, &fields).ok_or(PageError::BadForm)?;
     let names = fields.get("names");
     if fields.get("confirm").trim().to_ascii_lowercase() != confirmation(subject.who) {

@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::model::{App, Millis, Zone};
+use crate::model::{App, BackupStanding, Millis, Zone};
 use crate::store::{PoolStatus, StoreStatus};
 
 use super::super::condition::{self, Condition, Finding, Level};
@@ -133,7 +133,7 @@ fn facts(
             format!("{}, {} failed", count(condition.commits), count(condition.failed_commits)),
         ),
         ("Open live pages", count(condition.streams)),
-        ("Last backup", "none by the box yet: see “Backup” in the README".to_owned()),
+        ("Last backup", backup(&condition.backup, database, calendar)),
     ];
     if database.engine.starts_with("SQLite") {
         facts.push(("Write-ahead log", size(database.wal_bytes)));
@@ -146,6 +146,17 @@ fn facts(
         facts.push(("Free on the disk", format!("{}{floor}{ballast}", size(free))));
     }
     facts
+}
+
+fn backup(standing: &BackupStanding, database: &StoreStatus, calendar: &Calendar) -> String {
+    match (standing.scheduled, standing.newest) {
+        (true, Some(at)) => format!("{} UTC", calendar.date_time(at).text),
+        (true, None) => "none yet".to_owned(),
+        (false, _) if database.engine.starts_with("SQLite") => {
+            "none by the box: set backup_dir, and it makes one a day".to_owned()
+        }
+        (false, _) => "none by the box: PostgreSQL has tools of its own".to_owned(),
+    }
 }
 
 /// What, the share that memory answered, and the figures behind it.
@@ -240,7 +251,7 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
         "now": time(condition.now),
         "time_zone": "UTC",
         "listening": about.listening,
-        "last_backup": Value::Null,
+        "last_backup": condition.backup.newest.map(|at| at.timestamp().to_string()),
         "database": condition.database.as_ref().map(database_told),
         "queue": { "requests": condition.queue, "max": condition.queue_max },
         "commits": { "done": condition.commits, "failed": condition.failed_commits },

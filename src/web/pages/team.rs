@@ -65,6 +65,7 @@ pub async fn show(State(state): State<WebState>, on: OrganizationVisit) -> Page 
 /// `POST /organizations/{organization}/members`: another role, or none.
 pub async fn change(State(state): State<WebState>, action: OrganizationOwnerAction) -> Page {
     let OrganizationOwnerAction { on, fields } = action;
+    on.visit.proved()?;
     let id = fields.get("member").parse().map(MemberId).map_err(|_| PageError::BadForm)?;
     let role = match fields.get("act") {
         "role" => Some(Role::parse(fields.get("role")).ok_or(PageError::BadForm)?),
@@ -94,6 +95,7 @@ pub async fn change(State(state): State<WebState>, action: OrganizationOwnerActi
 /// `POST /organizations/{organization}/invitations`: opens a way in and shows its link, or closes one.
 pub async fn invite(State(state): State<WebState>, action: OrganizationOwnerAction) -> Page {
     let OrganizationOwnerAction { on, fields } = action;
+    on.visit.proved()?;
     let by = on.visit.by(&state);
     if fields.get("act") == "withdraw" {
         let (id, organization) = (fields.get("id").parse().map_err(|_| PageError::BadForm)?, on.organization.id);

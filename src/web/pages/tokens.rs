@@ -85,6 +85,7 @@ pub async fn change(State(state): State<WebState>, action: OrganizationAction) -
     let OrganizationAction { on, fields } = action;
     match fields.get("act") {
         "make" => {
+            on.visit.proved()?;
             let name = fields.get("name").trim();
             let days = LIVES.iter().find(|(_, days)| written(*days) == fields.get("life")).ok_or(PageError::BadForm)?.1;
             if !name_fits(name) {
