@@ -246,7 +246,7 @@ fn a_deleted_app_is_gone_for_everybody(backend: Backend) {
     let app = server.app("Ours");
     server.accept(&app, &[kit::event("before")]);
     let token = server.run(&["token", "create", "ours"]);
-    let token = token.split_whitespace().find(|word| word.starts_with("tb_")).unwrap().to_owned();
+    let token = token.split_whitespace().find(|word| word.starts_with("tka_")).unwrap().to_owned();
     let (owner, admin) = (server.sign_in(), server.sign_in_as("admin"));
     post(&server, &owner, "/apps/ours/delete", &[("confirm", "ours")]).expect(409);
     post(&server, &owner, "/apps/ours/settings", &[("act", "archive")]).expect(303);
