@@ -250,12 +250,16 @@ mod tests {
             refused: Vec::new(),
             aside: Vec::new(),
             warnings: Vec::new(),
+            backup: BackupStanding::default(),
         }
     }
 
     #[test]
     fn what_is_wrong_is_found_and_nothing_else() {
         assert_eq!(well().findings(), []);
+        let failed = BackupStanding { scheduled: true, newest: None, failed: Some((Millis(0), "no room".to_owned())) };
+        let found = Condition { backup: failed, ..well() }.findings();
+        assert_eq!((found.len(), found[0].level), (1, Level::Wrong), "{found:?}");
         let of = |change: fn(&mut StoreStatus)| {
             let mut condition = well();
             change(condition.database.as_mut().unwrap());
