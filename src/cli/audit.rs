@@ -52,6 +52,7 @@ fn answer(store: &dyn Store, args: &Args) -> anyhow::Result<String> {
 mod tests {
     use super::*;
     use crate::model::{By, Millis, NewOrganization, Slug};
+    use crate::store::Accounts;
     use crate::store::sqlite::{Options, SqliteStore};
 
     #[test]

@@ -222,6 +222,7 @@ fn read_line(input: &mut dyn BufRead) -> anyhow::Result<Zeroizing<String>> {
 mod tests {
     use super::*;
     use crate::model::Millis;
+    use crate::store::Accounts;
     use crate::store::sqlite::{Options, SqliteStore};
 
     fn create(name: &str, role: Option<&str>) -> Verb {

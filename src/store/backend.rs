@@ -2,26 +2,22 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
-use super::{
-    Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
-    OrganizationId, OrganizationRow, Role,
-};
 use super::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use super::{
-    App, AppId, AuditRow, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Query,
-    Report, Result, SaveFunnel, SavedFunnel, SetRule, SetStatus, Store, StoreError, StoreStatus, VersionChange,
-    VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
+    App, AppId, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing,
+    KnownDevice, KnownSession, Limits, Millis, NewApp, NewIngestKey, Query, Report, Result, SaveFunnel, SavedFunnel,
+    SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
+    VersionsPage,
 };
+use super::{AppChange, By};
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
-use super::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    aside, audit, directory, funnels, identify, limits, members, nodes, organizations, recount, report, rights, roster,
-    settled, tokens, versions,
+    aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled, tokens,
+    versions,
 };
 
 /// One kind of database.
@@ -184,46 +180,6 @@ impl<B: Backend> Store for B {
         self.change(|db| organizations::change_app(db, app, change, by))
     }
 
-    fn organizations(&self) -> Result<Vec<OrganizationRow>> {
-        self.look(organizations::all)
-    }
-
-    fn find_organization(&self, slug: &str) -> Result<Option<Organization>> {
-        self.look(|db| organizations::find(db, slug))
-    }
-
-    fn create_organization(&self, new: &NewOrganization, by: &By) -> Result<Organization> {
-        self.change(|db| organizations::create(db, new, by))
-    }
-
-    fn rename_organization(&self, organization: OrganizationId, name: &str, by: &By) -> Result<()> {
-        self.change(|db| organizations::rename(db, organization, name, by))
-    }
-
-    fn delete_organization(&self, organization: OrganizationId, by: &By) -> Result<()> {
-        self.change(|db| organizations::delete(db, organization, by))
-    }
-
-    fn invite(&self, new: &NewInvitation, by: &By) -> Result<()> {
-        self.change(|db| organizations::invite(db, new, by))
-    }
-
-    fn invitations(&self, organization: OrganizationId, now: Millis) -> Result<Vec<Invitation>> {
-        self.look(|db| organizations::invitations(db, organization, now))
-    }
-
-    fn find_invitation(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<(Invitation, Organization)>> {
-        self.look(|db| organizations::invitation(db, token_hash, now))
-    }
-
-    fn withdraw_invitation(&self, organization: OrganizationId, id: i64, by: &By) -> Result<()> {
-        self.change(|db| organizations::withdraw(db, organization, id, by))
-    }
-
-    fn accept_invitation(&self, token_hash: &[u8; 32], who: &Accepting, by: &By) -> Result<Member> {
-        self.change(|db| organizations::accept(db, token_hash, who, by))
-    }
-
     fn create_key(&self, key: &NewIngestKey, by: &By) -> Result<IngestKey> {
         self.change(|db| directory::create_key(db, key, by))
     }
@@ -328,54 +284,6 @@ impl<B: Backend> Store for B {
         self.look(directory::version)
     }
 
-    fn has_members(&self) -> Result<bool> {
-        self.look(members::any)
-    }
-
-    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()> {
-        self.change(|db| members::put_setup_token(db, hash, expires))
-    }
-
-    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool> {
-        self.look(|db| members::setup_token_valid(db, hash, now))
-    }
-
-    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, by: &By) -> Result<Member> {
-        self.change(|db| members::complete_setup(db, hash, member, by))
-    }
-
-    fn create_member(&self, member: &NewMember, by: &By) -> Result<Member> {
-        self.change(|db| members::create(db, member, by))
-    }
-
-    fn find_member(&self, name: &str) -> Result<Option<Member>> {
-        self.look(|db| members::find(db, name))
-    }
-
-    fn members(&self, organization: Option<OrganizationId>) -> Result<Vec<Member>> {
-        self.look(|db| members::all(db, organization))
-    }
-
-    fn set_role(&self, member: MemberId, organization: OrganizationId, role: Option<Role>, by: &By) -> Result<()> {
-        self.change(|db| members::set_role(db, (member, organization), role, by))
-    }
-
-    fn disable_member(&self, member: MemberId, by: &By) -> Result<()> {
-        self.change(|db| members::disable(db, member, by))
-    }
-
-    fn enable_member(&self, member: MemberId, by: &By) -> Result<()> {
-        self.change(|db| members::enable(db, member, by))
-    }
-
-    fn delete_member(&self, member: MemberId, by: &By) -> Result<()> {
-        self.change(|db| members::delete(db, member, by))
-    }
-
-    fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()> {
-        self.change(|db| members::hand_over(db, member, by))
-    }
-
     fn versions(&self, page: &VersionsPage) -> Result<Versions> {
         self.look(|db| versions::versions(db, page))
     }
@@ -402,82 +310,6 @@ impl<B: Backend> Store for B {
 
     fn version_policy(&self, app: &str) -> Result<Option<VersionPolicy>> {
         self.look(|db| versions::policy(db, app))
-    }
-
-    fn audit(&self, page: &AuditPage) -> Result<Vec<AuditRow>> {
-        self.look(|db| audit::page(db, page))
-    }
-
-    fn record(&self, line: &AuditLine) -> Result<()> {
-        self.change(|db| audit::record(db, line))
-    }
-
-    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>> {
-        self.look(|db| rights::find(db, ask))
-    }
-
-    fn file(&self, ask: &FileAsk) -> Result<FilePart> {
-        self.look(|db| rights::part(db, ask))
-    }
-
-    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure> {
-        let beginning = self.look(|db| rights::prepare(db, ask))?;
-        let id = self.erase(|db| rights::begin(db, ask, &beginning))?;
-        self.look(|db| rights::one(db, id))?.ok_or(StoreError::NotFound("erasure"))
-    }
-
-    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>> {
-        let me = (work.worker.as_str(), work.now);
-        if work.only.is_none() && self.look(|db| rights::has_apps(db, work.now))? {
-            self.change(|db| rights::begin_apps(db, work.now))?;
-        }
-        let job = self.look(|db| {
-            Backend::believe(self, rights::mark(db)?);
-            rights::next(db, work.only, me)
-        })?;
-        let Some(job) = job else { return Ok(None) };
-        if self.change(|db| rights::hold(db, &job, me))? {
-            if !rights::is_removed(&job) {
-                let step = self.look(|db| rights::step(db, &job))?;
-                // Where something has happened since it was worked out, it is worked out anew the next time.
-                let taken = self.erase(|db| {
-                    B::hold_commits(db)?; // so that what is being settled meanwhile finds its mark gone
-                    rights::take(db, &job, &step, me)
-                });
-                match taken {
-                    Ok(()) | Err(StoreError::Interrupted) => {}
-                    Err(error) => return Err(error),
-                }
-            } else if Backend::cut_log(self)? {
-                self.change(|db| rights::finish(db, &job, me))?;
-            }
-        }
-        self.look(|db| rights::one(db, job.id))
-    }
-
-    fn collected(&self, app: &App, now: Millis) -> Result<Collected> {
-        let environments: Vec<_> = app.environments.iter().map(|environment| environment.id).collect();
-        self.study(|db| rights::collected(db, app.id, &environments, now))
-    }
-
-    fn is_collects_public(&self, app: AppId) -> Result<bool> {
-        self.look(|db| rights::is_public(db, app))
-    }
-
-    fn set_collects_public(&self, app: AppId, audience: Audience, by: &By) -> Result<()> {
-        self.change(|db| rights::set_public(db, app, audience, by))
-    }
-
-    fn erased_days(&self, environment: EnvironmentId) -> Result<u64> {
-        self.look(|db| rights::erased_days(db, environment))
-    }
-
-    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>> {
-        self.look(|db| rights::one(db, id))
-    }
-
-    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>> {
-        self.look(|db| rights::of_app(db, app, limit))
     }
 
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>> {

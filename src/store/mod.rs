@@ -1,11 +1,13 @@
 //! The storage contract: one synchronous trait, called from blocking threads, with a backend for each database.
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
+mod accounts;
 mod aside;
 mod audit;
 mod backend;
 mod commit;
 mod directory;
+mod erasing;
 mod funnels;
 mod identify;
 mod intern;
@@ -31,23 +33,21 @@ pub mod sqlite;
 mod tokens;
 mod versions;
 
-use crate::model::{
-    Accepting, AppChange, AuditLine, AuditPage, By, Invitation, NewInvitation, NewOrganization, Organization,
-    OrganizationId, OrganizationRow, Role,
-};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
-    App, AppId, AuditRow, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup,
-    KeyRing, KnownDevice, KnownSession, Limits, Member, MemberId, Millis, NewApp, NewIngestKey, NewMember, Outcome,
-    Query, Receipt, Report, SaveFunnel, SavedFunnel, SetAside, SetRule, SetStatus, VersionChange, VersionDetail,
-    VersionPolicy, VersionRule, Versions, VersionsPage,
+    App, AppId, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
+    KnownDevice, KnownSession, Limits, Millis, NewApp, NewIngestKey, Outcome, Query, Receipt, Report, SaveFunnel,
+    SavedFunnel, SetAside, SetRule, SetStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
+    VersionsPage,
 };
+use crate::model::{AppChange, By};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
-use crate::model::{AskErasure, Audience, Collected, Erasure, FileAsk, FilePart, FindPeople, Found, WorkErasure};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
+pub use accounts::Accounts;
+pub use erasing::Erasing;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use settled::Backlog;
 pub use sign_ins::SignIns;
@@ -231,7 +231,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Erasing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///
@@ -313,37 +313,6 @@ pub trait Store: SignIns + Send + Sync + 'static {
     /// Changes an app's own row. [`StoreError::InUse`] where one is to be deleted that is not archived.
     fn change_app(&self, app: AppId, change: &AppChange, by: &By) -> Result<()>;
 
-    /// Organizations by name, with how much is in them.
-    fn organizations(&self) -> Result<Vec<OrganizationRow>>;
-
-    /// The organization of that short name.
-    fn find_organization(&self, slug: &str) -> Result<Option<Organization>>;
-
-    /// Makes an organization. [`StoreError::Exists`] where the short name is taken.
-    fn create_organization(&self, new: &NewOrganization, by: &By) -> Result<Organization>;
-
-    /// Gives an organization another display name.
-    fn rename_organization(&self, organization: OrganizationId, name: &str, by: &By) -> Result<()>;
-
-    /// Deletes an organization. [`StoreError::InUse`] while it has apps, and for the last one.
-    fn delete_organization(&self, organization: OrganizationId, by: &By) -> Result<()>;
-
-    /// Opens a way in. [`StoreError::NoRoom`] where [`Invitation::MOST`] are open.
-    fn invite(&self, new: &NewInvitation, by: &By) -> Result<()>;
-
-    /// The ways into an organization that work at `now`, newest first.
-    fn invitations(&self, organization: OrganizationId, now: Millis) -> Result<Vec<Invitation>>;
-
-    /// The way in of that token's hash, where it works at `now`, and into what it leads.
-    fn find_invitation(&self, token_hash: &[u8; 32], now: Millis) -> Result<Option<(Invitation, Organization)>>;
-
-    /// Closes a way in; one that is not open is no error.
-    fn withdraw_invitation(&self, organization: OrganizationId, id: i64, by: &By) -> Result<()>;
-
-    /// Goes in, and closes the way behind. However many try at once, one succeeds and the others get
-    /// [`StoreError::TokenSpent`]; [`StoreError::Exists`] where the name is taken leaves it open.
-    fn accept_invitation(&self, token_hash: &[u8; 32], who: &Accepting, by: &By) -> Result<Member>;
-
     /// Makes a key. [`StoreError::Exists`] where its token is known already.
     fn create_key(&self, key: &NewIngestKey, by: &By) -> Result<IngestKey>;
 
@@ -417,44 +386,6 @@ pub trait Store: SignIns + Send + Sync + 'static {
     /// this process or another.
     fn directory_version(&self) -> Result<i64>;
 
-    /// Whether anybody can sign in yet.
-    fn has_members(&self) -> Result<bool>;
-
-    /// Keeps the hash of a set-up token until `expires`, in place of earlier ones. Does nothing once a member exists.
-    fn put_setup_token(&self, hash: &[u8; 32], expires: Millis) -> Result<()>;
-
-    /// Whether that hash is of a set-up token that can still be used.
-    fn setup_token_valid(&self, hash: &[u8; 32], now: Millis) -> Result<bool>;
-
-    /// Makes the first member with a set-up token, which is spent by it. However many try at once, one succeeds and
-    /// the others get [`StoreError::TokenSpent`].
-    fn complete_setup(&self, hash: &[u8; 32], member: &NewMember, by: &By) -> Result<Member>;
-
-    /// Makes a member. [`StoreError::Exists`] where the name is taken.
-    fn create_member(&self, member: &NewMember, by: &By) -> Result<Member>;
-
-    /// The member of that name, without regard to case.
-    fn find_member(&self, name: &str) -> Result<Option<Member>>;
-
-    /// Members by name: all, or those who belong to an organization.
-    fn members(&self, organization: Option<OrganizationId>) -> Result<Vec<Member>>;
-
-    /// Gives a member a role in an organization, or none: then it does not exist for them any more.
-    /// [`StoreError::LastOwner`] where that would leave it without an owner.
-    fn set_role(&self, member: MemberId, organization: OrganizationId, role: Option<Role>, by: &By) -> Result<()>;
-
-    /// Shuts a member out at once and everywhere. [`StoreError::LastOwner`] for who owns the box.
-    fn disable_member(&self, member: MemberId, by: &By) -> Result<()>;
-
-    /// Lets a member sign in again.
-    fn enable_member(&self, member: MemberId, by: &By) -> Result<()>;
-
-    /// Forgets a member. [`StoreError::LastOwner`] for who owns the box.
-    fn delete_member(&self, member: MemberId, by: &By) -> Result<()>;
-
-    /// Gives the box to another member.
-    fn hand_over_box(&self, member: MemberId, by: &By) -> Result<()>;
-
     /// A page of an app's versions: those that installations named, that somebody judged, or that events and sessions
     /// were counted under.
     fn versions(&self, page: &VersionsPage) -> Result<Versions>;
@@ -481,47 +412,6 @@ pub trait Store: SignIns + Send + Sync + 'static {
     /// All that it takes to answer version checks of the app of that short name or UUID; `None` where there is none.
     /// Whatever a member changes in it makes the directory's version grow.
     fn version_policy(&self, app: &str) -> Result<Option<VersionPolicy>>;
-
-    /// Who did what, newest first.
-    fn audit(&self, page: &AuditPage) -> Result<Vec<AuditRow>>;
-
-    /// Writes down what changes nothing here: a failed sign-in, an export.
-    fn record(&self, line: &AuditLine) -> Result<()>;
-
-    /// One person or device of an app, found by whatever is known of them.
-    fn find_people(&self, ask: &FindPeople) -> Result<Vec<Found>>;
-
-    /// The next rows of the file of everything about a person or a device. [`StoreError::NotFound`] where there is nobody of
-    /// that name.
-    fn file(&self, ask: &FileAsk) -> Result<FilePart>;
-
-    /// Begins the erasure of a person or a device: from then on nothing finds them any more, and whoever comes under the same
-    /// name is somebody new. The rest is done by [`Store::work_erasure`]. [`StoreError::NotFound`] where there is nobody of
-    /// that name.
-    fn ask_erasure(&self, ask: &AskErasure) -> Result<Erasure>;
-
-    /// Does one small step of an erasure that is open and in nobody else's hands, after which it may be told as ended;
-    /// `None` where there is none. Apps that are to be deleted begin to be erased here. What is removed cannot be read in
-    /// the database's files any more, as far as the database lets the box say so.
-    fn work_erasure(&self, work: &WorkErasure) -> Result<Option<Erasure>>;
-
-    /// What an app has collected of late, as far as it is stored: names and kinds, never values.
-    fn collected(&self, app: &App, now: Millis) -> Result<Collected>;
-
-    /// Whether everybody may read what an app collects.
-    fn is_collects_public(&self, app: AppId) -> Result<bool>;
-
-    /// Lets everybody read what an app collects, or members alone.
-    fn set_collects_public(&self, app: AppId, audience: Audience, by: &By) -> Result<()>;
-
-    /// On how many UTC days the summaries of an environment count somebody who is erased.
-    fn erased_days(&self, environment: EnvironmentId) -> Result<u64>;
-
-    /// One erasure, by its public id.
-    fn erasure(&self, id: uuid::Uuid) -> Result<Option<Erasure>>;
-
-    /// The newest erasures of an app.
-    fn erasures(&self, app: AppId, limit: u32) -> Result<Vec<Erasure>>;
 
     /// The funnels that an environment keeps, by name.
     fn funnels(&self, environment: EnvironmentId) -> Result<Vec<SavedFunnel>>;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::store::Accounts;
 use crate::store::SignIns;
 use crate::store::sqlite::{Options, SqliteStore};
 

@@ -1,6 +1,7 @@
 //! Moving house: copies everything from one database to another while the source goes on, and proves it.
 
 mod account;
+mod accounts;
 mod devices;
 mod guard;
 mod house;

@@ -1,5 +1,6 @@
 //! The tables that a move copies: their columns, their keys, and the units in which they are compared.
 
+use super::accounts::{INVITATIONS, MEMBERSHIPS};
 use super::devices::DEVICES;
 use super::limits::{APP_LIMITS, BANS, TIERS};
 use super::sign_in;
@@ -147,29 +148,8 @@ pub(in crate::store) const DIRECTORY: [Table; 17] = [
         prefix: 0,
         cut: WHOLE,
     },
-    Table {
-        name: "memberships",
-        columns: &[("member_id", Int), ("organization_id", Int), ("role", Text), ("created_at", Int)],
-        key: 2,
-        prefix: 0,
-        cut: WHOLE,
-    },
-    Table {
-        name: "invitations",
-        columns: &[
-            ("id", Int),
-            ("token_hash", Bytes),
-            ("organization_id", Int),
-            ("role", Text),
-            ("note", Text),
-            ("invited_by", Text),
-            ("created_at", Int),
-            ("expires_at", Int),
-        ],
-        key: 1,
-        prefix: 0,
-        cut: WHOLE,
-    },
+    MEMBERSHIPS,
+    INVITATIONS,
     sign_in::LOGINS,
     sign_in::TWO_FACTOR,
     sign_in::RECOVERY_CODES,

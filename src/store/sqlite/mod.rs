@@ -383,6 +383,7 @@ impl Backend for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Accounts;
     use crate::store::Store;
 
     #[test]
