@@ -88,7 +88,7 @@ impl Bench {
     }
 
     /// Whoever an app calls so, and whom SDKs do.
-    fn subjects(&self, scope: &Scope, text: &str) -> Vec<Subject> {
+    pub(super) fn subjects(&self, scope: &Scope, text: &str) -> Vec<Subject> {
         self.find(scope, text).into_iter().map(|found| found.subject).collect()
     }
 
@@ -98,7 +98,7 @@ impl Bench {
         self.store.ask_erasure(&ask).unwrap()
     }
 
-    fn erase(&self, scope: &Scope, subject: Subject, names: &[&str]) -> Erasure {
+    pub(super) fn erase(&self, scope: &Scope, subject: Subject, names: &[&str]) -> Erasure {
         let asked = self.ask(scope, subject, names);
         finish(&*self.store, asked.id, "a worker", NOW)
     }

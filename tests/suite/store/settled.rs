@@ -15,6 +15,7 @@ on_both_backends! {
     a_damaged_part_is_an_error_until_the_summaries_are_rebuilt,
     what_somebody_began_and_did_not_end_is_begun_anew,
     old_events_are_forgotten_in_settled_days_too,
+    whoever_is_erased_is_in_no_settled_figure,
 }
 
 /// Past what keeps events from being settled.
@@ -297,4 +298,26 @@ fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
     world.bench.settle(5);
     assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);
     assert_eq!(world.looked(period).unwrap(), counted(&left, period));
+}
+
+fn whoever_is_erased_is_in_no_settled_figure(backend: Backend) {
+    let world = World::new(backend, "Europe/Zurich");
+    let mut events = world.fill(40);
+    world.bench.settle(0);
+    let (days, periods) = (world.days(2), [(40, -1), (30, 10), (LONG_AGO, LONG_AGO - 1), (35, 28)]);
+    for subject in world.bench.subjects(&world.scope, "u3") {
+        world.bench.erase(&world.scope, subject, &[]);
+    }
+    assert!(world.days(2) < days, "nothing was unsettled");
+    let all = events.len();
+    events.retain(|event| event.user.as_deref() != Some("u3"));
+    assert!(events.len() < all);
+    for again in [false, true] {
+        for (from, to) in periods {
+            let period = world.period(from, to);
+            assert_eq!(world.looked(period).unwrap(), counted(&events, period), "{from} to {to}, {again}");
+        }
+        world.bench.settle(2);
+    }
+    assert_eq!(world.days(2), days);
 }
