@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{datadir, open};
 use crate::auth::ingest_key::IngestKeys;
-use crate::auth::login::Logins;
+use crate::auth::login::{LoginTimes, Logins};
 use crate::auth::oidc::{Oidc, OidcOptions};
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Clock;
@@ -98,6 +98,10 @@ fn beat(store: Arc<dyn Store>, clock: Clock, node: Node) -> tokio::task::JoinHan
             tokio::time::sleep(BEAT).await;
         }
     })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Everything that the server answers.
@@ -200,7 +204,8 @@ impl Parts {
         let intake = intake.with_places(places(config)?).with_readers(protocol::readers());
         let key = open::master_key(config)?;
         let keys = IngestKeys::new(store.clone(), key.clone(), clock.clone());
-        let logins = Logins::new(store.clone(), key.clone(), clock.clone());
+        let times = LoginTimes { idle: millis(config.login_idle_ms), whole: millis(config.login_max_ms) };
+        let logins = Logins::new(store.clone(), key.clone(), clock.clone(), times);
         let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
@@ -257,7 +262,6 @@ impl Parts {
     }
 
     fn teardown(&self, config: &Config) -> Teardown {
-        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let tenancy = config
             .teardown_tenant
             .clone()

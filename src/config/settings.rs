@@ -282,6 +282,14 @@ settings! {
     teardown_cors_origins: Vec<String> {
         kind: List, value: "ORIGINS", alias: None, default: Fallback::Text("*"), read: read::origins,
     }
+    /// How long a member stays signed in without a visit, in milliseconds.
+    login_idle_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("43200000"), read: read::millis(60_000..=7_776_000_000),
+    }
+    /// How long a member stays signed in at the most, in milliseconds.
+    login_max_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("604800000"), read: read::millis(60_000..=7_776_000_000),
+    }
     /// Secrets of the tokens that Teardown devices are given, at least 22 characters each: the first signs, all verify. Without one it is made in the data directory.
     session_secrets: Vec<SecretString> {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::tokens,

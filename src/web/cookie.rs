@@ -3,8 +3,8 @@
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-/// How long a browser keeps it, in seconds: seven days. The login itself may end earlier.
-const MAX_AGE: u32 = 7 * 24 * 3_600;
+use crate::auth::login::LoginTimes;
+use crate::model::Millis;
 
 /// Whether the browser reaches us over TLS, which decides the cookie's name and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,9 @@ pub fn clear_brief(wire: Wire, which: Brief) -> HeaderValue {
 }
 
 /// `Set-Cookie` for a fresh login; `None` for a token that no header can hold.
-pub fn set(token: &str, wire: Wire) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("{}={token}; Max-Age={MAX_AGE}; {}", wire.cookie(), wire.flags())).ok()
+pub fn set(token: &str, wire: Wire, times: LoginTimes) -> Option<HeaderValue> {
+    let age = times.whole / Millis::SECOND;
+    HeaderValue::try_from(format!("{}={token}; Max-Age={age}; {}", wire.cookie(), wire.flags())).ok()
 }
 
 /// `Set-Cookie` that makes the browser forget.
@@ -123,13 +124,13 @@ mod tests {
 
     #[test]
     fn encrypted_cookies_are_bound_to_host_and_tls() {
-        let cookie = set("abc", Wire::Encrypted).unwrap();
+        let cookie = set("abc", Wire::Encrypted, LoginTimes::default()).unwrap();
         let cookie = cookie.to_str().unwrap();
         for part in ["__Host-tallybox=abc", "Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
             assert!(cookie.split("; ").any(|p| p == part), "{part} in {cookie}");
         }
-        assert!(!set("abc", Wire::Plain).unwrap().to_str().unwrap().contains("Secure"));
-        assert!(set("a\nb", Wire::Plain).is_none());
+        assert!(!set("abc", Wire::Plain, LoginTimes::default()).unwrap().to_str().unwrap().contains("Secure"));
+        assert!(set("a\nb", Wire::Plain, LoginTimes::default()).is_none());
         let brief = set_brief("abc", Wire::Encrypted, Brief::Journey).unwrap();
         assert!(brief.to_str().unwrap().starts_with("__Host-tallybox-journey=abc; Max-Age=600; Path=/; HttpOnly;"));
         let cleared = clear_brief(Wire::Plain, Brief::SecondStep);

@@ -55,7 +55,7 @@ pub async fn enter(state: &WebState, before: Result<Visit, PageError>, signed_in
         state.logins.sign_out(&visit.token).await?;
     }
     let Next { place, path, done } = to;
-    let login = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
+    let login = cookie::set(&signed_in.token, place.wire, state.logins.times()).ok_or(PageError::BadForm)?;
     let cookies = [Some(login), done.map(|brief| cookie::clear_brief(place.wire, brief))];
     let headers = AppendHeaders(cookies.into_iter().flatten().map(|cookie| (SET_COOKIE, cookie)).collect::<Vec<_>>());
     Ok((headers, Redirect::to(&state.site.link(path))).into_response())
@@ -75,7 +75,7 @@ pub struct Next<'a> {
 /// The same page with a login under another token, as is due after each proof of who somebody is.
 pub async fn renewed(state: &WebState, visit: &Visit) -> Result<(String, HeaderValue), PageError> {
     let token = state.logins.renew(&visit.token).await?;
-    let cookie = cookie::set(&token, visit.place.wire).ok_or(PageError::BadForm)?;
+    let cookie = cookie::set(&token, visit.place.wire, state.logins.times()).ok_or(PageError::BadForm)?;
     Ok((token, cookie))
 }
 

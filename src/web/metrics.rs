@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::auth::ingest_key::IngestKeys;
-    use crate::auth::login::Logins;
+    use crate::auth::login::{LoginTimes, Logins};
     use crate::auth::seal::MasterKey;
     use crate::clock::Clock;
     use crate::http::origin::Peer;
@@ -285,7 +285,7 @@ mod tests {
             about: BoxParts::default(),
             reports: Reports::new(store.clone(), clock.clone()),
             policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
-            logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone()),
+            logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone(), LoginTimes::default()),
             oidc: None,
             keys: IngestKeys::new(store.clone(), MasterKey::from_text(&"ab".repeat(32)).unwrap(), clock.clone()),
             store,

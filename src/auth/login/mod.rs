@@ -27,10 +27,6 @@ use failures::{Failures, Listed};
 pub use own::{AdmitError, ChangeError, Own, Proof};
 pub use second::SecondStepError;
 
-/// A login ends when it was not used for this long.
-const IDLE: i64 = 12 * Millis::HOUR;
-/// A login ends this long after signing in, however much it is used.
-const ABSOLUTE: i64 = 7 * Millis::DAY;
 /// How long a set-up token works.
 const SETUP_LIFE: i64 = Millis::HOUR;
 /// Longest name of a member, in characters (that of an e-mail address).
@@ -126,17 +122,39 @@ struct Shared {
     clock: Clock,
     hasher: Hasher,
     key: MasterKey,
+    times: LoginTimes,
     attempts: Mutex<Attempts>,
     failures: Mutex<Failures>,
     set_up: AtomicBool,
 }
 
+/// How long a login lasts, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginTimes {
+    /// Without being used.
+    pub idle: i64,
+    /// However much it is used.
+    pub whole: i64,
+}
+
+impl Default for LoginTimes {
+    /// Twelve hours, and seven days.
+    fn default() -> Self {
+        Self { idle: 12 * Millis::HOUR, whole: 7 * Millis::DAY }
+    }
+}
+
 impl Logins {
     /// Over a store; nothing is read yet. The key seals what must be read again.
-    pub fn new(store: Arc<dyn Store>, key: MasterKey, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>, key: MasterKey, clock: Clock, times: LoginTimes) -> Self {
         let (hasher, attempts, set_up) = (Hasher::default(), Mutex::default(), AtomicBool::new(false));
         let failures = Mutex::default();
-        Self { shared: Arc::new(Shared { store, key, clock, hasher, attempts, failures, set_up }) }
+        Self { shared: Arc::new(Shared { store, key, clock, hasher, times, attempts, failures, set_up }) }
+    }
+
+    /// How long logins last.
+    pub fn times(&self) -> LoginTimes {
+        self.shared.times
     }
 
     /// Checks name and password, and makes a login unless a code is to follow. 20 failures of an address are free in
@@ -251,7 +269,8 @@ impl Logins {
 
     fn is_live(&self, login: &Login) -> bool {
         let now = self.shared.clock.now();
-        now.since(login.seen_at) < IDLE && now.since(login.created_at) < ABSOLUTE
+        let LoginTimes { idle, whole } = self.shared.times;
+        now.since(login.seen_at) < idle && now.since(login.created_at) < whole
     }
 
     /// Lets a login go on under another token, as is due whenever its member has proved who they are.

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::store::Accounts;
-use crate::store::SignIns;
 use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{Accounts, SignIns};
 
 const START: Millis = Millis(1_800_000_000_000);
 const PASSWORD: &str = "plover zinc fathom";
@@ -21,7 +20,7 @@ fn new_box() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&dir.path().join("box.db"), Options::default()).unwrap());
     let clock = Clock::manual(START);
-    let logins = Logins::new(store.clone(), MasterKey::generate(), clock.clone());
+    let logins = Logins::new(store.clone(), MasterKey::generate(), clock.clone(), LoginTimes::default());
     Rig { _dir: dir, store, clock, logins }
 }
 
@@ -81,7 +80,7 @@ async fn a_setup_token_makes_one_owner_and_dies() {
     assert!(logins.find(&ada.token).await.unwrap().is_some());
     assert!(matches!(logins.complete_setup(&token, ("eve", PASSWORD), "here").await.unwrap_err(), SetupError::Spent));
     assert!(logins.issue_setup_token(Some("fixed")).await.unwrap().is_none());
-    assert!(Logins::new(store, MasterKey::generate(), clock).set_up().await.unwrap());
+    assert!(Logins::new(store, MasterKey::generate(), clock, LoginTimes::default()).set_up().await.unwrap());
 }
 
 #[tokio::test]
@@ -161,6 +160,22 @@ async fn logins_die_of_idleness_and_of_age() {
     assert!(logins.find(&idle.token).await.unwrap().is_none());
     clock.set(clock.now().plus(-Millis::HOUR));
     assert!(logins.find(&idle.token).await.unwrap().is_none(), "a dead login stays dead when the clock is set back");
+}
+
+#[tokio::test]
+async fn logins_last_as_long_as_is_set() {
+    let Rig { store, clock, _dir, .. } = with_ada().await;
+    let times = LoginTimes { idle: Millis::HOUR, whole: 2 * Millis::HOUR };
+    let logins = Logins::new(store, MasterKey::generate(), clock.clone(), times);
+    let idle = sign_in(&logins, "ada@example.org", PASSWORD, from(1)).await.unwrap();
+    let used = sign_in(&logins, "ada@example.org", PASSWORD, from(1)).await.unwrap();
+    for (minutes, idle_lives, used_lives) in [(50, true, true), (105, false, true), (121, false, false)] {
+        clock.set(START.plus(minutes * Millis::MINUTE));
+        assert_eq!(logins.find(&used.token).await.unwrap().is_some(), used_lives, "after {minutes} minutes");
+        if minutes > 100 {
+            assert_eq!(logins.find(&idle.token).await.unwrap().is_some(), idle_lives, "after {minutes} minutes");
+        }
+    }
 }
 
 #[tokio::test]
@@ -321,7 +336,7 @@ async fn a_first_step_is_over_when_the_password_changes_or_the_member_goes() {
     rig.store.set_password(ada.member.id, &password::hash("another long secret"), None, &by()).unwrap();
     assert!(matches!(rig.logins.second_step(&sealed, &codes[0], &caller).await, Err(SecondStepError::Stale)));
     assert!(matches!(rig.logins.second_step("", &codes[0], &caller).await, Err(SecondStepError::Stale)));
-    let other = Logins::new(rig.store.clone(), MasterKey::generate(), rig.clock.clone());
+    let other = Logins::new(rig.store.clone(), MasterKey::generate(), rig.clock.clone(), LoginTimes::default());
     assert!(!other.awaits_code(&sealed), "it was sealed under another key");
 }
 

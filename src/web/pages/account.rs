@@ -15,7 +15,7 @@ use super::super::entrance;
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{Action, Visit};
 use super::super::form::Fields;
-use super::super::format::{Calendar, When};
+use super::super::format::{Calendar, When, duration};
 use super::super::frame::Frame;
 use super::super::state::WebState;
 
@@ -43,6 +43,9 @@ struct Account {
     two_factor: Option<i64>,
     /// Name of the provider through which a member without a password signs in.
     provider: Option<String>,
+    /// How long a session lasts without a visit, and at the most.
+    idle: String,
+    whole: String,
 }
 
 struct Browser {
@@ -130,7 +133,10 @@ async fn view(state: &WebState, visit: &Visit) -> Result<Account, PageError> {
     browsers.sort_by_key(|browser| !browser.this);
     let two_factor = state.logins.two_factor(visit.member.id).await?.filter(|own| own.confirmed_at.is_some());
     let provider = state.oidc.as_ref().map_or("a provider", |oidc| oidc.name());
+    let times = state.logins.times();
     Ok(Account {
+        idle: duration(times.idle),
+        whole: duration(times.whole),
         frame: Frame::member(state, visit, "Your account"),
         csrf: visit.csrf.clone(),
         name: visit.member.name.clone(),

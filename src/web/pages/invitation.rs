@@ -69,7 +69,7 @@ pub async fn accept(State(state): State<WebState>, visit: Result<Visit, PageErro
     let (name, password) = (fields.get("name").trim(), fields.get("password"));
     let (status, problem) = match state.logins.accept(token, (name, password), &place.browser).await {
         Ok(signed_in) => {
-            let cookie = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
+            let cookie = cookie::set(&signed_in.token, place.wire, state.logins.times()).ok_or(PageError::BadForm)?;
             return Ok(([(SET_COOKIE, cookie)], Redirect::to(&state.site.link("/apps"))).into_response());
         }
         Err(SetupError::Spent) => return over(&state, &place),

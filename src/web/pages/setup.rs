@@ -65,7 +65,8 @@ pub async fn complete(State(state): State<WebState>, posted: Posted) -> Page {
     let (status, problem) =
         match state.logins.complete_setup(token, (name, fields.get("password")), &place.browser).await {
             Ok(signed_in) => {
-                let cookie = cookie::set(&signed_in.token, place.wire).ok_or(PageError::BadForm)?;
+                let cookie =
+                    cookie::set(&signed_in.token, place.wire, state.logins.times()).ok_or(PageError::BadForm)?;
                 let next = Redirect::to(&state.site.link("/apps/new"));
                 return Ok(([(SET_COOKIE, cookie)], next).into_response());
             }

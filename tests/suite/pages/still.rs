@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tallybox::auth::ingest_key::{self, IngestKeys};
-use tallybox::auth::login::Logins;
+use tallybox::auth::login::{LoginTimes, Logins};
 use tallybox::auth::seal::MasterKey;
 use tallybox::auth::session_token::SessionTokens;
 use tallybox::auth::token;
@@ -152,7 +152,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
     let state = WebState::new(WebParts {
         store: store.clone(),
         reports: Reports::new(store.clone(), clock.clone()),
-        logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone()),
+        logins: Logins::new(store.clone(), MasterKey::generate(), clock.clone(), LoginTimes::default()),
         oidc: None,
         keys,
         intake: intake.clone(),
