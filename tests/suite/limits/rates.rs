@@ -16,6 +16,7 @@ on_both_backends! {
     teardown_is_limited_by_key_and_client_network,
     what_is_refused_for_want_of_proof_uses_up_nothing,
     a_quota_of_events_holds_for_the_day_whoever_restarts,
+    an_app_far_beyond_its_quota_takes_nothing_from_others,
 }
 
 fn one(app: &Credentials) -> Request {
@@ -165,4 +166,32 @@ fn a_quota_of_events_holds_for_the_day_whoever_restarts(backend: Backend) {
     assert!(page.contains("9 of 6 events") && page.contains("The events of the day were used up"), "{page}");
     limit(&server, &app, ["", "", "", "20"]);
     server.accept(&app, &[kit::event("more")]);
+}
+
+fn an_app_far_beyond_its_quota_takes_nothing_from_others(backend: Backend) {
+    stay_within_a_day();
+    let server = Server::over(backend);
+    let (loud, quiet) = (server.app("Loud"), server.app("Quiet"));
+    limit(&server, &loud, ["", "", "", "20"]);
+    let batch = || kit::batch(&(0..10).map(|_| kit::event("a")).collect::<Vec<_>>());
+    let (taken, refused) = std::thread::scope(|scope| {
+        let shouting: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..10).map(|_| server.send(&loud.sdk(&batch())).status).collect::<Vec<_>>()))
+            .collect();
+        for _ in 0..20 {
+            server.accept(&quiet, &[kit::event("b")]);
+        }
+        let statuses: Vec<_> = shouting.into_iter().flat_map(|one| one.join().unwrap()).collect();
+        let count = |status: u16| statuses.iter().filter(|one| **one == status).count();
+        (count(200), count(429))
+    });
+    assert_eq!(taken + refused, 40, "something else was answered");
+    // Each of those who ask at once may find the last of it.
+    assert!((2..=6).contains(&taken), "{taken} of 40 batches");
+    let of = |name: &str| {
+        server.count(&format!(
+            "SELECT count(*) FROM events WHERE name_id IN (SELECT id FROM strings WHERE text = '{name}')"
+        ))
+    };
+    assert_eq!((of("a"), of("b")), (10 * i64::try_from(taken).unwrap(), 20));
 }
