@@ -181,7 +181,12 @@ fn events_set_aside_are_tried_again_and_discarded_on_their_page(backend: Backend
     assert!(told.contains("Discarded: 29 events.") && told.contains("nothing here any more"), "{told}");
     assert!(page("").contains("Nothing set aside"));
     let account = server.page(&format!("/apps/{}/changes", app.slug), &cookie).expect(200).text();
-    assert!(account.contains("discarded") && account.contains("retried") && account.contains("29 events"), "{account}");
+    assert!(
+        account.contains("Discarded, set aside:")
+            && account.contains("Tried again, set aside:")
+            && account.contains("29 events"),
+        "{account}"
+    );
     let conserved = server.page("/box.json", &server.sign_in()).expect(200).json();
     let events = &conserved["events"];
     assert_eq!((&events["received"], &events["stored"], &events["discarded"]), (&json!(12), &json!(12), &json!(30)));

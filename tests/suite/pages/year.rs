@@ -229,7 +229,7 @@ fn addresses(apps: &[App], now: Millis, random: &mut Random) -> Vec<String> {
     // These tell of the machine, and which database it has.
     let pages = pages.filter(|route| !["/box", "/box.json", "/box/settings"].contains(&route.path.as_str()));
     // What is one of many is found behind the links to it, and a stream has no end.
-    let one = ["version", "event", "error", "session", "stream"];
+    let one = ["version", "event", "error", "session", "stream", "one", "erasure"];
     // Whoever has just signed in is led on from there.
     let pages = pages.filter(|route| !route.path.starts_with("/confirm"));
     let page = |path: &str| path.rsplit('/').next().and_then(|last| last.split('.').next().map(str::to_owned));

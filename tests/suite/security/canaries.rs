@@ -72,7 +72,7 @@ fn no_canary_is_found_anywhere(backend: Backend) {
     let api = server.run(&["token", "create", &app.slug]);
     let api = api
         .split_whitespace()
-        .find(|word| word.starts_with("tb_") && word.len() > 40)
+        .find(|word| word.starts_with("tka_") && word.len() > 36)
         .expect("a token of the read API")
         .to_owned();
     send_all(&server, &app, &cookie);

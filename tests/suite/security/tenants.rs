@@ -194,7 +194,7 @@ fn forms_with_ids_of_others_change_nothing(backend: Backend) {
 fn a_token_of_one_app_reads_no_other(backend: Backend) {
     let two = two(backend);
     let made = two.server.run(&["token", "create", &two.ours.slug]);
-    let token = made.split_whitespace().find(|word| word.starts_with("tb_") && word.len() > 40).unwrap().to_owned();
+    let token = made.split_whitespace().find(|word| word.starts_with("tka_") && word.len() > 36).unwrap().to_owned();
     let get = |path: &str| two.server.send(&Request::get(path).header("authorization", &format!("Bearer {token}")));
     let ours = get(&format!("/api/v1/apps/{}/events", two.ours.slug));
     assert_eq!(ours.status, 200, "{}", ours.text());
