@@ -22,7 +22,9 @@ use tallybox::store::sqlite::{Options, SqliteStore};
 
 /// Connections that send events, single events each, and how many in each part.
 const SENDERS: usize = 8;
-const EVENTS: usize = 1_500;
+const EVENTS: usize = 24_000;
+/// Connections that guess.
+const GUESSERS: u32 = 64;
 /// Sign-ins a second that are tried meanwhile.
 const FLOOD: u32 = 1_000;
 /// Longest that events may be slowed by it, and most memory that it may take in MiB.
@@ -52,7 +54,7 @@ fn flood(figures: &mut Figures) {
     let (quiet, _) = memory(rig.id());
     let (over, tried) = (AtomicBool::new(false), AtomicUsize::new(0));
     let during = thread::scope(|scope| {
-        for part in 0..4 {
+        for part in 0..GUESSERS {
             let (rig, over, tried) = (&rig, &over, &tried);
             scope.spawn(move || sign_in(rig, part, over, tried));
         }
@@ -76,8 +78,8 @@ fn send(rig: &Rig, round: usize) -> f64 {
     let waits = clients(rig, SENDERS, |client, mut connection| {
         (0..EVENTS / SENDERS)
             .map(|n| {
-                let number = (round * SENDERS + client) * EVENTS + n;
-                let body = batch(&Sender::of_the_year(number, 3 * SENDERS * EVENTS, 1));
+                let number = round * EVENTS + client * EVENTS / SENDERS + n;
+                let body = batch(&Sender::of_the_year(number, 3 * EVENTS, 1));
                 let request = rig.signed(&body);
                 let began = Instant::now();
                 let (status, _) = connection.exchange(&request);
@@ -91,12 +93,12 @@ fn send(rig: &Rig, round: usize) -> f64 {
     at(&waits, 0.99)
 }
 
-/// A quarter of the flood: made-up names from made-up addresses, at an even pace.
+/// A part of the flood: made-up names from made-up addresses, at an even pace.
 fn sign_in(rig: &Rig, part: u32, over: &AtomicBool, tried: &AtomicUsize) {
     let mut connection = Connection::open(rig);
     let (began, mut sent) = (Instant::now(), 0_u32);
     while !over.load(Ordering::Relaxed) {
-        if f64::from(sent) > began.elapsed().as_secs_f64() * f64::from(FLOOD / 4) {
+        if f64::from(sent) > began.elapsed().as_secs_f64() * f64::from(FLOOD) / f64::from(GUESSERS) {
             thread::sleep(Duration::from_millis(1));
             continue;
         }
@@ -144,8 +146,15 @@ fn signatures(figures: &mut Figures) {
         assert!(!std::hint::black_box(signed.verify(secret, claimed)));
         began.elapsed().as_secs_f64()
     };
-    let samples: Vec<_> = (0..SIGNATURES).map(|_| (time(&first), time(&last))).collect();
-    let (first, last): (Vec<_>, Vec<_>) = samples.into_iter().unzip();
+    // In turns, so that neither has the other's warm caches more often.
+    let pair = |n: usize| match n % 2 {
+        0 => (time(&first), time(&last)),
+        _ => {
+            let later = time(&last);
+            (time(&first), later)
+        }
+    };
+    let (first, last): (Vec<_>, Vec<_>) = (0..SIGNATURES).map(pair).unzip();
     bar(figures, "signature_byte_t", welch(&cropped(first), &cropped(last)).abs(), TOLD_APART);
 }
 

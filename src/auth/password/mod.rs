@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 pub use policy::{LONGEST, PasswordProblem, SHORTEST, check};
@@ -20,12 +20,16 @@ const LANES: u32 = 1;
 /// Hashes that run at the same time, so that sign-ins never take more than some 40 MiB and two cores.
 const AT_ONCE: usize = 2;
 const WAIT: Duration = Duration::from_secs(2);
+/// Most that wait for one of them; whoever comes then is sent away at once.
+const WAITING: usize = 16;
+/// How far hashing stands behind all else that the box does, as `nice` has it: a flood of sign-ins takes what is left.
+const NICE: i32 = 10;
 
 /// A hash of the present parameters that no password has: verifying against it costs what a real one costs.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$dGFsbHlib3gtbm9ib2R5IQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Hashing could not start within two seconds: too many sign in at once.
+/// Hashing could not start within two seconds, or too many wait for it: too many sign in at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many people sign in at the moment")]
 pub struct TooBusy;
@@ -45,12 +49,14 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Hasher {
     slots: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     wait: Duration,
 }
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), wait: WAIT }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { slots: semaphore(AT_ONCE), waiting: semaphore(WAITING), wait: WAIT }
     }
 }
 
@@ -75,14 +81,22 @@ impl Hasher {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TooBusy> {
+        let place = self.waiting.try_acquire().map_err(|_| TooBusy)?;
         let slot = tokio::time::timeout(self.wait, self.slots.clone().acquire_owned()).await;
         let slot = slot.map_err(|_| TooBusy)?.map_err(|_| TooBusy)?;
-        // The slot goes with the work: a caller who gives up must not let a third hash start.
-        let done = tokio::task::spawn_blocking(move || {
+        drop(place);
+        let (answer, done) = oneshot::channel();
+        let hash = move || {
+            // Where that is refused it is as dear as anything else.
+            _ = rustix::process::setpriority_process(None, NICE);
             let result = work();
+            // The slot goes with the work: a caller who gives up must not let a third hash start.
             drop(slot);
-            result
-        });
+            _ = answer.send(result);
+        };
+        // In a thread of its own: each thread of a pool would keep the memory of a hash once it has had it.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(hash);
+        thread.map_err(|_| TooBusy)?;
         done.await.map_err(|_| TooBusy)
     }
 }
@@ -162,6 +176,10 @@ mod tests {
         let second = hasher.slots.clone().acquire_owned().await.unwrap();
         assert_eq!(hasher.verify("none is left", None).await, Err(TooBusy));
         drop((first, second));
+        let all = u32::try_from(WAITING).unwrap();
+        let queue = hasher.waiting.clone().acquire_many_owned(all).await.unwrap();
+        assert_eq!(hasher.verify("no place is left to wait in", None).await, Err(TooBusy));
+        drop(queue);
         assert_eq!(hasher.verify("nobody has this", None).await, Ok(Verdict::Wrong));
     }
 }
