@@ -92,7 +92,11 @@ fn no_canary_is_found_anywhere(backend: Backend) {
     }
     assert!(pages.contains("TALLYBOX_MASTER_KEY"), "the settings are not on their page");
     let login = cookie.split_once('=').unwrap().1.to_owned();
-    let held = [app.secret.clone(), app.token.clone(), api, login, device.token];
+    let authenticator = begin_two_factor(&server, &cookie);
+    if backend == Backend::Sqlite {
+        server.run(&["backup"]); // into a folder of the data directory, which is searched
+    }
+    let held = [app.secret.clone(), app.token.clone(), api, login, device.token, authenticator];
     let given = [SETUP, METRICS, MASTER, SIGNING, PASSWORD, ADDRESS];
     let canaries: Vec<_> = SENT.iter().chain(&given).copied().chain(held.iter().map(String::as_str)).collect();
     let shown = tempfile::tempdir().unwrap();
@@ -110,6 +114,17 @@ fn no_canary_is_found_anywhere(backend: Backend) {
             assert!(server.stop().success());
         }
     }
+}
+
+/// Has a secret made for an authenticator app; the secret, without blanks.
+fn begin_two_factor(server: &Server, cookie: &str) -> String {
+    let csrf = hidden(&server.page("/account", cookie).expect(200).text(), "csrf");
+    let form = Request::form("/account/two-factor/begin", &[("csrf", &csrf)]).header("cookie", cookie);
+    server.send(&marked(form)).expect(303);
+    let page = server.page("/account/two-factor", cookie).expect(200).text();
+    let secret = page.split("<code data-copy>").nth(1).unwrap().split('<').next().unwrap();
+    assert!(secret.len() > 30, "{secret}");
+    secret.replace(' ', "")
 }
 
 /// Every file below these folders that holds one of the texts, each with what it holds, as `grep` tells.
