@@ -98,7 +98,22 @@ fn administer(server: &Server, app: &Credentials, cookie: &str, texts: &[String]
             let kept = post(&format!("{home}/funnels"), &[("act", "save"), ("name", &name), ("query", &query)]);
             assert!(kept < 500, "a funnel called {name:?}: {kept}");
         }
+        let note = [("act", "invite"), ("note", name.as_str()), ("role", "viewer")];
+        let invited = post("/organizations/default/invitations", &note);
+        assert!(matches!(invited, 200 | 422), "an invitation for {name:?}: {invited}");
+        let token = [("act", "make"), ("name", name.as_str()), ("app", ""), ("life", "90")];
+        let made = post("/organizations/default/tokens", &token);
+        assert!(matches!(made, 200 | 422), "a token called {name:?}: {made}");
+        let banned = post(&format!("{home}/limits"), &[("act", "ban"), ("kind", "device"), ("id", text)]);
+        assert!(matches!(banned, 303 | 409 | 422), "a ban of {text:?}: {banned}");
+        let short: String = text.chars().take(40).collect();
+        let tier = [("act", "save"), ("name", short.as_str()), ("key", text.as_str())];
+        assert!(post("/box/tiers", &tier) < 500, "a tier called {short:?}");
         if n % 10 == 0 {
+            let made = post("/organizations", &[("name", &name)]);
+            assert!(matches!(made, 303 | 409 | 422), "an organization called {name:?}: {made}");
+            let tier = [("act", "save"), ("name", short.as_str())];
+            assert!(matches!(post("/box/tiers", &tier), 303 | 409 | 422), "a tier called {short:?}");
             let made = post("/apps/new", &[("name", &name), ("zone", "UTC")]);
             assert!(matches!(made, 200 | 422), "an app called {name:?}: {made}");
             let set = post(&format!("{home}/version"), &[("name", &name), ("status", "recommended"), ("notes", text)]);
@@ -121,7 +136,7 @@ fn administer(server: &Server, app: &Credentials, cookie: &str, texts: &[String]
 const INSPECT: &str = include_str!("hostile.js");
 
 /// Pages below that of the app. Lists are followed to their ends.
-const PAGES: [&str; 28] = [
+const PAGES: [&str; 32] = [
     "",
     "?range=today&break=version",
     "/events",
@@ -144,12 +159,33 @@ const PAGES: [&str; 28] = [
     "/users",
     "/devices",
     "/keys",
+    "/limits",
+    "/people",
+    "/collects",
+    "/settings",
     "/set-aside",
     "/set-aside?reason=invalid",
     "/events?q=%3Cscript%3E",
     "/explorer?event=%22%3E%3Cscript%3Ealert(7000)%3C%2Fscript%3E",
     "/errors?q=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(7001)%3E",
     "/users?q=%22%3E%3Cscript%3Ealert(7000)%3C%2Fscript%3E",
+];
+
+/// Pages that are about no app.
+const OTHERS: [&str; 13] = [
+    "/apps",
+    "/apps/new",
+    "/account",
+    "/organizations",
+    "/organizations/default",
+    "/organizations/default/tokens",
+    "/organizations/default/changes",
+    "/organizations/default/settings",
+    "/box",
+    "/box/settings",
+    "/box/members",
+    "/box/tiers",
+    "/box/changes",
 ];
 
 /// Longest walk through one list, in pages.
@@ -188,7 +224,7 @@ async fn hostile_texts_stay_texts_on_every_page() {
         assert!(!links.is_empty(), "{list} leads nowhere");
         places.extend(links.iter().take(5).map(|link| format!("{}{link}", server.url())));
     }
-    places.extend(["/apps", "/apps/new", "/box", "/box/settings"].map(|page| format!("{}{page}", server.url())));
+    places.extend(OTHERS.map(|page| format!("{}{page}", server.url())));
     for place in places {
         let mut next = Some(place);
         for _ in 0..WALK {
