@@ -5,10 +5,14 @@ mod policy;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::{Semaphore, oneshot};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+use super::token;
 
 pub use policy::{LONGEST, PasswordProblem, SHORTEST, check};
 
@@ -50,13 +54,14 @@ pub enum Verdict {
 pub struct Hasher {
     slots: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    memory: Arc<Mutex<Vec<Memory>>>,
     wait: Duration,
 }
 
 impl Default for Hasher {
     fn default() -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { slots: semaphore(AT_ONCE), waiting: semaphore(WAITING), wait: WAIT }
+        Self { slots: semaphore(AT_ONCE), waiting: semaphore(WAITING), memory: Arc::default(), wait: WAIT }
     }
 }
 
@@ -64,57 +69,103 @@ impl Hasher {
     /// See [`hash`].
     pub async fn hash(&self, password: &str) -> Result<String, TooBusy> {
         let password = Zeroizing::new(password.to_owned());
-        self.run(move || hash(&password)).await
+        self.run(move |memory| hash_in(memory, &password)).await
     }
 
     /// See [`verify`]. Without a hash (nobody of that name) the answer is [`Verdict::Wrong`], after the same work.
     pub async fn verify(&self, password: &str, phc: Option<String>) -> Result<Verdict, TooBusy> {
         let password = Zeroizing::new(password.to_owned());
-        self.run(move || match phc {
-            Some(phc) => verify(&password, &phc),
+        self.run(move |memory| match phc {
+            Some(phc) => verify_in(memory, &password, &phc),
             None => {
-                verify(&password, NOBODY);
+                verify_in(memory, &password, NOBODY);
                 Verdict::Wrong
             }
         })
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TooBusy> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Memory) -> T + Send + 'static) -> Result<T, TooBusy> {
         let place = self.waiting.try_acquire().map_err(|_| TooBusy)?;
         let slot = tokio::time::timeout(self.wait, self.slots.clone().acquire_owned()).await;
         let slot = slot.map_err(|_| TooBusy)?.map_err(|_| TooBusy)?;
         drop(place);
-        let (answer, done) = oneshot::channel();
+        let pool = self.memory.clone();
         let hash = move || {
             // Where that is refused it is as dear as anything else.
             _ = rustix::process::setpriority_process(None, NICE);
-            let result = work();
-            // The slot goes with the work: a caller who gives up must not let a third hash start.
-            drop(slot);
-            _ = answer.send(result);
+            // Made once for each slot and kept: what is made and dropped by ever new threads the allocator would keep many
+            // times over.
+            let mut memory = pool.lock().pop().unwrap_or_default();
+            let result = work(&mut memory);
+            pool.lock().push(memory);
+            result
         };
-        // In a thread of its own: each thread of a pool would keep the memory of a hash once it has had it.
-        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(hash);
-        thread.map_err(|_| TooBusy)?;
-        done.await.map_err(|_| TooBusy)
+        // In a thread of its own, since a priority cannot be taken back.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(hash).map_err(|_| TooBusy)?;
+        // The slot goes with the work: a caller who gives up must not let a third hash start.
+        let done = tokio::task::spawn_blocking(move || {
+            let result = thread.join();
+            drop(slot);
+            result
+        });
+        done.await.map_err(|_| TooBusy)?.map_err(|_| TooBusy)
     }
 }
 
+/// Where a hash is worked out; grows to what its parameters ask for.
+type Memory = Vec<Block>;
+
 /// The PHC string of a password under a fresh salt. Takes some 20 ms and 19 MiB: call it from a blocking thread.
 pub fn hash(password: &str) -> String {
-    let hash = argon2().hash_password(password.as_bytes());
-    hash.expect("the parameters are constant and the system's random generator works").to_string()
+    hash_in(&mut Memory::new(), password)
 }
 
 /// Whether a PHC string is of this password. As slow as [`hash`].
 pub fn verify(password: &str, phc: &str) -> Verdict {
+    verify_in(&mut Memory::new(), password, phc)
+}
+
+fn hash_in(memory: &mut Memory, password: &str) -> String {
+    let (argon2, salt, mut output) = (argon2(), token::random::<16>(), [0; 32]);
+    let made = fill(&argon2, memory, (password, &salt), &mut output).and_then(|()| {
+        let params = ParamsString::try_from(argon2.params()).ok()?;
+        Some(PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params,
+            salt: Some(Salt::new(&salt).ok()?),
+            hash: Some(Output::new(&output).ok()?),
+        })
+    });
+    made.expect("the parameters are constant, and lie within Argon2's bounds").to_string()
+}
+
+fn verify_in(memory: &mut Memory, password: &str, phc: &str) -> Verdict {
     let Ok(parsed) = PasswordHash::new(phc) else { return Verdict::Wrong };
-    match argon2().verify_password(password.as_bytes(), &parsed) {
-        Err(_) => Verdict::Wrong,
-        Ok(()) if is_weak(&parsed) => Verdict::RightButWeak,
-        Ok(()) => Verdict::Right,
+    let mut is_right = || {
+        let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).ok()?;
+        let version = parsed.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+        let argon2 = Argon2::new(algorithm, version, Params::try_from(&parsed).ok()?);
+        let (salt, expected) = (parsed.salt.as_ref()?, parsed.hash.as_ref()?);
+        let mut output = vec![0; expected.as_bytes().len()];
+        fill(&argon2, memory, (password, salt), &mut output)?;
+        Some(bool::from(output.ct_eq(expected.as_bytes())))
+    };
+    match is_right() {
+        Some(true) if is_weak(&parsed) => Verdict::RightButWeak,
+        Some(true) => Verdict::Right,
+        Some(false) | None => Verdict::Wrong,
     }
+}
+
+/// Works a hash out; `None` for what lies beyond Argon2's bounds.
+fn fill(argon2: &Argon2<'_>, memory: &mut Memory, (password, salt): (&str, &[u8]), output: &mut [u8]) -> Option<()> {
+    let blocks = argon2.params().block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut memory[..blocks]).ok()
 }
 
 fn is_weak(hash: &PasswordHash) -> bool {
@@ -132,6 +183,8 @@ fn argon2() -> Argon2<'static> {
 
 #[cfg(test)]
 mod tests {
+    use argon2::{PasswordHasher, PasswordVerifier};
+
     use super::*;
 
     fn old_hash(password: &str) -> String {
@@ -146,6 +199,10 @@ mod tests {
         assert_eq!(verify("a long enough secret", &phc), Verdict::Right);
         assert_eq!(verify("a long enough secreT", &phc), Verdict::Wrong);
         assert_ne!(phc, hash("a long enough secret"), "each has its own salt");
+        // As the library has it.
+        assert!(argon2().verify_password(b"a long enough secret", phc.as_str()).is_ok());
+        let theirs = argon2().hash_password(b"a long enough secret").unwrap().to_string();
+        assert_eq!(verify("a long enough secret", &theirs), Verdict::Right);
     }
 
     #[test]
