@@ -40,13 +40,33 @@ pub(super) fn step(ground: &Ground) -> Duration {
 
 /// When the newest was made, after what was due is done.
 fn due(database: &Path, into: &Path, now: Millis) -> Result<Option<Millis>, BackupError> {
-    let newest = backup::list(into)?.first().map(|one| Millis(one.manifest.made_at));
-    // One from the future is of a clock that was wrong.
-    if newest.is_some_and(|at| (0..PERIOD).contains(&now.since(at))) || !database.exists() {
+    let newest = newest(backup::list(into)?.iter().map(|one| Millis(one.manifest.made_at)), now);
+    if newest.is_some_and(|at| now.since(at) < PERIOD) || !database.exists() {
         return Ok(newest);
     }
     let made = backup::make(database, into, now)?;
     let gone = backup::prune(into)?;
     tracing::info!(bytes = made.manifest.bytes, deleted = gone.len(), "a backup was made and checked");
     Ok(Some(now))
+}
+
+/// The first of the times, newest first, that is not of a clock that was wrong: one from the future says nothing.
+fn newest(mut times: impl Iterator<Item = Millis>, now: Millis) -> Option<Millis> {
+    times.find(|at| *at <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_of_a_clock_that_was_ahead_hides_none_that_was_made_since() {
+        let now = Millis(1_800_000_000_000);
+        let (ahead, since) = (now.plus(400 * Millis::DAY), now.plus(-Millis::HOUR));
+        for (times, expected) in
+            [(vec![ahead, since], Some(since)), (vec![ahead], None), (vec![now], Some(now)), (vec![], None)]
+        {
+            assert_eq!(newest(times.into_iter(), now), expected);
+        }
+    }
 }
