@@ -80,7 +80,7 @@ pub struct Zone {
 }
 
 /// Where an instant falls in a zone's calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalTime {
     /// Days since 1970-01-01 in the zone's calendar.
     pub day: i32,

@@ -29,7 +29,7 @@ use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events};
 pub(super) use series::{counts, length_classes, measures};
-pub(super) use users::distinct;
+pub(super) use users::{distinct, listed};
 
 /// Answers a question.
 pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {

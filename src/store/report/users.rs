@@ -1,9 +1,16 @@
 //! Different users and devices of a period, exact for any range: each day of theirs knows its hours.
 
+use std::ops::ControlFlow;
+
+use roaring::RoaringTreemap;
+
 use super::super::Result;
-use super::super::settled::{self, Counted};
+use super::super::settled::{self, Counted, Joined};
 use super::super::sql::{Cell, Sql};
-use crate::model::{EnvironmentId, Period};
+use crate::model::{EnvironmentId, LocalTime, Period};
+
+/// Fewer whole days than these are not worth a look at what is settled.
+const FEW: i64 = 3;
 
 /// Different users of a period: exact, since each user-day knows its hours.
 pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
@@ -18,7 +25,7 @@ pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -
         let sql = "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2";
         return Ok(db.value(sql, &[i64::from(first_day).into(), environment.0.into()])?.int());
     }
-    distinct(db, Counted::Users, environment, period)
+    joined(db, environment, period)
 }
 
 /// Different users of a period for whom something has crashed in it.
@@ -38,6 +45,46 @@ fn known_or_counted(db: &dyn Sql, counted: Counted, environment: EnvironmentId, 
     }
 }
 
+/// Joins the users of days that are settled, and reads those of the others.
+fn joined(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
+    let first_whole = if period.first.hour == 0 { period.first.day } else { period.first.day + 1 };
+    let whole = i64::from(period.next.day) - i64::from(first_whole);
+    if whole < FEW {
+        return distinct(db, Counted::Users, environment, period);
+    }
+    let Joined { mut users, days } = settled::join(db, environment, (first_whole, period.next.day - 1))?;
+    if (days.len() as i64) < whole / 2 {
+        return distinct(db, Counted::Users, environment, period);
+    }
+    let mut from = period.first;
+    for day in days {
+        let (begin, end) = (LocalTime { day, hour: 0 }, LocalTime { day: day + 1, hour: 0 });
+        if from < begin {
+            listed(db, environment, &Period { first: from, next: begin, ..*period }, &mut users)?;
+        }
+        from = end;
+    }
+    if from < period.next {
+        listed(db, environment, &Period { first: from, ..*period }, &mut users)?;
+    }
+    Ok(users.len().cast_signed())
+}
+
+/// Adds the users of a period, by a look at each of their days.
+pub(in crate::store) fn listed(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    period: &Period,
+    users: &mut RoaringTreemap,
+) -> Result<()> {
+    let days = days(Counted::Users);
+    let sql = format!("SELECT user_id FROM {days}");
+    db.stream(&sql, &hours(environment, period), &mut |line| {
+        users.insert(line.int(0).cast_unsigned());
+        ControlFlow::Continue(())
+    })
+}
+
 /// Counts the days of a period.
 pub(in crate::store) fn distinct(
     db: &dyn Sql,
@@ -45,6 +92,34 @@ pub(in crate::store) fn distinct(
     environment: EnvironmentId,
     period: &Period,
 ) -> Result<i64> {
+    let id = match counted {
+        Counted::Users | Counted::CrashedUsers | Counted::Listed => "user_id",
+        Counted::Devices => "device_id",
+    };
+    let sql = format!("SELECT count(DISTINCT {id}) FROM {}", days(counted));
+    Ok(db.value(&sql, &hours(environment, period))?.int())
+}
+
+/// The days of a period, with the conditions for which [`hours`] has the parameters.
+fn days(counted: Counted) -> &'static str {
+    match counted {
+        Counted::Users | Counted::Listed => {
+            "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
+             AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
+        }
+        Counted::CrashedUsers => {
+            "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
+             AND (day > $2 OR crashes & $4 <> 0) AND (day < $3 OR crashes & $5 <> 0) AND crashes <> 0"
+        }
+        Counted::Devices => {
+            "device_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
+             AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
+        }
+    }
+}
+
+/// The environment, the first and the last day, and the hours that count of each.
+fn hours(environment: EnvironmentId, period: &Period) -> [Cell; 5] {
     let (first_day, last_day) = (period.first.day, period.last_day());
     let all = (1_i64 << 25) - 1;
     let mut from_first = all & !((1 << period.first.hour) - 1);
@@ -53,28 +128,7 @@ pub(in crate::store) fn distinct(
         from_first &= until_last;
         until_last = from_first;
     }
-    let sql = match counted {
-        Counted::Users => {
-            "SELECT count(DISTINCT user_id) FROM user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
-             AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
-        }
-        Counted::CrashedUsers => {
-            "SELECT count(DISTINCT user_id) FROM user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
-             AND (day > $2 OR crashes & $4 <> 0) AND (day < $3 OR crashes & $5 <> 0) AND crashes <> 0"
-        }
-        Counted::Devices => {
-            "SELECT count(DISTINCT device_id) FROM device_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
-             AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
-        }
-    };
-    let params = [
-        environment.0.into(),
-        Cell::Int(first_day.into()),
-        Cell::Int(last_day.into()),
-        Cell::Int(from_first),
-        Cell::Int(until_last),
-    ];
-    Ok(db.value(sql, &params)?.int())
+    [environment.0, first_day.into(), last_day.into(), from_first, until_last].map(Cell::Int)
 }
 
 /// The last local day on which anybody was seen: one step into the table, however many users there are.

@@ -1,17 +1,21 @@
-//! Different users and devices of periods that are over, counted once.
+//! Different users and devices of periods that are over, counted once; of each day its users are listed as well.
 
 use std::collections::BTreeSet;
 
+use roaring::RoaringTreemap;
+
 use super::super::backend::Backend;
-use super::super::report::distinct;
+use super::super::report::{distinct, listed};
 use super::super::sql::{Cell, Sql};
-use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOUCHED, token};
+use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOUCHED, sets, token};
 use crate::model::{EnvironmentId, LocalTime, Millis, Period, TimeRange, Zone, date_of, days_since_1970};
 
 /// Calendar months that are counted: a year, and the one that was compared with it.
 const MONTHS: i32 = 24;
 /// Weeks from Monday to Sunday that are counted.
 const WEEKS: i32 = 57;
+/// Days whose users are listed: as far back as the months reach.
+const DAYS: i32 = 31 * MONTHS;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,15 +26,17 @@ pub(in crate::store) enum Counted {
     CrashedUsers = 1,
     /// Devices.
     Devices = 2,
+    /// Users of one day, who stand in [`sets`] besides.
+    Listed = 3,
 }
 
 impl Counted {
-    const ALL: [Self; 3] = [Self::Users, Self::CrashedUsers, Self::Devices];
+    const ALL: [Self; 4] = [Self::Users, Self::CrashedUsers, Self::Devices, Self::Listed];
 
     /// The table of its days.
     fn days(self) -> &'static str {
         match self {
-            Self::Users | Self::CrashedUsers => "user_days",
+            Self::Users | Self::CrashedUsers | Self::Listed => "user_days",
             Self::Devices => "device_days",
         }
     }
@@ -78,11 +84,12 @@ pub(super) fn due(db: &dyn Sql, now: Millis) -> Result<Vec<Due>> {
     for row in db.rows(sql, &[])? {
         let environment = EnvironmentId(row.int(0));
         let zone = Zone::find(&row.text(1)).unwrap_or_else(Zone::utc);
-        let periods = over(&zone, now);
+        let (periods, days) = (over(&zone, now), days_over(&zone, now));
         let resting = resting(db, environment, now)?;
         for counted in Counted::ALL {
             let sql = format!("SELECT min(day) FROM {} WHERE env_id = $1", counted.days());
             let Some(first) = db.value(&sql, &[environment.0.into()])?.some_int() else { continue };
+            let periods = if counted == Counted::Listed { &days } else { &periods };
             let seen = periods.iter().filter(|(_, next_day)| i64::from(*next_day) > first);
             let wanted =
                 seen.filter(|(first, next)| !resting.contains(&(counted as i64, (*first).into(), (*next).into())));
@@ -112,6 +119,12 @@ fn over(zone: &Zone, now: Millis) -> Vec<(i32, i32)> {
     months.chain(weeks).collect()
 }
 
+/// The days that have been over for a while, each as a period.
+fn days_over(zone: &Zone, now: Millis) -> Vec<(i32, i32)> {
+    let today = zone.local(now.plus(-AGE)).day;
+    (0..DAYS).map(|back| (today - 1 - back, today - back)).collect()
+}
+
 /// The counts of an environment that are left alone, by kind, first and next day.
 fn resting(db: &dyn Sql, environment: EnvironmentId, now: Millis) -> Result<BTreeSet<(i64, i64, i64)>> {
     let sql = "SELECT kind, first_day, next_day, state, at FROM settled_counts WHERE env_id = $1";
@@ -136,7 +149,17 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
         let at = |day: i32| LocalTime { day, hour: 0 };
         let range = TimeRange { from: Millis(0), to: Millis(0) };
         let period = Period { range, first: at(due.first_day), next: at(due.next_day) };
-        found.push((due, store.look(|db| distinct(db, due.counted, due.environment, &period))?));
+        let (count, users) = match due.counted {
+            Counted::Users | Counted::CrashedUsers | Counted::Devices => {
+                (store.look(|db| distinct(db, due.counted, due.environment, &period))?, None)
+            }
+            Counted::Listed => {
+                let mut users = RoaringTreemap::new();
+                store.look(|db| listed(db, due.environment, &period, &mut users))?;
+                (users.len().cast_signed(), Some(sets::encode(&users)))
+            }
+        };
+        found.push((due, count, users));
     }
     store.change(|db| {
         let sql = format!(
@@ -144,9 +167,13 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
              WHERE env_id = $3 AND next_day = $4 AND first_day = $5 AND kind = $6 AND state = {OPEN} AND token = $7"
         );
         let mut settled = 0;
-        for (due, count) in &found {
+        for (due, count, users) in &found {
             let [environment, next, first, kind] = due.key();
-            settled += db.run(&sql, &[now.0, *count, environment, next, first, kind, token].map(Cell::Int))?;
+            let stands = db.run(&sql, &[now.0, *count, environment, next, first, kind, token].map(Cell::Int))?;
+            if let Some(users) = users.as_ref().filter(|_| stands > 0) {
+                sets::write(db, (due.environment, due.first_day, token), users.clone())?;
+            }
+            settled += stands;
         }
         Ok(settled)
     })

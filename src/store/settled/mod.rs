@@ -7,6 +7,7 @@
 mod coding;
 mod counts;
 mod days;
+mod sets;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
 pub(super) use counts::{Counted, find};
+pub(super) use sets::{Joined, join};
 
 use coding::{Damaged, Label, decode};
 
@@ -149,8 +151,7 @@ pub(super) fn touched(deltas: &Deltas) -> BTreeSet<(EnvironmentId, i64)> {
 pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     let sql = "UPDATE settled_days SET state = 0 WHERE env_id = $1 AND day = $2 AND state <> 0";
     db.run(sql, &[environment.0, day].map(Cell::Int))?;
-    // A local day begins up to a day before the UTC day of an instant in it, and ends up to a day after.
-    counts::touch(db, environment, (day - 1, day + 1))
+    counts::touch(db, environment, local_days(day))
 }
 
 /// The same for something that no event tells: a device that was there on a local day.
@@ -166,7 +167,7 @@ pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Res
         let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2");
         db.run(&sql, &[environment.0, day].map(Cell::Int))?;
     }
-    Ok(())
+    sets::discard(db, environment, local_days(day))
 }
 
 /// Throws away the settled events of all UTC days that begin before an instant: what has become too old is forgotten from
@@ -177,6 +178,12 @@ pub(super) fn forget(db: &dyn Sql, environment: EnvironmentId, before: Millis) -
         db.run(&sql, &[environment.0, day(before)].map(Cell::Int))?;
     }
     Ok(())
+}
+
+/// The local days that a UTC day may touch, whatever the zone: one begins up to a day before the UTC day of an instant in
+/// it, and ends up to a day after.
+fn local_days(day: i64) -> (i64, i64) {
+    (day - 1, day + 1)
 }
 
 /// The UTC day of an instant.

@@ -10,7 +10,8 @@ on_both_backends! {
     what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else,
     what_came_late_is_settled_again_after_a_pause,
     what_is_recent_is_never_settled,
-    months_and_weeks_are_counted_as_their_events_are,
+    months_weeks_and_other_stretches_are_counted_as_their_events_are,
+    a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt,
     settling_beside_commits_and_other_nodes_never_shows_a_wrong_count,
     a_damaged_part_is_an_error_until_the_summaries_are_rebuilt,
     what_somebody_began_and_did_not_end_is_begun_anew,
@@ -69,8 +70,17 @@ impl World {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_days WHERE state = {state}"))
     }
 
+    /// Of months and weeks.
     fn counts(&self, state: i64) -> i64 {
-        self.bench.database.count(&format!("SELECT count(*) FROM settled_counts WHERE state = {state}"))
+        self.bench.database.count(&format!("SELECT count(*) FROM settled_counts WHERE state = {state} AND kind < 3"))
+    }
+
+    /// Days whose users are listed.
+    fn lists(&self, state: i64) -> i64 {
+        let holds = "u.env_id = c.env_id AND u.day = c.first_day AND u.token = c.token";
+        self.bench.database.count(&format!(
+            "SELECT count(*) FROM settled_counts c JOIN settled_users u ON {holds} WHERE c.state = {state} AND c.kind = 3"
+        ))
     }
 
     fn period(&self, from: i64, to: i64) -> Period {
@@ -90,8 +100,9 @@ fn what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else(backend: B
     let world = World::new(backend, "Europe/Zurich");
     let mut events = world.fill(40);
     world.bench.settle(0);
-    let (days, counts) = (world.days(2), world.counts(2));
+    let (days, counts, lists) = (world.days(2), world.counts(2), world.lists(2));
     assert!(days > 35 && counts > 6 && world.days(0) + world.counts(0) == 0, "{days} {counts}");
+    assert!((38..=39).contains(&lists) && world.lists(0) == 0, "{lists}");
     let inside = world.bench.database.count("SELECT sum(events) FROM settled_events");
     assert_eq!(inside, world.bench.database.count("SELECT sum(events) FROM settled_days"));
     // In time, repeated, and in another environment: nothing of it matters.
@@ -100,11 +111,13 @@ fn what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else(backend: B
     let late = Sent { at: NOW.plus(-LONG_AGO * Millis::DAY), user: Some("late".to_owned()), ..Sent::new("e1") };
     world.bench.send(&world.scope, &[now.clone(), events[2_000].clone()]).unwrap();
     world.bench.send(&elsewhere, &[Sent { id: EventId::random(), ..late.clone() }]).unwrap();
-    assert_eq!((world.days(2), world.counts(2)), (days, counts));
+    assert_eq!((world.days(2), world.counts(2), world.lists(2)), (days, counts, lists));
     world.bench.send(&world.scope, std::slice::from_ref(&late)).unwrap();
     assert_eq!((world.days(0), world.days(2)), (1, days - 1));
     // Its week and its month, of users and of those for whom something crashed.
     assert_eq!((world.counts(0), world.counts(2)), (4, counts - 4));
+    // Its day, and those beside, to which it would belong elsewhere.
+    assert_eq!((world.lists(0), world.lists(2)), (3, lists - 3));
     events.extend([now, late]);
     for (from, to) in [(40, -1), (LONG_AGO, LONG_AGO - 1), (LONG_AGO + 1, LONG_AGO - 3), (LONG_AGO - 1, 4), (1, -1)] {
         let period = world.period(from, to);
@@ -145,7 +158,7 @@ fn what_is_recent_is_never_settled(backend: Backend) {
     assert_eq!(other.bench.database.count("SELECT max(day) FROM settled_days"), today - 3);
 }
 
-fn months_and_weeks_are_counted_as_their_events_are(backend: Backend) {
+fn months_weeks_and_other_stretches_are_counted_as_their_events_are(backend: Backend) {
     for zone in ["Europe/Zurich", "America/St_Johns", "Asia/Kolkata"] {
         let world = World::new(backend, zone);
         let mut noise = Noise(11);
@@ -162,6 +175,18 @@ fn months_and_weeks_are_counted_as_their_events_are(backend: Backend) {
         let months = [first(2026, 1), first(2026, 2), first(2026, 3), first(2026, 4), first(2026, 5)];
         let monday = days_since_1970(jiff::civil::date(2026, 2, 2));
         let weeks: Vec<_> = (0..9).map(|week| monday + week * 7).collect();
+        // From and to any hour of it.
+        let zone = world.app.zone.clone();
+        let hour = |ago: u64| {
+            let day = zone.local(NOW).day - (ago / 24) as i32;
+            zone.midnight(day).plus(-((ago % 24) as i64) * Millis::HOUR)
+        };
+        let stretches: Vec<_> = (0..12)
+            .map(|_| {
+                let (long, until) = (1 + noise.below(60 * 24), noise.below(40 * 24));
+                (hour(until + long), hour(until))
+            })
+            .collect();
         let check = |sent: &[Sent]| {
             for edges in [&months[..], &weeks] {
                 for pair in edges.windows(2) {
@@ -176,6 +201,13 @@ fn months_and_weeks_are_counted_as_their_events_are(backend: Backend) {
                     assert_eq!(found, [users.len() as i64], "{period:?}");
                 }
             }
+            for (from, to) in &stretches {
+                let period = period(&world.app.zone, *from, *to);
+                let within = sent.iter().filter(|event| period.range.contains(event.at));
+                let users: BTreeSet<_> = within.filter_map(|event| event.user.as_deref()).collect();
+                let found = world.bench.series(&world.scope, Metric::Users, &[period]);
+                assert_eq!(found, [users.len() as i64], "{period:?}");
+            }
         };
         for (number, batch) in events.chunks(300).enumerate() {
             world.bench.send(&world.scope, batch).unwrap();
@@ -183,7 +215,7 @@ fn months_and_weeks_are_counted_as_their_events_are(backend: Backend) {
             world.bench.settle(2 * number as i64);
             check(&events[..(number + 1) * 300]);
         }
-        assert!(world.counts(2) > 20);
+        assert!(world.counts(2) > 20 && world.lists(2) > 90);
     }
 }
 
@@ -257,6 +289,35 @@ fn a_damaged_part_is_an_error_until_the_summaries_are_rebuilt(backend: Backend) 
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));
 }
 
+fn a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let events = world.fill(8);
+    world.bench.settle(0);
+    let users = |from: i64, to: i64| {
+        let query = Query {
+            environment: world.scope.environment,
+            ask: Ask::Series(vec![Metric::Users], vec![world.period(from, to)], Filters::none()),
+        };
+        world.bench.store.report(&query).map(|report| report.counts()[0][0])
+    };
+    let expected = |from: i64, to: i64| {
+        let within = events.iter().filter(|event| world.period(from, to).range.contains(event.at));
+        within.filter_map(|event| event.user.as_deref()).collect::<BTreeSet<_>>().len() as i64
+    };
+    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
+    let day = NOW.0.div_euclid(Millis::DAY) - 6;
+    let damage = world.bench.database.bytes(&[1, 2, 3]);
+    world.bench.database.alter(&format!("UPDATE settled_users SET users = {damage} WHERE day = {day}"));
+    assert!(matches!(users(8, 1), Err(StoreError::Corrupt(_))));
+    assert_eq!(users(5, 1).unwrap(), expected(5, 1), "elsewhere nothing is wrong");
+    let zone = world.app.zone.clone();
+    let asked = Recount { environment: world.scope.environment, zone, day, forgotten: None };
+    assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
+    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
+    world.bench.settle(0);
+    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
+}
+
 fn what_somebody_began_and_did_not_end_is_begun_anew(backend: Backend) {
     let world = World::new(backend, "UTC");
     let events = world.fill(6);
@@ -309,6 +370,7 @@ fn whoever_is_erased_is_in_no_settled_figure(backend: Backend) {
         world.bench.erase(&world.scope, subject, &[]);
     }
     assert!(world.days(2) < days, "nothing was unsettled");
+    assert_eq!(world.bench.database.count("SELECT count(*) FROM settled_users"), 0, "each day may have had them");
     let all = events.len();
     events.retain(|event| event.user.as_deref() != Some("u3"));
     assert!(events.len() < all);
