@@ -19,6 +19,7 @@ mod org;
 mod progress;
 mod query;
 mod rebuild;
+mod rekey;
 mod routes;
 mod table;
 mod tail;
@@ -73,6 +74,8 @@ enum Verb {
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Seal every secret anew under the first master key, so that older ones may go.
+    Rekey,
     /// Copy everything that the box keeps in SQLite, beside a running server, and check the copy.
     Backup(backup::Backup),
     /// Check a backup to the last byte.
@@ -126,6 +129,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Query(args) => query::run(&args),
         Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
+        Verb::Rekey => rekey::run(&load()?),
         Verb::Backup(args) => backup::run(&load()?, &args),
         Verb::Verify(args) => backup::verify(&args),
         Verb::Restore(args) => backup::restore(&load()?, &args),

@@ -329,14 +329,21 @@ pub fn origins(text: &str) -> Read<Vec<String>> {
 
 /// 32 bytes as 64 hex digits or 44 characters of base64.
 pub fn master_key(text: &str) -> Read<SecretString> {
-    let bytes = match text.len() {
-        64 => hex::decode(text).ok(),
-        44 => STANDARD.decode(text).ok(),
-        _ => None,
+    let is_one = |text: &str| {
+        let bytes = match text.len() {
+            64 => hex::decode(text).ok(),
+            44 => STANDARD.decode(text).ok(),
+            _ => None,
+        };
+        bytes.is_some_and(|bytes| bytes.len() == 32)
     };
-    match bytes.map(|bytes| bytes.len()) {
-        Some(32) => Ok(SecretString::from(text)),
-        _ => Err("must be 64 hex digits or 44 characters of base64 (such as `openssl rand -hex 32` prints)".to_owned()),
+    match text.split_whitespace().count() {
+        1..=8 if text.split_whitespace().all(is_one) => Ok(SecretString::from(text)),
+        _ => Err(
+            "must be 64 hex digits or 44 characters of base64 (such as `openssl rand -hex 32` prints), and behind it \
+                  at most seven older keys"
+                .to_owned(),
+        ),
     }
 }
 

@@ -228,7 +228,7 @@ settings! {
     country_database: Option<PathBuf> {
         kind: Plain, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
     }
-    /// Key that seals the secrets of ingest keys and authenticator apps: 32 bytes as 64 hex digits or 44 characters of base64. Without it one is made in the data directory.
+    /// Key that seals the secrets of ingest keys and authenticator apps: 32 bytes as 64 hex digits or 44 characters of base64. Older ones may stand behind it until `tallybox rekey` has run. Without it one is made in the data directory.
     master_key: Option<SecretString> {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::master_key),
     }

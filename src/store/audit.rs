@@ -52,7 +52,7 @@ pub(super) fn page(db: &dyn Sql, page: &AuditPage) -> Result<Vec<AuditRow>> {
         Concerning::App(app) => also("u.app_id =", app.0.into()),
     }
     if !page.action.is_empty() {
-        let begins: String = page.action.chars().filter(|c| c.is_ascii_lowercase() || *c == '.').collect();
+        let begins: String = page.action.chars().filter(|c| c.is_ascii_lowercase() || "._".contains(*c)).collect();
         also("u.action LIKE", Cell::Text(begins + "%"));
     }
     if !page.member.is_empty() {

@@ -24,6 +24,7 @@ mod report;
 mod rights;
 mod roster;
 mod scan;
+mod sealing;
 mod settled;
 mod sign_in;
 mod sign_ins;
@@ -49,6 +50,7 @@ use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 pub use accounts::Accounts;
 pub use erasing::Erasing;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
+pub use sealing::Sealing;
 pub use settled::Backlog;
 pub use sign_ins::SignIns;
 
@@ -231,7 +233,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Erasing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Erasing + Sealing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///

@@ -20,6 +20,7 @@ mod moving;
 mod pages;
 mod privacy;
 mod routes;
+mod runbooks;
 mod security;
 mod sign_in;
 mod store;

@@ -4,6 +4,7 @@ mod account;
 mod app;
 mod provider;
 mod proxy;
+mod rekey;
 mod steps;
 
 use crate::harness::http::{Reply, Request};

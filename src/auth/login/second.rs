@@ -4,10 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Caller, Logins, SignInError, SignedIn};
-use crate::auth::seal::MasterKey;
+use crate::auth::seal::{self, MasterKey};
 use crate::auth::totp::Secret;
 use crate::auth::{recovery, token};
-use crate::model::{By, Member, MemberId, Millis, Way};
+use crate::model::{By, Member, MemberId, Millis, SealedOf, Way};
 use crate::store::Result as StoreResult;
 
 /// How long after the password the code may come.
@@ -124,7 +124,7 @@ fn account(member: MemberId) -> [u8; 32] {
 }
 
 fn bound_to(member: MemberId) -> Vec<u8> {
-    format!("two-factor secret of member {}", member.0).into_bytes()
+    seal::bound_to(SealedOf::TwoFactor(member))
 }
 
 #[cfg(test)]

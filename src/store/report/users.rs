@@ -25,62 +25,66 @@ pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -
         let sql = "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2";
         return Ok(db.value(sql, &[i64::from(first_day).into(), environment.0.into()])?.int());
     }
-    joined(db, environment, period)
+    joined(db, (Counted::ListedUsers, Counted::Users), environment, period)
 }
 
 /// Different users of a period for whom something has crashed in it.
 pub(super) fn crashed_users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    known_or_counted(db, Counted::CrashedUsers, environment, period)
+    match settled::find(db, Counted::CrashedUsers, environment, period)? {
+        Some(settled) => Ok(settled),
+        None => distinct(db, Counted::CrashedUsers, environment, period),
+    }
 }
 
 /// Different devices of a period.
 pub(super) fn devices(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    known_or_counted(db, Counted::Devices, environment, period)
-}
-
-fn known_or_counted(db: &dyn Sql, counted: Counted, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    match settled::find(db, counted, environment, period)? {
+    match settled::find(db, Counted::Devices, environment, period)? {
         Some(settled) => Ok(settled),
-        None => distinct(db, counted, environment, period),
+        None => joined(db, (Counted::ListedDevices, Counted::Devices), environment, period),
     }
 }
 
-/// Joins the users of days that are settled, and reads those of the others.
-fn joined(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
+/// Joins the lists of days that are settled, and reads the days of the others.
+fn joined(
+    db: &dyn Sql,
+    (listed_as, counted): (Counted, Counted),
+    environment: EnvironmentId,
+    period: &Period,
+) -> Result<i64> {
     let first_whole = if period.first.hour == 0 { period.first.day } else { period.first.day + 1 };
     let whole = i64::from(period.next.day) - i64::from(first_whole);
     if whole < FEW {
-        return distinct(db, Counted::Users, environment, period);
+        return distinct(db, counted, environment, period);
     }
-    let Joined { mut users, days } = settled::join(db, environment, (first_whole, period.next.day - 1))?;
+    let Joined { mut members, days } = settled::join(db, listed_as, environment, (first_whole, period.next.day - 1))?;
     if (days.len() as i64) < whole / 2 {
-        return distinct(db, Counted::Users, environment, period);
+        return distinct(db, counted, environment, period);
     }
     let mut from = period.first;
     for day in days {
         let (begin, end) = (LocalTime { day, hour: 0 }, LocalTime { day: day + 1, hour: 0 });
         if from < begin {
-            listed(db, environment, &Period { first: from, next: begin, ..*period }, &mut users)?;
+            listed(db, counted, environment, &Period { first: from, next: begin, ..*period }, &mut members)?;
         }
         from = end;
     }
     if from < period.next {
-        listed(db, environment, &Period { first: from, ..*period }, &mut users)?;
+        listed(db, counted, environment, &Period { first: from, ..*period }, &mut members)?;
     }
-    Ok(users.len().cast_signed())
+    Ok(members.len().cast_signed())
 }
 
-/// Adds the users of a period, by a look at each of their days.
+/// Adds the users or devices of a period to a set, by a look at each of their days.
 pub(in crate::store) fn listed(
     db: &dyn Sql,
+    counted: Counted,
     environment: EnvironmentId,
     period: &Period,
-    users: &mut RoaringTreemap,
+    set: &mut RoaringTreemap,
 ) -> Result<()> {
-    let days = days(Counted::Users);
-    let sql = format!("SELECT user_id FROM {days}");
+    let sql = format!("SELECT {} FROM {}", id(counted), days(counted));
     db.stream(&sql, &hours(environment, period), &mut |line| {
-        users.insert(line.int(0).cast_unsigned());
+        set.insert(line.int(0).cast_unsigned());
         ControlFlow::Continue(())
     })
 }
@@ -92,18 +96,22 @@ pub(in crate::store) fn distinct(
     environment: EnvironmentId,
     period: &Period,
 ) -> Result<i64> {
-    let id = match counted {
-        Counted::Users | Counted::CrashedUsers | Counted::Listed => "user_id",
-        Counted::Devices => "device_id",
-    };
-    let sql = format!("SELECT count(DISTINCT {id}) FROM {}", days(counted));
+    let sql = format!("SELECT count(DISTINCT {}) FROM {}", id(counted), days(counted));
     Ok(db.value(&sql, &hours(environment, period))?.int())
+}
+
+/// The number by which whoever is counted is told apart.
+fn id(counted: Counted) -> &'static str {
+    match counted {
+        Counted::Users | Counted::CrashedUsers | Counted::ListedUsers => "user_id",
+        Counted::Devices | Counted::ListedDevices => "device_id",
+    }
 }
 
 /// The days of a period, with the conditions for which [`hours`] has the parameters.
 fn days(counted: Counted) -> &'static str {
     match counted {
-        Counted::Users | Counted::Listed => {
+        Counted::Users | Counted::ListedUsers => {
             "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
              AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
         }
@@ -111,7 +119,7 @@ fn days(counted: Counted) -> &'static str {
             "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
              AND (day > $2 OR crashes & $4 <> 0) AND (day < $3 OR crashes & $5 <> 0) AND crashes <> 0"
         }
-        Counted::Devices => {
+        Counted::Devices | Counted::ListedDevices => {
             "device_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
              AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
         }

@@ -47,7 +47,7 @@ const SHARES: [Share; 35] = [
         ENVIRONMENTS,
     ),
     ("settled_counts", "env_id, next_day, first_day, kind", "env_id, next_day, first_day, kind", ENVIRONMENTS),
-    ("settled_users", "env_id, day", "env_id, day", ENVIRONMENTS),
+    ("settled_sets", "env_id, kind, day", "env_id, kind, day", ENVIRONMENTS),
     ("funnels", "id", "env_id, name", ENVIRONMENTS),
     ("builds", "id", "version_id, number", OF_VERSIONS),
     ("versions", "id", "app_id, name", APP),

@@ -1,4 +1,4 @@
-//! Different users and devices of periods that are over, counted once; of each day its users are listed as well.
+//! Different users and devices of periods that are over, counted once; of each day they are listed as well.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::model::{EnvironmentId, LocalTime, Millis, Period, TimeRange, Zone, da
 const MONTHS: i32 = 24;
 /// Weeks from Monday to Sunday that are counted.
 const WEEKS: i32 = 57;
-/// Days whose users are listed: as far back as the months reach.
+/// Days whose users and devices are listed: as far back as the months reach.
 const DAYS: i32 = 31 * MONTHS;
 
 /// What is counted.
@@ -27,17 +27,19 @@ pub(in crate::store) enum Counted {
     /// Devices.
     Devices = 2,
     /// Users of one day, who stand in [`sets`] besides.
-    Listed = 3,
+    ListedUsers = 3,
+    /// Devices of one day, likewise.
+    ListedDevices = 4,
 }
 
 impl Counted {
-    const ALL: [Self; 4] = [Self::Users, Self::CrashedUsers, Self::Devices, Self::Listed];
+    const ALL: [Self; 5] = [Self::Users, Self::CrashedUsers, Self::Devices, Self::ListedUsers, Self::ListedDevices];
 
     /// The table of its days.
     fn days(self) -> &'static str {
         match self {
-            Self::Users | Self::CrashedUsers | Self::Listed => "user_days",
-            Self::Devices => "device_days",
+            Self::Users | Self::CrashedUsers | Self::ListedUsers => "user_days",
+            Self::Devices | Self::ListedDevices => "device_days",
         }
     }
 }
@@ -89,7 +91,10 @@ pub(super) fn due(db: &dyn Sql, now: Millis) -> Result<Vec<Due>> {
         for counted in Counted::ALL {
             let sql = format!("SELECT min(day) FROM {} WHERE env_id = $1", counted.days());
             let Some(first) = db.value(&sql, &[environment.0.into()])?.some_int() else { continue };
-            let periods = if counted == Counted::Listed { &days } else { &periods };
+            let periods = match counted {
+                Counted::Users | Counted::CrashedUsers | Counted::Devices => &periods,
+                Counted::ListedUsers | Counted::ListedDevices => &days,
+            };
             let seen = periods.iter().filter(|(_, next_day)| i64::from(*next_day) > first);
             let wanted =
                 seen.filter(|(first, next)| !resting.contains(&(counted as i64, (*first).into(), (*next).into())));
@@ -149,17 +154,17 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
         let at = |day: i32| LocalTime { day, hour: 0 };
         let range = TimeRange { from: Millis(0), to: Millis(0) };
         let period = Period { range, first: at(due.first_day), next: at(due.next_day) };
-        let (count, users) = match due.counted {
+        let (count, set) = match due.counted {
             Counted::Users | Counted::CrashedUsers | Counted::Devices => {
                 (store.look(|db| distinct(db, due.counted, due.environment, &period))?, None)
             }
-            Counted::Listed => {
-                let mut users = RoaringTreemap::new();
-                store.look(|db| listed(db, due.environment, &period, &mut users))?;
-                (users.len().cast_signed(), Some(sets::encode(&users)))
+            Counted::ListedUsers | Counted::ListedDevices => {
+                let mut set = RoaringTreemap::new();
+                store.look(|db| listed(db, due.counted, due.environment, &period, &mut set))?;
+                (set.len().cast_signed(), Some(sets::encode(&set)))
             }
         };
-        found.push((due, count, users));
+        found.push((due, count, set));
     }
     store.change(|db| {
         let sql = format!(
@@ -167,11 +172,11 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
              WHERE env_id = $3 AND next_day = $4 AND first_day = $5 AND kind = $6 AND state = {OPEN} AND token = $7"
         );
         let mut settled = 0;
-        for (due, count, users) in &found {
+        for (due, count, set) in &found {
             let [environment, next, first, kind] = due.key();
             let stands = db.run(&sql, &[now.0, *count, environment, next, first, kind, token].map(Cell::Int))?;
-            if let Some(users) = users.as_ref().filter(|_| stands > 0) {
-                sets::write(db, (due.environment, due.first_day, token), users.clone())?;
+            if let Some(set) = set.as_ref().filter(|_| stands > 0) {
+                sets::write(db, (due.environment, due.counted, due.first_day), token, set)?;
             }
             settled += stands;
         }

@@ -1,4 +1,4 @@
-//! Who was there on each day that is over, as a set: users of many days together are counted by joining them.
+//! Who was there on each day that is over, as sets: users or devices of many days are counted by joining them.
 
 use std::ops::ControlFlow;
 
@@ -8,19 +8,19 @@ use super::super::sql::{Cell, Sql};
 use super::{Counted, Result, SETTLED, StoreError};
 use crate::model::EnvironmentId;
 
-/// Users of some days, and which days those are.
+/// Who was there on some days, and which days those are.
 #[derive(Default)]
 pub(in crate::store) struct Joined {
-    /// The users, by their numbers.
-    pub(in crate::store) users: RoaringTreemap,
+    /// The users or devices, by their numbers.
+    pub(in crate::store) members: RoaringTreemap,
     /// The days, the first one first.
     pub(in crate::store) days: Vec<i32>,
 }
 
 /// A set as it is written: in the format of the Roaring bitmaps' specification.
-pub(super) fn encode(users: &RoaringTreemap) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(users.serialized_size());
-    users.serialize_into(&mut bytes).expect("writing to memory cannot fail");
+pub(super) fn encode(set: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(set.serialized_size());
+    set.serialize_into(&mut bytes).expect("writing to memory cannot fail");
     bytes
 }
 
@@ -30,48 +30,56 @@ fn decode(mut bytes: &[u8], count: i64) -> Option<RoaringTreemap> {
     (bytes.is_empty() && set.len() == count.unsigned_abs()).then_some(set)
 }
 
-/// Joins the users of all local days from the first to the last that are settled.
-pub(in crate::store) fn join(db: &dyn Sql, environment: EnvironmentId, (first, last): (i32, i32)) -> Result<Joined> {
+/// Joins the sets of a kind of all local days from the first to the last that are settled.
+pub(in crate::store) fn join(
+    db: &dyn Sql,
+    listed: Counted,
+    environment: EnvironmentId,
+    (first, last): (i32, i32),
+) -> Result<Joined> {
     let mut joined = Joined::default();
     let mut damaged = None;
     let sql = format!(
-        "SELECT c.first_day, c.count, u.users FROM settled_counts c \
-         JOIN settled_users u ON u.env_id = c.env_id AND u.day = c.first_day AND u.token = c.token \
-         WHERE c.env_id = $1 AND c.next_day > $2 AND c.next_day <= $3 + 1 AND c.kind = {} AND c.state = {SETTLED} \
-         ORDER BY c.next_day",
-        Counted::Listed as i64
+        "SELECT c.first_day, c.count, s.members FROM settled_counts c \
+         JOIN settled_sets s ON s.env_id = c.env_id AND s.kind = c.kind AND s.day = c.first_day AND s.token = c.token \
+         WHERE c.env_id = $1 AND c.kind = $2 AND c.next_day > $3 AND c.next_day <= $4 AND c.state = {SETTLED} \
+         ORDER BY c.next_day"
     );
-    let params = [environment.0, first.into(), last.into()].map(Cell::Int);
+    let params = [environment.0, listed as i64, first.into(), i64::from(last) + 1].map(Cell::Int);
     db.stream(&sql, &params, &mut |line| {
-        let Some(users) = decode(line.bytes(2), line.int(1)) else {
+        let Some(members) = decode(line.bytes(2), line.int(1)) else {
             damaged = Some(line.int(0));
             return ControlFlow::Break(());
         };
-        joined.users |= users;
+        joined.members |= members;
         joined.days.extend(i32::try_from(line.int(0)));
         ControlFlow::Continue(())
     })?;
     match damaged {
         None => Ok(joined),
-        Some(day) => Err(StoreError::Corrupt(format!(
-            "settled users of day {day} in environment {}: `tallybox rebuild --write`",
-            environment.0
-        ))),
+        Some(day) => {
+            let told =
+                format!("settled sets of day {day} in environment {}: `tallybox rebuild --write`", environment.0);
+            Err(StoreError::Corrupt(told))
+        }
     }
 }
 
-/// Writes the users of a day in place of those that were written before.
-pub(super) fn write(db: &dyn Sql, (environment, day, token): (EnvironmentId, i32, i64), users: Vec<u8>) -> Result<()> {
-    let sql = "INSERT INTO settled_users (env_id, day, token, users) VALUES ($1, $2, $3, $4) \
-               ON CONFLICT (env_id, day) DO UPDATE SET token = excluded.token, users = excluded.users";
-    db.run(sql, &[environment.0.into(), i64::from(day).into(), token.into(), Cell::Bytes(users)])?;
+/// Writes a set in place of the one that was written before. The key is its environment, kind and local day.
+pub(super) fn write(db: &dyn Sql, key: (EnvironmentId, Counted, i32), token: i64, set: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO settled_sets (env_id, kind, day, token, members) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (env_id, kind, day) DO UPDATE SET token = excluded.token, members = excluded.members";
+    let (environment, listed, day) = key;
+    let key = [environment.0, listed as i64, day.into(), token].map(Cell::Int);
+    db.run(sql, &key.into_iter().chain([set.into()]).collect::<Vec<_>>())?;
     Ok(())
 }
 
-/// Throws away the users of some local days, both ends included.
+/// Throws away the sets of some local days, both ends included.
 pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, (first, last): (i64, i64)) -> Result<()> {
-    let sql = "DELETE FROM settled_users WHERE env_id = $1 AND day >= $2 AND day <= $3";
-    db.run(sql, &[environment.0, first, last].map(Cell::Int))?;
+    let sql = "DELETE FROM settled_sets WHERE env_id = $1 AND kind IN ($2, $3) AND day >= $4 AND day <= $5";
+    let kinds = [Counted::ListedUsers, Counted::ListedDevices].map(|kind| kind as i64);
+    db.run(sql, &[environment.0, kinds[0], kinds[1], first, last].map(Cell::Int))?;
     Ok(())
 }
 

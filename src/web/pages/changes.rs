@@ -81,6 +81,7 @@ const WORDS: &[(&str, &str)] = &[
     ("funnel.deleted", "Funnel deleted:"),
     ("key.made", "Key made:"),
     ("key.rotated", "Key rotated:"),
+    ("master_key.changed", "Master key changed:"),
     ("key.revoked", "Key revoked:"),
     ("token.made", "Token made:"),
     ("token.revoked", "Token revoked:"),

@@ -77,9 +77,9 @@ impl World {
 
     /// Days whose users are listed.
     fn lists(&self, state: i64) -> i64 {
-        let holds = "u.env_id = c.env_id AND u.day = c.first_day AND u.token = c.token";
+        let holds = "s.env_id = c.env_id AND s.kind = c.kind AND s.day = c.first_day AND s.token = c.token";
         self.bench.database.count(&format!(
-            "SELECT count(*) FROM settled_counts c JOIN settled_users u ON {holds} WHERE c.state = {state} AND c.kind = 3"
+            "SELECT count(*) FROM settled_counts c JOIN settled_sets s ON {holds} WHERE c.state = {state} AND c.kind = 3"
         ))
     }
 
@@ -307,7 +307,7 @@ fn a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt(backend: 
     assert_eq!(users(8, 1).unwrap(), expected(8, 1));
     let day = NOW.0.div_euclid(Millis::DAY) - 6;
     let damage = world.bench.database.bytes(&[1, 2, 3]);
-    world.bench.database.alter(&format!("UPDATE settled_users SET users = {damage} WHERE day = {day}"));
+    world.bench.database.alter(&format!("UPDATE settled_sets SET members = {damage} WHERE day = {day}"));
     assert!(matches!(users(8, 1), Err(StoreError::Corrupt(_))));
     assert_eq!(users(5, 1).unwrap(), expected(5, 1), "elsewhere nothing is wrong");
     let zone = world.app.zone.clone();
@@ -370,7 +370,7 @@ fn whoever_is_erased_is_in_no_settled_figure(backend: Backend) {
         world.bench.erase(&world.scope, subject, &[]);
     }
     assert!(world.days(2) < days, "nothing was unsettled");
-    assert_eq!(world.bench.database.count("SELECT count(*) FROM settled_users"), 0, "each day may have had them");
+    assert_eq!(world.bench.database.count("SELECT count(*) FROM settled_sets"), 0, "each day may have had them");
     let all = events.len();
     events.retain(|event| event.user.as_deref() != Some("u3"));
     assert!(events.len() < all);
