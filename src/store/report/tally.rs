@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use hashbrown::HashMap;
+use roaring::RoaringTreemap;
 
 use super::super::Result;
 use super::super::scan::Glance;
@@ -12,8 +13,8 @@ use super::room::Room;
 use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
 use crate::rollup::{length_class, length_quantile};
 
-/// Different users and sessions of all cells together at the most: some 35 MB, as hash tables grow by doubling. While one
-/// grows, the half of it is there as well.
+/// Different users and sessions of all cells together at the most. In the sets of cells with many of them each takes two
+/// bytes or less; while lengths of sessions are looked up, some twenty.
 const MOST: usize = 1_800_000;
 
 /// Sessions that are read together where they lie close to each other.
@@ -41,9 +42,8 @@ pub(super) struct Tally {
     /// Whether the sessions of events have.
     tells_sessions: bool,
     cells: Vec<Cell>,
-    /// Who was seen in a cell, and whether something has crashed for them there.
-    users: HashMap<Pair, bool>,
-    sessions: HashMap<Pair, ()>,
+    /// How many users and sessions there are in the sets of all cells.
+    held: usize,
     room: Room,
 }
 
@@ -52,9 +52,14 @@ struct Cell {
     counts: Counts,
     /// How many sessions there are of each class of lengths.
     lengths: BTreeMap<i64, i64>,
+    /// Who was seen, and of them those for whom something has crashed.
+    users: RoaringTreemap,
+    crashed: RoaringTreemap,
+    /// The sessions that events have named.
+    sessions: RoaringTreemap,
 }
 
-/// A row of users or sessions, and a cell: in parts that leave no gaps in memory.
+/// A row of sessions, and a cell: in parts that leave no gaps in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Pair {
     high: u32,
@@ -87,8 +92,7 @@ impl Tally {
             tells_users: wants(is_of_users),
             tells_sessions: by == SessionsBy::Events && wants(is_of_sessions),
             cells: Vec::new(),
-            users: HashMap::new(),
-            sessions: HashMap::new(),
+            held: 0,
             room: Room::of(MOST),
         }
     }
@@ -110,17 +114,21 @@ impl Tally {
 
     /// Counts an event in a cell; breaks off where there are too many different users and sessions.
     pub(super) fn event(&mut self, cell: u32, event: &Glance) -> ControlFlow<()> {
-        let counts = &mut self.cell(cell).counts;
-        counts.events += 1;
-        counts.errors += i64::from(event.error != 0);
-        counts.crashes += i64::from(event.fatal);
-        if event.user != 0 && self.tells_users {
-            *self.users.entry(Pair::new(event.user, cell)).or_insert(false) |= event.fatal;
+        let (tells_users, tells_sessions) = (self.tells_users, self.tells_sessions);
+        let (cell, mut added) = (self.cell(cell), 0);
+        cell.counts.events += 1;
+        cell.counts.errors += i64::from(event.error != 0);
+        cell.counts.crashes += i64::from(event.fatal);
+        if event.user != 0 && tells_users {
+            let user = event.user.cast_unsigned();
+            added += usize::from(cell.users.insert(user));
+            added += usize::from(event.fatal && cell.crashed.insert(user));
         }
-        if event.session != 0 && self.tells_sessions {
-            self.sessions.insert(Pair::new(event.session, cell), ());
+        if event.session != 0 && tells_sessions {
+            added += usize::from(cell.sessions.insert(event.session.cast_unsigned()));
         }
-        self.room.holds(self.users.len() + self.sessions.len())
+        self.held += added;
+        self.room.holds(self.held)
     }
 
     /// Counts a session in a cell.
@@ -141,12 +149,15 @@ impl Tally {
         if self.wants(|metric| metric == Metric::NewUsers) {
             self.first_sights(db, environment, all, &mut firsts)?;
         }
-        for (pair, crashed) in std::mem::take(&mut self.users) {
-            let counts = &mut self.cell(pair.cell).counts;
-            counts.users += 1;
-            counts.crashed_users += i64::from(crashed);
-            let is_new = firsts.get(&pair.row()).is_some_and(|first| range(pair.cell).contains(*first));
-            counts.new_users += i64::from(is_new);
+        for (number, cell) in (0..).zip(&mut self.cells) {
+            let users = std::mem::take(&mut cell.users);
+            let is_new =
+                |user: &u64| firsts.get(&user.cast_signed()).is_some_and(|first| range(number).contains(*first));
+            cell.counts.users += users.len().cast_signed();
+            cell.counts.crashed_users += std::mem::take(&mut cell.crashed).len().cast_signed();
+            if !firsts.is_empty() {
+                cell.counts.new_users += users.iter().filter(is_new).count() as i64;
+            }
         }
         self.look_up_sessions(db)?;
         Ok(self.cells.into_iter().map(Cell::finish).collect())
@@ -163,23 +174,28 @@ impl Tally {
         // The sign keeps it off the index, which lacks the time: one walk over the users is faster.
         let sql = "SELECT id, first_at FROM users WHERE first_at >= $1 AND first_at < $2 AND +env_id = $3";
         let params = [range.from.0, range.to.0, environment.0].map(Param::Int);
-        let held = self.users.len() + self.sessions.len();
         db.stream(sql, &params, &mut |line| {
             firsts.insert(line.int(0), Millis(line.int(1)));
-            self.room.holds(held + firsts.len())
+            self.room.holds(self.held + firsts.len())
         })?;
         self.room.check()
     }
 
     /// Counts the sessions that events have named.
     fn look_up_sessions(&mut self, db: &dyn Sql) -> Result<()> {
-        let mut pairs: Vec<_> = std::mem::take(&mut self.sessions).into_keys().collect();
+        let sets: Vec<_> = self.cells.iter_mut().map(|cell| std::mem::take(&mut cell.sessions)).collect();
         let needs_rows = self.wants(|metric| {
             matches!(metric, Metric::SessionLength | Metric::SessionLengthP95 | Metric::CrashFreeSessions)
         });
         if !needs_rows {
-            pairs.iter().for_each(|pair| self.cell(pair.cell).counts.sessions += 1);
+            for (cell, sessions) in self.cells.iter_mut().zip(sets) {
+                cell.counts.sessions += sessions.len().cast_signed();
+            }
             return Ok(());
+        }
+        let mut pairs: Vec<Pair> = Vec::new();
+        for (number, sessions) in (0..).zip(sets) {
+            pairs.extend(sessions.iter().map(|row| Pair::new(row.cast_signed(), number)));
         }
         pairs.sort_unstable();
         let mut rows: Vec<_> = pairs.iter().map(Pair::row).collect();
