@@ -229,11 +229,10 @@ fn a_person_is_told_with_sessions_and_events_page_by_page(backend: Backend) {
     }
 }
 
-/// An event of some hours ago.
-fn ago(minutes: i64, user: &str, kind: &str) -> Value {
+/// An event of some minutes before an instant.
+fn before(now: jiff::Timestamp, minutes: i64, user: &str, kind: &str) -> Value {
     let mut event = of_version(if user == "ana" { "1.0" } else { "2.0" }, user, kind);
-    event["timestamp"] =
-        jiff::Timestamp::now().checked_sub(jiff::Span::new().minutes(minutes)).unwrap().to_string().into();
+    event["timestamp"] = now.checked_sub(jiff::Span::new().minutes(minutes)).unwrap().to_string().into();
     event
 }
 
@@ -242,7 +241,8 @@ fn a_funnel_is_counted_by_its_steps_or_by_its_id(backend: Backend) {
     let app = server.app("Stepped");
     let token = server.token(&[&app.slug]);
     let events = [(50, "ana", "opened"), (40, "ana", "edited"), (30, "ana", "saved"), (50, "ben", "opened")];
-    server.accept(&app, &events.map(|(minutes, user, kind)| ago(minutes, user, kind)));
+    let now = jiff::Timestamp::now();
+    server.accept(&app, &events.map(|(minutes, user, kind)| before(now, minutes, user, kind)));
     let ask =
         |query: &str| server.read(&format!("/api/v1/apps/{}/funnels?{query}", app.slug), &token).expect(200).json();
     let users = |answer: &Value| -> Vec<i64> {
@@ -297,7 +297,8 @@ fn retention_tells_who_came_and_who_came_back(backend: Backend) {
     let token = server.token(&[&app.slug]);
     let day = 24 * 60;
     let events = [(2 * day, "ana", "opened"), (day, "ana", "opened"), (0, "ana", "saved"), (0, "ben", "opened")];
-    server.accept(&app, &events.map(|(minutes, user, kind)| ago(minutes, user, kind)));
+    let now = jiff::Timestamp::now();
+    server.accept(&app, &events.map(|(minutes, user, kind)| before(now, minutes, user, kind)));
     let ask =
         |query: &str| server.read(&format!("/api/v1/apps/{}/retention?{query}", app.slug), &token).expect(200).json();
     let answer = ask("cohort=day");
