@@ -24,6 +24,7 @@ mod table;
 mod tail;
 mod token;
 mod version;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{datadir, open};
+use super::{datadir, open, watch};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::{LoginTimes, Logins};
 use crate::auth::oidc::{Oidc, OidcOptions};
@@ -18,12 +18,12 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
-use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
+use crate::http::metrics::{Answering, IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{Backups, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange};
+use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -83,6 +83,8 @@ fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
         settings: config.shown().to_vec(),
         warnings: config.warnings(),
         queue_requests: config.queue_requests,
+        build_id: config.teardown_build_id.clone(),
+        service_id: config.teardown_service_id.clone(),
     }
 }
 
@@ -132,10 +134,15 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
     let options = server_options(config)?;
-    let requests = RequestMetrics::default();
+    let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)));
+    let requests = RequestMetrics::default().with_answering(answering.clone());
     let (node, store) = (about.node.clone(), parts.store.clone());
-    let router = parts.router(config, requests.clone(), about)?;
+    let state = parts.state(config, requests.clone(), about);
+    let pushing = watch::push(config, state.clone(), parts.pushes.clone());
+    let router = parts.router(config, state)?;
     let router = http::layers(router, parts.clock.clone(), &options, requests);
+    let counting = Arc::new(watch::Counting::new(answering, store.clone(), parts.clock.clone()));
+    let keeping = counting.clone().start();
     let intake = parts.intake.clone();
     let stop = async {
         signals.next().await;
@@ -151,15 +158,18 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     http::serve(listener, router, options, stop).await.context("the server failed")?;
 
     drop(intake);
+    [keeping, beating].into_iter().chain(pushing).for_each(|task| task.abort());
     let Parts { intake, writer, jobs, .. } = parts;
     drop(intake);
     tokio::task::spawn_blocking(move || {
         writer.join();
         drop(jobs);
+        if let Err(error) = counting.keep() {
+            tracing::warn!(%error, "how the last requests were answered is not written down");
+        }
     })
     .await
     .context("the writer did not end")?;
-    beating.abort();
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.leave(&node)).await {
         tracing::debug!(%error, "the other nodes find out by themselves that this one has stopped");
     }
@@ -176,6 +186,8 @@ struct Parts {
     oidc: Option<Oidc>,
     tokens: SessionTokens,
     identify: IdentifyMetrics,
+    roster: Roster,
+    pushes: Arc<Lookups>,
     intake: Intake,
     writer: Writer,
     jobs: Jobs,
@@ -212,10 +224,11 @@ impl Parts {
         let backups = config.backup_dir.clone().zip(config.database_path());
         let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
         let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
-        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
+        let (roster, pushes) = (Roster::new(store.clone(), clock.clone()), Arc::default());
+        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, roster, pushes, intake, writer, jobs, progress })
     }
 
-    fn router(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> anyhow::Result<axum::Router> {
+    fn router(&self, config: &Config, state: WebState) -> anyhow::Result<axum::Router> {
         let gate = Gate {
             intake: self.intake.clone(),
             keys: self.keys.clone(),
@@ -231,20 +244,27 @@ impl Parts {
             },
             teardown: Arc::new(self.teardown(config)),
         };
+        check_prefix(config)?;
+        let open = version_check::routes().with_state(judge(state.policies.clone()));
+        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+    }
+
+    fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> WebState {
         let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
         let intake = self.intake.clone();
         let metrics = MetricsParts {
             requests,
-            counters: intake.counters().clone(),
             identify: self.identify.clone(),
             backlog: self.progress.backlog.clone(),
             backup: self.progress.backup.clone(),
+            roster: Some(self.roster.clone()),
+            pushes: self.pushes.clone(),
             token: config.metrics_token.clone(),
         };
-        let state = WebState::new(WebParts {
+        WebState::new(WebParts {
             store: self.store.clone(),
             reports: Reports::new(self.store.clone(), self.clock.clone()),
-            policies: policies.clone(),
+            policies,
             logins: self.logins.clone(),
             oidc: self.oidc.clone(),
             keys: self.keys.clone(),
@@ -255,10 +275,7 @@ impl Parts {
             keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
             draining: Arc::new(move || intake.is_draining()),
             metrics,
-        });
-        check_prefix(config)?;
-        let open = version_check::routes().with_state(judge(policies));
-        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+        })
     }
 
     fn teardown(&self, config: &Config) -> Teardown {
@@ -275,7 +292,7 @@ impl Parts {
                 extend: millis(config.session_reuse_extend_ms),
                 token: millis(config.session_token_expiry_ms),
             },
-            roster: Roster::new(self.store.clone(), self.clock.clone()),
+            roster: self.roster.clone(),
             metrics: self.identify.clone(),
             high_volume: config.teardown_high_volume,
             lenient_devices: config.teardown_lenient_devices,
@@ -349,6 +366,7 @@ fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
         trusted_proxies: trusted.context("trusted_proxies")?,
         user_header: user_header.transpose().context("trusted_user_header")?,
         base_path: config.base_path.clone(),
+        slow_request: config.slow_request_ms,
         ..ServerOptions::default()
     })
 }

@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub user_header: Option<HeaderName>,
     /// Path under which everything lies: `/`, or for example `/box`. Routers and handlers do not see it.
     pub base_path: String,
+    /// Requests that take this long are told in the log with their cause.
+    pub slow_request: Duration,
 }
 
 impl Default for ServerOptions {
@@ -51,6 +53,7 @@ impl Default for ServerOptions {
             trusted_proxies: Vec::new(),
             user_header: None,
             base_path: "/".to_owned(),
+            slow_request: Duration::from_secs(1),
         }
     }
 }

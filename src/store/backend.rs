@@ -9,14 +9,14 @@ use super::{
     SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use super::{AppChange, By};
+use super::{Answers, AppChange, By};
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled, tokens,
+    answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled, tokens,
     versions,
 };
 
@@ -330,6 +330,14 @@ impl<B: Backend> Store for B {
 
     fn leave(&self, node: &Node) -> Result<()> {
         if B::SHARED { self.change(|db| nodes::leave(db, &node.id)) } else { Ok(()) }
+    }
+
+    fn count_answers(&self, counted: &[Answers]) -> Result<()> {
+        self.change(|db| answers::count(db, counted))
+    }
+
+    fn answers(&self, since: i64) -> Result<Vec<Answers>> {
+        self.look(|db| answers::since(db, since))
     }
 
     fn nodes(&self) -> Result<Vec<Node>> {

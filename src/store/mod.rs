@@ -2,6 +2,7 @@
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
 mod accounts;
+mod answers;
 mod aside;
 mod audit;
 mod backend;
@@ -20,6 +21,7 @@ mod organizations;
 mod people;
 pub mod postgres;
 mod recount;
+mod remembered;
 mod report;
 mod rights;
 mod roster;
@@ -44,6 +46,7 @@ use crate::model::{AppChange, By};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
@@ -150,6 +153,8 @@ pub struct StoreStatus {
     pub ballast_bytes: Option<u64>,
     /// Whether writes are refused, and why.
     pub read_only: Option<String>,
+    /// What is remembered between commits, and how that does.
+    pub caches: Vec<(&'static str, LookupCounts)>,
     /// What deserves a second look, one sentence each.
     pub notes: Vec<String>,
 }
@@ -163,6 +168,8 @@ pub struct SlowQuery {
     pub took: std::time::Duration,
     /// The statement, without its values.
     pub what: String,
+    /// The trace of the request that it was for, where it was for one.
+    pub trace: Option<TraceId>,
 }
 
 /// Connections of one kind.
@@ -432,6 +439,12 @@ pub trait Store: Accounts + Erasing + SignIns + Send + Sync + 'static {
 
     /// The nodes that have spoken of late; none where only one can be.
     fn nodes(&self) -> Result<Vec<Node>>;
+
+    /// Adds to what was counted of each hour, by all processes, and forgets hours of which no budget is any more.
+    fn count_answers(&self, counted: &[Answers]) -> Result<()>;
+
+    /// What was counted, from that hour on.
+    fn answers(&self, since: i64) -> Result<Vec<Answers>>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

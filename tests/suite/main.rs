@@ -26,3 +26,4 @@ mod store;
 mod teardown;
 mod telemetry_kit;
 mod versions;
+mod watching;

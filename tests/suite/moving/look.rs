@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 41] = [
+pub const TABLES: [(&str, &str, &str); 42] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -59,6 +59,7 @@ pub const TABLES: [(&str, &str, &str); 41] = [
         "env_id, dimension, bucket, value, events, sessions, users, day_users, new_users, errors, crashes, crashed_sessions",
         "",
     ),
+    ("answered_hours", "hour, traffic, requests, failed, slow", ""),
     ("intake_days", "app_id, day, outcome, events", ""),
     ("set_aside", "id, app_id, env_id, received_at, reason, detail, body, again", "event_id"),
     ("nonces", "at, app_id", "value"),

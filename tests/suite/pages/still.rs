@@ -163,12 +163,9 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         draining: Arc::new(|| false),
         policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
         metrics: MetricsParts {
-            backlog: Default::default(),
             requests: requests.clone(),
-            counters: intake.counters().clone(),
             identify,
-            backup: Arc::default(),
-            token: None,
+            ..MetricsParts::default()
         },
     });
     let options = ServerOptions::default();
