@@ -412,13 +412,13 @@ pub fn percent(text: &str) -> Read<f64> {
 
 /// The address of a collector of metrics, with its path.
 pub fn collector(text: &str) -> Read<String> {
-    public_url(text)
-        .map_err(|_| format!("must be an address such as http://127.0.0.1:4318/v1/metrics, not `{text}`"))
+    public_url(text).map_err(|_| format!("must be an address such as http://127.0.0.1:4318/v1/metrics, not `{text}`"))
 }
 
 /// Headers as `NAME=VALUE`, separated by commas. What is wrong is told without the values, which are secrets.
 pub fn headers(text: &str) -> Read<Vec<(String, SecretString)>> {
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let is_value = |value: &str| !value.is_empty() && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     let header = |item: &str| {
         let (name, value) = item.split_once('=')?;

@@ -37,8 +37,10 @@ struct Memory<K, V> {
 impl Roster {
     /// Finds in `store`.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        let devices = Arc::new(Memory { cache: Cache::new(REMEMBERED), life: DEVICE_LIFE, lookups: Lookups::default() });
-        let sessions = Arc::new(Memory { cache: Cache::new(REMEMBERED), life: SESSION_LIFE, lookups: Lookups::default() });
+        let devices =
+            Arc::new(Memory { cache: Cache::new(REMEMBERED), life: DEVICE_LIFE, lookups: Lookups::default() });
+        let sessions =
+            Arc::new(Memory { cache: Cache::new(REMEMBERED), life: SESSION_LIFE, lookups: Lookups::default() });
         Self { store, clock, devices, sessions }
     }
 

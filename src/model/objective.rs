@@ -136,7 +136,8 @@ impl Objectives {
 
     fn judge_one(&self, (traffic, aim): (Traffic, Aim), counted: &[Answers], hour: i64) -> Budget {
         let sum = |hours: i64| {
-            let within = counted.iter().filter(|one| one.traffic == traffic && (hour - hours..=hour).contains(&one.hour));
+            let within =
+                counted.iter().filter(|one| one.traffic == traffic && (hour - hours..=hour).contains(&one.hour));
             within.fold((0, 0), |(all, bad), one| (all + one.requests, bad + one.bad(aim)))
         };
         let (requests, bad) = sum(BUDGET_HOURS - 1);

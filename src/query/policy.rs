@@ -7,7 +7,9 @@ use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::model::{LookupCounts, Lookups, Millis, SetRule, SetStatus, VersionAnswer, VersionChange, VersionPolicy, VersionQuestion};
+use crate::model::{
+    LookupCounts, Lookups, Millis, SetRule, SetStatus, VersionAnswer, VersionChange, VersionPolicy, VersionQuestion,
+};
 use crate::store::{Store, StoreError};
 use crate::trail::{self, Stage};
 
@@ -116,7 +118,9 @@ impl Policies {
             shared.hooks.tell(&changes);
             Ok(changes)
         });
-        trail::within(Stage::Store, done).await.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
+        trail::within(Stage::Store, done)
+            .await
+            .unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
     }
 
     async fn find(&self, app: String) -> Result<Option<Arc<VersionPolicy>>, StoreError> {

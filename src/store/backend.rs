@@ -2,6 +2,7 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
+use super::{Answers, AppChange, By};
 use super::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use super::{
     App, AppId, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing,
@@ -9,15 +10,14 @@ use super::{
     SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use super::{Answers, AppChange, By};
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled, tokens,
-    versions,
+    answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled,
+    tokens, versions,
 };
 
 /// One kind of database.

@@ -35,6 +35,7 @@ pub mod sqlite;
 mod tokens;
 mod versions;
 
+use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
     App, AppId, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
@@ -46,7 +47,6 @@ use crate::model::{AppChange, By};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;

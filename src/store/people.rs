@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 use quick_cache::unsync::Cache;
 
 use super::Result;
-use super::remembered::Remembered;
 use super::commit::{Hours, Ledger, SessionOwner, SessionRecord, UserRecord};
+use super::remembered::Remembered;
 use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
 use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures};
 

@@ -64,7 +64,12 @@ impl SlowLog {
             let what = what[..what.floor_char_boundary(TEXT)].split_whitespace().collect::<Vec<_>>().join(" ");
             let mut last = self.last.lock();
             last.truncate(REMEMBERED - 1);
-            last.push_front(SlowQuery { at: Clock::system().now(), took, what, trace: trail.map(|trail| trail.trace()) });
+            last.push_front(SlowQuery {
+                at: Clock::system().now(),
+                took,
+                what,
+                trace: trail.map(|trail| trail.trace()),
+            });
         }
         done
     }

@@ -198,7 +198,8 @@ mod tests {
         follow(trail.clone(), async {
             let wait = || within(Stage::Report, tokio::time::sleep(Duration::from_millis(20)));
             tokio::join!(wait(), wait(), wait());
-            _ = tokio::time::timeout(Duration::from_millis(1), within(Stage::Store, std::future::pending::<()>())).await;
+            _ = tokio::time::timeout(Duration::from_millis(1), within(Stage::Store, std::future::pending::<()>()))
+                .await;
         })
         .await;
         let all = watch.elapsed();

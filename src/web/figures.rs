@@ -133,7 +133,11 @@ fn expose_commits(text: &mut Exposition, state: &WebState) {
         ("tallybox_commit_duration_seconds", "Time of a commit, synced to the disk.", &counters.commit_times),
         ("tallybox_commit_events", "Events of a commit.", &counters.commit_events),
         ("tallybox_commit_requests", "Requests of a commit.", &counters.commit_requests),
-        ("tallybox_queue_duration_seconds", "Time that a request waits for its commit to begin.", &counters.queue_times),
+        (
+            "tallybox_queue_duration_seconds",
+            "Time that a request waits for its commit to begin.",
+            &counters.queue_times,
+        ),
     ] {
         text.family(name, Kind::Histogram, help).histogram(&[], histogram);
     }

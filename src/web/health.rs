@@ -18,9 +18,11 @@ use crate::store::{Store, StoreError};
 use super::state::WebState;
 
 /// How long an answer of the store's probe is believed, in milliseconds.
-const BELIEVED: i64 = 900;
+const BELIEVED: i64 = 700;
 /// How long the store may take to answer. With [`BELIEVED`] less than the two seconds within which readiness has to turn.
 const PATIENCE: Duration = Duration::from_millis(1_000);
+
+const _: () = assert!(BELIEVED as u128 + PATIENCE.as_millis() <= 1_800, "readiness turns within two seconds");
 
 /// What the store's probe last said. However many ask, one probe runs.
 #[derive(Default)]

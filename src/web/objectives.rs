@@ -54,7 +54,9 @@ fn what(budget: &Budget, bound: Duration) -> String {
     };
     match budget.aim {
         Aim::Availability => format!("{whose}: answered without a fault of the box"),
-        Aim::Latency => format!("{whose}: answered within {} ms", grouped(i64::try_from(bound.as_millis()).unwrap_or(0))),
+        Aim::Latency => {
+            format!("{whose}: answered within {} ms", grouped(i64::try_from(bound.as_millis()).unwrap_or(0)))
+        }
     }
 }
 
@@ -128,7 +130,9 @@ mod tests {
 
     #[test]
     fn shares_keep_the_digits_that_matter() {
-        for (share, text) in [(0.999, "99.9%"), (0.99, "99%"), (0.99999, "99.999%"), (0.999_999, "99.999%"), (1.0, "100%")] {
+        for (share, text) in
+            [(0.999, "99.9%"), (0.99, "99%"), (0.99999, "99.999%"), (0.999_999, "99.999%"), (1.0, "100%")]
+        {
             assert_eq!(percent(share), text);
         }
         let none = Budget { requests: 0, ..budget(0, 1.0, 0.0) };

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::body::Bytes;
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value};

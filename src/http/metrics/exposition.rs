@@ -151,6 +151,12 @@ impl From<usize> for Number {
     }
 }
 
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        u64::try_from(value).map_or(Self::Real(value as f64), Self::Whole)
+    }
+}
+
 impl From<f64> for Number {
     fn from(value: f64) -> Self {
         Self::Real(value)

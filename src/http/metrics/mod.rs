@@ -183,7 +183,13 @@ mod tests {
     fn count(requests: &RequestMetrics, route: Option<&str>, method: &str, status: u16) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let status = StatusCode::from_u16(status).unwrap();
-        requests.record(&Answered { route, method: &method, status, duration: Duration::from_millis(3), waited: Duration::ZERO });
+        requests.record(&Answered {
+            route,
+            method: &method,
+            status,
+            duration: Duration::from_millis(3),
+            waited: Duration::ZERO,
+        });
     }
 
     #[test]

@@ -119,10 +119,16 @@ mod tests {
         let metrics = &body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
         assert_eq!(metrics.as_array().unwrap().len(), 3);
         let point = &metrics[0]["sum"]["dataPoints"][0];
-        assert_eq!((&metrics[0]["name"], &point["asInt"]), (&json!("ingest.events.count"), &json!("18446744073709551615")));
+        assert_eq!(
+            (&metrics[0]["name"], &point["asInt"]),
+            (&json!("ingest.events.count"), &json!("18446744073709551615"))
+        );
         assert_eq!(point["startTimeUnixNano"], json!("5000000"));
         assert_eq!(point["timeUnixNano"], json!("1800000000000000000"));
-        assert_eq!((&metrics[1]["unit"], &metrics[1]["gauge"]["dataPoints"][0]["asDouble"]), (&json!("By"), &json!(0.5)));
+        assert_eq!(
+            (&metrics[1]["unit"], &metrics[1]["gauge"]["dataPoints"][0]["asDouble"]),
+            (&json!("By"), &json!(0.5))
+        );
         let point = &metrics[2]["histogram"]["dataPoints"][0];
         let counts: Vec<_> = point["bucketCounts"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
         assert_eq!(counts.len(), point["explicitBounds"].as_array().unwrap().len() + 1);

@@ -64,8 +64,11 @@ impl Scrape {
         Some(found.map(|(_, _, value)| value).sum())
     }
 
+    /// Requests with such a status. While the server starts it may say that it is not ready yet.
     fn status(&self, begin: &str) -> Option<f64> {
-        self.sum("http_requests_total", |labels| labels["status"].starts_with(begin) && labels["status"].len() == 3)
+        self.sum("http_requests_total", |labels| {
+            labels["status"].starts_with(begin) && labels["status"].len() == 3 && labels["route"] != "/health/ready"
+        })
     }
 
     fn value(&self, name: &str) -> f64 {

@@ -52,7 +52,9 @@ fn health_has_what_users_of_both_protocols_look_for(backend: Backend) {
 fn a_schema_that_is_too_old_is_no_readiness(backend: Backend) {
     let server = Server::with().backend(backend).start_fresh();
     let kept = server.sql("SELECT max(number) FROM migrations");
-    server.database().alter("UPDATE migrations SET number = -number WHERE number = (SELECT max(number) FROM migrations)");
+    server
+        .database()
+        .alter("UPDATE migrations SET number = -number WHERE number = (SELECT max(number) FROM migrations)");
     server.await_status("/health/ready", 503);
     assert_eq!(reasons(&server.get("/health/ready").expect(503).json()), ["schema"]);
     server.get("/health/live").expect(200);

@@ -86,15 +86,18 @@ fn a_budget_that_is_spent_is_told_once_and_shown() {
     let cookie = server.sign_in();
     assert_eq!(counts(&server, &cookie, "ingest", "availability"), (13, 12));
     let told = server.page("/box.json", &cookie).expect(200).json();
-    let finding = told["findings"].as_array().unwrap().iter().find(|one| {
-        one["what"].as_str().unwrap().contains("Requests of SDKs are answered with an error too often")
-    });
+    let finding =
+        told["findings"].as_array().unwrap().iter().find(|one| {
+            one["what"].as_str().unwrap().contains("Requests of SDKs are answered with an error too often")
+        });
     assert_eq!(finding.unwrap_or_else(|| panic!("{told}"))["level"], "look");
     let page = server.page("/box", &cookie).expect(200).text();
     assert!(page.contains("nothing, 12 misses too many"), "{page}");
     let lines: Vec<Value> = server.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let told: Vec<_> =
-        lines.iter().filter(|line| line["message"] == "the error budget of 30 days is spent").collect();
+    let told: Vec<_> = lines.iter().filter(|line| line["message"] == "the error budget of 30 days is spent").collect();
     let [line] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((&line["traffic"], &line["objective"], &line["misses"]), (&"ingest".into(), &"availability".into(), &12.into()));
+    assert_eq!(
+        (&line["traffic"], &line["objective"], &line["misses"]),
+        (&"ingest".into(), &"availability".into(), &12.into())
+    );
 }

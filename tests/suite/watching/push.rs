@@ -32,17 +32,22 @@ fn a_collector_is_sent_what_prometheus_reads_and_may_be_away() {
         let told = collector.next();
         assert_eq!(told.get("error"), None, "{told}");
         let found = told["metrics"].as_array().unwrap().iter().find(|one| one["name"] == "tallybox_app_events_total");
-        let settled = |points: &Value| points.as_array().unwrap().iter().any(|point| {
-            point[0] == stored[0] && point[1] == 3
-        });
+        let settled =
+            |points: &Value| points.as_array().unwrap().iter().any(|point| point[0] == stored[0] && point[1] == 3);
         if found.is_some_and(|metric| settled(&metric["points"])) {
             break told;
         }
     };
     assert_eq!(told["path"], "/v1/metrics");
     assert_eq!(told["headers"]["authorization"], "Bearer canary-of-the-collector");
-    assert_eq!((&told["headers"]["x-scope"], &told["headers"]["content-type"]), (&json!("box"), &json!("application/json")));
-    assert_eq!((&told["resource"]["service.name"], told["resource"].as_object().unwrap().len()), (&json!("tallybox"), 3));
+    assert_eq!(
+        (&told["headers"]["x-scope"], &told["headers"]["content-type"]),
+        (&json!("box"), &json!("application/json"))
+    );
+    assert_eq!(
+        (&told["resource"]["service.name"], told["resource"].as_object().unwrap().len()),
+        (&json!("tallybox"), 3)
+    );
     assert_eq!(points(&told, "events_ingested_total", "sum"), &vec![json!([{}, 3])]);
     assert_eq!(points(&told, "ingest.identify.count", "sum")[0][1], 1);
     assert!(points(&told, "tallybox_commit_duration_seconds", "histogram")[0][1].as_u64() > Some(2));
@@ -50,7 +55,10 @@ fn a_collector_is_sent_what_prometheus_reads_and_may_be_away() {
     // Nothing that has samples is left out.
     let text = server.get("/metrics").expect(200).text();
     let names = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next());
-    let sent: BTreeSet<String> = told["metrics"].as_array().unwrap().iter()
+    let sent: BTreeSet<String> = told["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|metric| metric["name"].as_str().unwrap().replace('.', "_"))
         .collect();
     for name in names {
