@@ -21,7 +21,7 @@ use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{Answering, IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
-use crate::jobs::{Backups, Jobs, Progress};
+use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
 use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
@@ -66,19 +66,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// What the status page tells of this process.
-fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
-    let now = clock.now();
-    // A machine without a name is called by its process.
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+fn about(config: &Config, node: Node, address: SocketAddr) -> BoxParts {
     BoxParts {
-        node: Node {
-            id: uuid::Uuid::new_v4().to_string(),
-            name,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: now,
-            seen_at: now,
-        },
+        node,
         listening: address.to_string(),
         settings: config.shown().to_vec(),
         warnings: config.warnings(),
@@ -130,7 +120,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let parts = Parts::open(config, Clock::system())?;
     let (listener, address) = listen(config).await?;
     greet(config, &parts, address).await?;
-    let about = about(config, &parts.clock, address);
+    let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
     let options = server_options(config)?;
@@ -180,6 +170,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 /// What the server is made of.
 struct Parts {
     clock: Clock,
+    node: Node,
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
@@ -221,11 +212,26 @@ impl Parts {
         let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
-        let backups = config.backup_dir.clone().zip(config.database_path());
-        let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
-        let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
+        let node = open::node(&clock);
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone());
+        let jobs = jobs::start(ground).context("jobs cannot start")?;
         let (roster, pushes) = (Roster::new(store.clone(), clock.clone()), Arc::default());
-        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, roster, pushes, intake, writer, jobs, progress })
+        Ok(Self {
+            clock,
+            node,
+            store,
+            keys,
+            logins,
+            oidc,
+            tokens,
+            identify,
+            roster,
+            pushes,
+            intake,
+            writer,
+            jobs,
+            progress,
+        })
     }
 
     fn router(&self, config: &Config, state: WebState) -> anyhow::Result<axum::Router> {
@@ -259,6 +265,7 @@ impl Parts {
             backup: self.progress.backup.clone(),
             roster: Some(self.roster.clone()),
             pushes: self.pushes.clone(),
+            jobs: self.progress.jobs.clone(),
             token: config.metrics_token.clone(),
         };
         WebState::new(WebParts {

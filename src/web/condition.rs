@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{Aim, Alarm, AsideCount, BackupStanding, Budget, LookupCounts, Millis, Node, Traffic};
+use crate::model::{Aim, Alarm, AsideCount, BackupStanding, Budget, JobStanding, LookupCounts, Millis, Node, Traffic};
 use crate::store::{StoreError, StoreStatus};
 
 use super::figures;
@@ -55,6 +55,8 @@ pub struct Condition {
     pub backup: BackupStanding,
     /// How the budgets of the objectives stand.
     pub budgets: Vec<Budget>,
+    /// How jobs stand, as this node knows it.
+    pub jobs: Vec<JobStanding>,
 }
 
 /// What became of events since the start.
@@ -138,6 +140,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
         budgets: state.metrics.requests.answering().budgets(now),
+        jobs: state.metrics.jobs.lock().clone(),
     })
 }
 
@@ -186,6 +189,9 @@ impl Condition {
         for budget in &self.budgets {
             of_budget(budget, &mut say);
         }
+        for standing in &self.jobs {
+            of_job(standing, self.now, &mut say);
+        }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");
         }
@@ -208,6 +214,23 @@ fn of_budget(budget: &Budget, say: &mut impl FnMut(Level, String, &str)) {
     };
     let advice = "See the objectives below, what was slow in the database, and the lines \"slow request\" of the log.";
     say(Level::Look, format!("{what}: {left}."), advice);
+}
+
+/// A job that fails again and again, or that nobody does. A failed backup is told by itself.
+fn of_job(standing: &JobStanding, now: Millis, say: &mut impl FnMut(Level, String, &str)) {
+    let (name, Some(run)) = (standing.job.name, &standing.run) else { return };
+    if run.failures > 0 && name != "backup" {
+        let times = if run.failures == 1 {
+            "has failed".to_owned()
+        } else {
+            format!("has failed {} times in a row", run.failures)
+        };
+        let advice = format!("It is tried again by itself. The log says more; tallybox jobs run {name} tries it now.");
+        say(Level::Look, sentence(&format!("the job {name} {times}: {}", run.result)), &advice);
+    } else if standing.is_overdue(now) {
+        let what = format!("The job {name} is overdue: {}.", standing.job.what);
+        say(Level::Look, what, &format!("tallybox jobs run {name} does it now and says what stands in its way."));
+    }
 }
 
 fn of_database(database: &StoreStatus, say: &mut impl FnMut(Level, String, &str)) {
@@ -276,6 +299,7 @@ mod tests {
             warnings: Vec::new(),
             backup: BackupStanding::default(),
             budgets: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::http::metrics::{Exposition, Kind};
+use crate::http::metrics::{Exposition, Kind, Number};
 use crate::ingest::{Counters, Door, Intake};
-use crate::model::{Budget, LookupCounts, Millis};
+use crate::model::{Budget, JobRun, JobStanding, LookupCounts, Millis};
 use crate::store::{PoolStatus, StoreStatus};
 
 use super::health;
@@ -31,6 +31,7 @@ pub async fn gather(state: &WebState) -> Exposition {
     expose_caches(&mut text, &caches(state, database.as_ref()));
     text.gauge("tallybox_live_streams", "Open pages that are told of news.", state.streams.count());
     expose_chores(&mut text, state);
+    expose_jobs(&mut text, &state.metrics.jobs.lock().clone(), state.clock.now());
     expose_database(&mut text, database.as_ref());
     text
 }
@@ -215,6 +216,34 @@ fn expose_chores(text: &mut Exposition, state: &WebState) {
     let mut family = text.family("tallybox_metrics_pushes_total", Kind::Counter, help);
     family.sample(&[("result", "done")], pushes.hits);
     family.sample(&[("result", "failed")], pushes.misses);
+}
+
+/// Jobs that are done here, by name.
+fn expose_jobs(text: &mut Exposition, jobs: &[JobStanding], now: Millis) {
+    let known: Vec<_> = jobs.iter().filter_map(|standing| Some((standing, standing.run.as_ref()?))).collect();
+    type Figure = fn(&JobStanding, &JobRun, Millis) -> Number;
+    let figures: [(&'static str, &str, Figure); 6] = [
+        (
+            "tallybox_job_last_end_seconds",
+            "When a job last came to its end, in seconds since 1970; 0 for never.",
+            |_, run, _| run.ended_at.map_or(0, Millis::seconds).into(),
+        ),
+        ("tallybox_job_duration_seconds", "How long the last run of a job took.", |_, run, _| {
+            Number::Real(run.took as f64 / 1_000.0)
+        }),
+        ("tallybox_job_failures", "How many runs of a job have failed in a row.", |_, run, _| run.failures.into()),
+        ("tallybox_job_next_seconds", "When a job is due, in seconds since 1970.", |_, run, _| {
+            run.next_at.seconds().into()
+        }),
+        ("tallybox_job_running", "1 while one of the fleet is at a job.", |_, run, _| run.held.is_some().into()),
+        ("tallybox_job_overdue", "1 while a job is late.", |standing, _, now| standing.is_overdue(now).into()),
+    ];
+    for (name, help, figure) in figures {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (standing, run) in &known {
+            family.sample(&[("job", standing.job.name)], figure(standing, run, now));
+        }
+    }
 }
 
 fn expose_database(text: &mut Exposition, database: Option<&StoreStatus>) {

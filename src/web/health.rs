@@ -93,6 +93,7 @@ impl Reason {
             | StoreError::LastOwner
             | StoreError::NotFound(_)
             | StoreError::NoRoom(_)
+            | StoreError::TakenOver
             | StoreError::TokenSpent
             | StoreError::TooMuch
             | StoreError::Unexpected(_) => Self::DatabaseFailed,
