@@ -123,9 +123,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
-    let options = server_options(config)?;
     let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)));
     let requests = RequestMetrics::default().with_answering(answering.clone());
+    let options = ServerOptions { connections: requests.connections().clone(), ..server_options(config)? };
     let (node, store) = (about.node.clone(), parts.store.clone());
     let state = parts.state(config, requests.clone(), about);
     let pushing = watch::push(config, state.clone(), parts.pushes.clone());

@@ -406,7 +406,7 @@ pub fn millis(range: RangeInclusive<usize>) -> impl Fn(&str) -> Read<Duration> {
 pub fn percent(text: &str) -> Read<f64> {
     let percent = text.trim_end_matches('%').parse::<f64>().ok().filter(|percent| (50.0..=99.999).contains(percent));
     percent
-        .map(|percent| percent / 100.0)
+        .map(|percent| (percent * 1_000.0).round() / 100_000.0)
         .ok_or_else(|| format!("must be a percentage from 50 to 99.999, such as 99.9, not `{text}`"))
 }
 

@@ -64,7 +64,10 @@ fn left(budget: &Budget) -> String {
     match budget.left {
         left if left >= 1.0 => "all of it".to_owned(),
         left if left > 0.0 => budget_share(left),
-        _ => format!("nothing, {} misses too many", grouped(over(budget))),
+        _ => match over(budget) {
+            1 => "nothing, 1 miss too many".to_owned(),
+            many => format!("nothing, {} misses too many", grouped(many)),
+        },
     }
 }
 
@@ -100,7 +103,8 @@ fn span(days: f64) -> String {
 
 /// With as many digits as a target has that is close to 100.
 fn percent(share: f64) -> String {
-    let text = format!("{:.3}", (share * 100_000.0).floor() / 1_000.0);
+    let digits = if share < 0.99 { 10.0 } else { 1_000.0 };
+    let text = format!("{:.3}", (share * 100.0 * digits + 1e-9).floor() / digits);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
@@ -130,9 +134,14 @@ mod tests {
 
     #[test]
     fn shares_keep_the_digits_that_matter() {
-        for (share, text) in
-            [(0.999, "99.9%"), (0.99, "99%"), (0.99999, "99.999%"), (0.999_999, "99.999%"), (1.0, "100%")]
-        {
+        for (share, text) in [
+            (0.999, "99.9%"),
+            (0.99, "99%"),
+            (0.99999, "99.999%"),
+            (0.999_999, "99.999%"),
+            (1.0, "100%"),
+            (0.461_52, "46.1%"),
+        ] {
             assert_eq!(percent(share), text);
         }
         let none = Budget { requests: 0, ..budget(0, 1.0, 0.0) };

@@ -1,6 +1,7 @@
 //! Requests counted and timed by route, method and status, and the form in which `/metrics` tells all figures.
 
 mod answers;
+mod connections;
 mod exposition;
 mod identify;
 mod otlp;
@@ -18,6 +19,7 @@ use parking_lot::RwLock;
 use answers::Failed;
 
 pub use answers::{Answering, Kept};
+pub use connections::Connections;
 pub use exposition::{Exposition, Family, Kind, Number, Source};
 pub use identify::{AnsweredBatch, IdentifyMetrics, Resolved};
 
@@ -48,6 +50,7 @@ pub struct RequestMetrics {
     rows: Arc<RwLock<HashMap<Key, Row>>>,
     slow: Arc<RwLock<BTreeMap<&'static str, u64>>>,
     answering: Answering,
+    connections: Connections,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +77,11 @@ impl RequestMetrics {
     #[must_use]
     pub fn with_answering(self, answering: Answering) -> Self {
         Self { answering, ..self }
+    }
+
+    /// The connections that they come on.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// Answers counted against the objectives.
@@ -118,6 +126,9 @@ impl RequestMetrics {
         for (key, row) in &rows {
             durations.histogram(&[("method", key.method), ("route", &*key.route)], &row.durations);
         }
+        text.gauge("tallybox_connections", "Connections of clients that are open.", self.connections.count());
+        let help = "Connections for which there was no room: more than max_connections.";
+        text.counter("tallybox_connections_turned_away_total", help, self.connections.turned_away());
         let help = "Requests that took longer than slow_request_ms, by what they spent most of that time on.";
         let mut slow = text.family("tallybox_slow_requests_total", Kind::Counter, help);
         for (cause, requests) in &*self.slow.read() {
