@@ -43,6 +43,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How often a node tells the others that it is there.
 const BEAT: Duration = Duration::from_secs(10);
 
+/// Until the next try, where the database is not there yet: once it is, whoever waits for readiness finds all done.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
 const BLOCKING_THREADS: usize = 16;
 
@@ -84,10 +87,12 @@ fn beat(store: Arc<dyn Store>, clock: Clock, node: Node) -> tokio::task::JoinHan
         loop {
             let node = Node { seen_at: clock.now(), ..node.clone() };
             let store = store.clone();
+            let mut pause = BEAT;
             if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.beat(&node)).await {
                 tracing::debug!(%error, "the other nodes could not be told that this one is there");
+                pause = AGAIN;
             }
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(pause).await;
         }
     })
 }
@@ -402,7 +407,7 @@ async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::R
             tracing::info!(%error, "whether the box is set up is asked again when the database is there");
             tokio::spawn(async move {
                 while welcome(&logins, fixed.as_ref(), &url).await.is_err() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
             });
             Ok(())

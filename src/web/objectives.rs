@@ -38,6 +38,8 @@ pub fn rows(objectives: &Objectives, budgets: &[Budget]) -> Vec<ObjectiveRow> {
         },
         left: left(budget),
         level: match budget.alarm() {
+            // A handful of misses is no alarm, and no reason to call it well.
+            Alarm::None if budget.left <= 0.0 => "look",
             Alarm::None => "well",
             Alarm::Low => "look",
             Alarm::Spent => "wrong",
@@ -122,6 +124,12 @@ mod tests {
         for (budget, left, level, pace) in [
             (budget(0, 1.0, 0.0), "all of it", "well", "nothing is being spent"),
             (budget(50, 0.5, 0.4), "50%", "well", "slower than it may be spent"),
+            (
+                Budget { requests: 1_000, ..budget(9, -8.0, 0.0) },
+                "nothing, 8 misses too many",
+                "look",
+                "nothing is being spent",
+            ),
             (budget(90, 0.1, 6.0), "10%", "look", "6.0 times as fast as it may be spent: the rest lasts 12 hours"),
             (budget(90, 0.1, 1.5), "10%", "look", "1.5 times as fast as it may be spent: the rest lasts 2 days"),
             (budget(99, 0.01, 999.0), "1.0%", "look", "999 times as fast as it may be spent: the rest lasts 1 minute"),

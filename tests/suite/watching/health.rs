@@ -82,6 +82,8 @@ fn readiness_follows_the_database_and_liveness_does_not() {
         cluster.restart();
         server.await_status("/health/ready", 200);
     }
-    let told = server.log().lines().filter(|line| line.contains("the box is not ready")).count();
-    assert_eq!(told, 2, "once each time\n{}", server.log());
+    // Told when it turns, not with every request.
+    let (log, count) = (server.log(), |log: &str, part: &str| log.lines().filter(|line| line.contains(part)).count());
+    let told = count(&log, "the box is not ready");
+    assert!(told >= 2 && told < count(&log, "status=503") / 2, "{log}");
 }
