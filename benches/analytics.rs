@@ -303,7 +303,7 @@ fn ingest(rig: &Rig, phase: usize) -> f64 {
 fn reads(rig: &Rig, connection: &mut Connection) -> [i64; 2] {
     let text = scrape(rig, connection);
     ["hit", "miss"].map(|result| {
-        let name = format!("tallybox_report_reads_total{{result=\"{result}\"}} ");
+        let name = format!("tallybox_cache_lookups_total{{cache=\"reports\",result=\"{result}\"}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name)).expect("it is counted");
         line.parse().expect("a number")
     })

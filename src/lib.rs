@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod backup;
+pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -15,4 +16,5 @@ pub mod protocol;
 pub mod query;
 pub mod rollup;
 pub mod store;
+pub mod trail;
 pub mod web;

@@ -7,6 +7,7 @@ use super::token::{self, TokenKind};
 use crate::clock::Clock;
 use crate::model::{ApiToken, Millis, NewApiToken, Scopes, TokenReach};
 use crate::store::{Result as StoreResult, Store, StoreError};
+use crate::trail::{self, Stage};
 
 /// How the tokens of earlier versions begin; they have 64 hex digits more.
 const EARLIER: &str = "tb_";
@@ -60,7 +61,7 @@ impl ApiTokens {
             return Ok(None);
         }
         let (hash, now, store) = (token::hash(text), self.clock.now(), self.store.clone());
-        let found = tokio::task::spawn_blocking(move || store.find_api_token(&hash, now)).await;
+        let found = trail::within(Stage::Store, trail::blocking(move || store.find_api_token(&hash, now))).await;
         found.unwrap_or_else(|e| Err(StoreError::Unexpected(format!("a token look-up did not end: {e}"))))
     }
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{datadir, open};
+use super::{datadir, open, watch};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::{LoginTimes, Logins};
 use crate::auth::oidc::{Oidc, OidcOptions};
@@ -18,12 +18,12 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
-use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
+use crate::http::metrics::{Answering, IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
-use crate::jobs::{Backups, Jobs, Progress};
+use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange};
+use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -42,6 +42,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often a node tells the others that it is there.
 const BEAT: Duration = Duration::from_secs(10);
+
+/// Until the next try, where the database is not there yet: once it is, whoever waits for readiness finds all done.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
 const BLOCKING_THREADS: usize = 16;
@@ -66,23 +69,15 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// What the status page tells of this process.
-fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
-    let now = clock.now();
-    // A machine without a name is called by its process.
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+fn about(config: &Config, node: Node, address: SocketAddr) -> BoxParts {
     BoxParts {
-        node: Node {
-            id: uuid::Uuid::new_v4().to_string(),
-            name,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: now,
-            seen_at: now,
-        },
+        node,
         listening: address.to_string(),
         settings: config.shown().to_vec(),
         warnings: config.warnings(),
         queue_requests: config.queue_requests,
+        build_id: config.teardown_build_id.clone(),
+        service_id: config.teardown_service_id.clone(),
     }
 }
 
@@ -92,10 +87,12 @@ fn beat(store: Arc<dyn Store>, clock: Clock, node: Node) -> tokio::task::JoinHan
         loop {
             let node = Node { seen_at: clock.now(), ..node.clone() };
             let store = store.clone();
+            let mut pause = BEAT;
             if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.beat(&node)).await {
                 tracing::debug!(%error, "the other nodes could not be told that this one is there");
+                pause = AGAIN;
             }
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(pause).await;
         }
     })
 }
@@ -128,14 +125,19 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let parts = Parts::open(config, Clock::system())?;
     let (listener, address) = listen(config).await?;
     greet(config, &parts, address).await?;
-    let about = about(config, &parts.clock, address);
+    let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
-    let options = server_options(config)?;
-    let requests = RequestMetrics::default();
+    let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)));
+    let requests = RequestMetrics::default().with_answering(answering.clone());
+    let options = ServerOptions { connections: requests.connections().clone(), ..server_options(config)? };
     let (node, store) = (about.node.clone(), parts.store.clone());
-    let router = parts.router(config, requests.clone(), about)?;
+    let state = parts.state(config, requests.clone(), about);
+    let pushing = watch::push(config, state.clone(), parts.pushes.clone());
+    let router = parts.router(config, state)?;
     let router = http::layers(router, parts.clock.clone(), &options, requests);
+    let counting = Arc::new(watch::Counting::new(answering, store.clone(), parts.clock.clone()));
+    let keeping = counting.clone().start();
     let intake = parts.intake.clone();
     let stop = async {
         signals.next().await;
@@ -151,15 +153,18 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     http::serve(listener, router, options, stop).await.context("the server failed")?;
 
     drop(intake);
+    [keeping, beating].into_iter().chain(pushing).for_each(|task| task.abort());
     let Parts { intake, writer, jobs, .. } = parts;
     drop(intake);
     tokio::task::spawn_blocking(move || {
         writer.join();
         drop(jobs);
+        if let Err(error) = counting.keep() {
+            tracing::warn!(%error, "how the last requests were answered is not written down");
+        }
     })
     .await
     .context("the writer did not end")?;
-    beating.abort();
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.leave(&node)).await {
         tracing::debug!(%error, "the other nodes find out by themselves that this one has stopped");
     }
@@ -170,12 +175,15 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 /// What the server is made of.
 struct Parts {
     clock: Clock,
+    node: Node,
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
     oidc: Option<Oidc>,
     tokens: SessionTokens,
     identify: IdentifyMetrics,
+    roster: Roster,
+    pushes: Arc<Lookups>,
     intake: Intake,
     writer: Writer,
     jobs: Jobs,
@@ -209,13 +217,29 @@ impl Parts {
         let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
-        let backups = config.backup_dir.clone().zip(config.database_path());
-        let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
-        let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
-        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
+        let node = open::node(&clock);
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone());
+        let jobs = jobs::start(ground).context("jobs cannot start")?;
+        let (roster, pushes) = (Roster::new(store.clone(), clock.clone()), Arc::default());
+        Ok(Self {
+            clock,
+            node,
+            store,
+            keys,
+            logins,
+            oidc,
+            tokens,
+            identify,
+            roster,
+            pushes,
+            intake,
+            writer,
+            jobs,
+            progress,
+        })
     }
 
-    fn router(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> anyhow::Result<axum::Router> {
+    fn router(&self, config: &Config, state: WebState) -> anyhow::Result<axum::Router> {
         let gate = Gate {
             intake: self.intake.clone(),
             keys: self.keys.clone(),
@@ -231,20 +255,28 @@ impl Parts {
             },
             teardown: Arc::new(self.teardown(config)),
         };
+        check_prefix(config)?;
+        let open = version_check::routes().with_state(judge(state.policies.clone()));
+        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+    }
+
+    fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> WebState {
         let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
         let intake = self.intake.clone();
         let metrics = MetricsParts {
             requests,
-            counters: intake.counters().clone(),
             identify: self.identify.clone(),
             backlog: self.progress.backlog.clone(),
             backup: self.progress.backup.clone(),
+            roster: Some(self.roster.clone()),
+            pushes: self.pushes.clone(),
+            jobs: self.progress.jobs.clone(),
             token: config.metrics_token.clone(),
         };
-        let state = WebState::new(WebParts {
+        WebState::new(WebParts {
             store: self.store.clone(),
             reports: Reports::new(self.store.clone(), self.clock.clone()),
-            policies: policies.clone(),
+            policies,
             logins: self.logins.clone(),
             oidc: self.oidc.clone(),
             keys: self.keys.clone(),
@@ -255,10 +287,7 @@ impl Parts {
             keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
             draining: Arc::new(move || intake.is_draining()),
             metrics,
-        });
-        check_prefix(config)?;
-        let open = version_check::routes().with_state(judge(policies));
-        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+        })
     }
 
     fn teardown(&self, config: &Config) -> Teardown {
@@ -275,7 +304,7 @@ impl Parts {
                 extend: millis(config.session_reuse_extend_ms),
                 token: millis(config.session_token_expiry_ms),
             },
-            roster: Roster::new(self.store.clone(), self.clock.clone()),
+            roster: self.roster.clone(),
             metrics: self.identify.clone(),
             high_volume: config.teardown_high_volume,
             lenient_devices: config.teardown_lenient_devices,
@@ -349,6 +378,7 @@ fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
         trusted_proxies: trusted.context("trusted_proxies")?,
         user_header: user_header.transpose().context("trusted_user_header")?,
         base_path: config.base_path.clone(),
+        slow_request: config.slow_request_ms,
         ..ServerOptions::default()
     })
 }
@@ -377,7 +407,7 @@ async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::R
             tracing::info!(%error, "whether the box is set up is asked again when the database is there");
             tokio::spawn(async move {
                 while welcome(&logins, fixed.as_ref(), &url).await.is_err() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
             });
             Ok(())

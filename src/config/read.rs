@@ -409,6 +409,35 @@ pub fn millis(range: RangeInclusive<usize>) -> impl Fn(&str) -> Read<Duration> {
     move |text| number(text).map(|millis| Duration::from_millis(millis as u64))
 }
 
+/// A share of requests, in percent: from 50 to 99.999, as what is between 0 and 1.
+pub fn percent(text: &str) -> Read<f64> {
+    let percent = text.trim_end_matches('%').parse::<f64>().ok().filter(|percent| (50.0..=99.999).contains(percent));
+    percent
+        .map(|percent| (percent * 1_000.0).round() / 100_000.0)
+        .ok_or_else(|| format!("must be a percentage from 50 to 99.999, such as 99.9, not `{text}`"))
+}
+
+/// The address of a collector of metrics, with its path.
+pub fn collector(text: &str) -> Read<String> {
+    public_url(text).map_err(|_| format!("must be an address such as http://127.0.0.1:4318/v1/metrics, not `{text}`"))
+}
+
+/// Headers as `NAME=VALUE`, separated by commas. What is wrong is told without the values, which are secrets.
+pub fn headers(text: &str) -> Read<Vec<(String, SecretString)>> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let is_value = |value: &str| !value.is_empty() && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    let header = |item: &str| {
+        let (name, value) = item.split_once('=')?;
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        (is_name(&name) && is_value(value)).then(|| (name, SecretString::from(value)))
+    };
+    let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
+    items
+        .map(|item| header(item).ok_or_else(|| "must list headers as NAME=VALUE, separated by commas".to_owned()))
+        .collect()
+}
+
 /// `true` or `false`, and what else people write for them.
 pub fn switch(text: &str) -> Read<bool> {
     match text.to_ascii_lowercase().as_str() {

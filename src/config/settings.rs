@@ -171,6 +171,10 @@ settings! {
     slow_query_ms: Duration {
         kind: Plain, value: "MS", alias: None, default: Fallback::Text("500"), read: read::millis(1..=3_600_000),
     }
+    /// Requests that take this long are told in the log with where their time went, in milliseconds.
+    slow_request_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("1000"), read: read::millis(1..=3_600_000),
+    }
     /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay.
     retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("0"), read: read::number(0..=36_500) }
     /// The address under which people and apps reach the box, such as `https://stats.example.org`.
@@ -239,6 +243,30 @@ settings! {
     /// Token with which other machines may read `/metrics` (`Authorization: Bearer TOKEN`), at least 22 characters.
     metrics_token: Option<SecretString> {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::token),
+    }
+    /// Where a collector takes metrics as OTLP over HTTP, such as `http://127.0.0.1:4318/v1/metrics`; without one none are sent.
+    otlp_metrics_url: Option<String> {
+        kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::collector),
+    }
+    /// How often metrics are sent there, in milliseconds.
+    otlp_metrics_period_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("60000"), read: read::millis(100..=86_400_000),
+    }
+    /// Headers that are sent with them: `NAME=VALUE`, separated by commas. With any, a collector on another machine needs https.
+    otlp_headers: Vec<(String, SecretString)> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::headers,
+    }
+    /// Percentage of requests that is to be answered without a fault of the box (5xx), over 30 days.
+    objective_availability: f64 { kind: Plain, value: "PERCENT", alias: None, default: Fallback::Text("99.9"), read: read::percent }
+    /// Percentage of requests that is to be answered in time, over 30 days.
+    objective_latency: f64 { kind: Plain, value: "PERCENT", alias: None, default: Fallback::Text("99"), read: read::percent }
+    /// Within how many milliseconds an SDK's request is answered in time, without what its client takes to send it.
+    objective_ingest_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("500"), read: read::millis(1..=3_600_000),
+    }
+    /// Within how many milliseconds a page is answered in time.
+    objective_pages_ms: Duration {
+        kind: Plain, value: "MS", alias: None, default: Fallback::Text("1000"), read: read::millis(1..=3_600_000),
     }
     /// Largest request body, before and after decompression.
     max_body_bytes: usize { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("33554432"), read: read::size(1 << 10) }
@@ -310,11 +338,11 @@ settings! {
     teardown_high_volume: usize { kind: Plain, value: "COUNT", alias: None, default: Fallback::Text("50"), read: read::number(0..=100) }
     /// Take Teardown events of devices that are not known, without the device, instead of refusing them.
     teardown_lenient_devices: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("false"), read: read::switch }
-    /// What the Teardown health check names as its build, such as a commit.
+    /// What health checks name as the build, such as a commit.
     teardown_build_id: Option<String> {
         kind: Plain, value: "TEXT", alias: None, default: Fallback::Nothing, read: read::optional(read::label),
     }
-    /// What the Teardown health check names as its service, such as a region.
+    /// What health checks name as the service, such as a region.
     teardown_service_id: Option<String> {
         kind: Plain, value: "TEXT", alias: None, default: Fallback::Nothing, read: read::optional(read::label),
     }

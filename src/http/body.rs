@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::decode;
+use crate::trail::{self, Stage};
 
 /// Bytes of bodies that all requests may hold together.
 const BUDGET: usize = 64 << 20;
@@ -136,6 +137,10 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result
 /// The whole body exactly as it travelled. A body that comes in one piece is not copied; a length that the client
 /// only claims costs no memory.
 pub async fn read_wire(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    trail::within(Stage::Body, gather(headers, body, limits)).await
+}
+
+async fn gather(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Result<Bytes, BodyError> {
     let limit = limits.wire;
     let claimed = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     let claimed = claimed.unwrap_or(0).max(body.size_hint().lower());

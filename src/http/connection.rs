@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use super::guard::{Bounds, Guard, InFlight, Turn};
+use super::metrics::Connections;
 use super::origin::{Peer, RequestIds};
 use super::refuse::{self, Turned};
 use super::server::ServerOptions;
@@ -54,6 +55,7 @@ pub(crate) struct Door {
     bounds: Bounds,
     places: Arc<Semaphore>,
     waiting_room: Arc<Semaphore>,
+    counts: Connections,
     ids: RequestIds,
 }
 
@@ -77,6 +79,7 @@ impl Door {
             bounds,
             places: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
             waiting_room: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
+            counts: options.connections.clone(),
             ids: RequestIds::new(),
         }
     }
@@ -85,13 +88,17 @@ impl Door {
     pub(crate) fn admit(self: &Arc<Self>, (stream, peer): (TcpStream, SocketAddr), phase: watch::Receiver<Phase>) {
         let door = self.clone();
         if let Ok(place) = self.places.clone().try_acquire_owned() {
+            let open = self.counts.open();
             tokio::spawn(async move {
                 // A socket that refuses this option is slower and nothing else.
                 _ = stream.set_nodelay(true);
                 door.converse(stream, peer.ip().to_canonical(), phase).await;
-                drop(place);
+                drop((open, place));
             });
-        } else if let Ok(place) = self.waiting_room.clone().try_acquire_owned() {
+            return;
+        }
+        self.counts.turn_away();
+        if let Ok(place) = self.waiting_room.clone().try_acquire_owned() {
             tokio::spawn(async move {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let full = Turned { status, code: "busy", message: "Too many connections; try again shortly." };

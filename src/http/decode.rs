@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use super::body::{BodyError, BodyLimits, Charge};
+use crate::trail;
 
 /// What is decompressed where the request is handled; more moves to a thread that may block.
 const INLINE: usize = 64 << 10;
@@ -38,7 +39,7 @@ pub(crate) async fn decode(headers: &HeaderMap, wire: Bytes, limits: &BodyLimits
     }
     let decoders = limits.budget.decoders();
     let Ok(_permit) = decoders.acquire().await else { return Err(BodyError::Busy) };
-    let work = tokio::task::spawn_blocking(move || inflation.run(usize::MAX).map(|_| inflation.finish()));
+    let work = trail::blocking(move || inflation.run(usize::MAX).map(|_| inflation.finish()));
     // Only a runtime that is being torn down, or a panic in the decoder, gets here.
     work.await.unwrap_or(Err(BodyError::Broken))
 }

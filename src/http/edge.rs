@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tower::util::MapRequestLayer;
@@ -20,11 +21,18 @@ use tracing::Instrument;
 
 use super::address::{client_of, user_of};
 use super::metrics::{Answered, RequestMetrics};
-use super::origin::{Peer, RequestIds};
+use super::origin::{Peer, RequestIds, TraceIds};
 use super::refuse;
 use super::server::ServerOptions;
 use crate::clock::Clock;
-use crate::model::{IpNet, Origin};
+use crate::model::{IpNet, Origin, RequestId, TraceId, TraceParent};
+use crate::trail::{self, Stage, Trail};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// Time of a slow request that is none of a stage.
+const OTHER: &str = "other";
 
 /// Longest path that is logged, in bytes.
 const LOGGED_PATH: usize = 200;
@@ -42,6 +50,8 @@ pub fn layers(router: Router, clock: Clock, options: &ServerOptions, requests: R
             user_header: options.user_header.clone(),
             base: base_of(&options.base_path),
             ids: RequestIds::new(),
+            traces: TraceIds::new(),
+            slow: options.slow_request,
             requests,
         }),
         inner: CatchPanic::custom(noted, AnswerPanic),
@@ -62,6 +72,9 @@ struct Shared {
     /// Empty, or with a leading slash and no trailing one.
     base: String,
     ids: RequestIds,
+    traces: TraceIds,
+    /// What takes this long is told with its cause.
+    slow: Duration,
     requests: RequestMetrics,
 }
 
@@ -85,10 +98,21 @@ impl Service<Request> for Edge {
         let user = named.and_then(|header| user_of(peer.0, request.headers(), header, &self.shared.trusted));
         let (received_at, request_id) = (self.shared.clock.now(), self.shared.ids.next());
         let origin = Origin { received_at, address, https, user, request_id };
+        let parent = parent_of(request.headers());
+        let trace = parent.map_or_else(|| self.shared.traces.next(), |parent| parent.trace);
+        let told = traceresponse(trace, request_id, parent);
         // Of the highest level, so that it stands whatever level is logged.
-        let span = tracing::error_span!("request", request_id = %origin.request_id);
+        let span = tracing::error_span!("request", request_id = %origin.request_id, trace_id = %trace);
         let edge = self.clone();
-        Box::pin(async move { Ok(edge.pass(request, origin).await) }.instrument(span))
+        let trail = Trail::new(trace);
+        let work = async move {
+            let mut response = edge.pass(request, origin).await;
+            if let Some(told) = told {
+                response.headers_mut().insert(TRACERESPONSE, told);
+            }
+            Ok(response)
+        };
+        Box::pin(trail::follow(trail, work).instrument(span))
     }
 }
 
@@ -122,17 +146,64 @@ impl Edge {
         }
         let route = note.0.get().map(MatchedPath::as_str);
         let duration = started.elapsed();
-        self.shared.requests.record(&Answered { route, method: &method, status, duration });
+        let trail = trail::current();
+        let waited = trail.as_ref().map_or(Duration::ZERO, |trail| trail.spent(Stage::Body));
+        self.shared.requests.record(&Answered { route, method: &method, status, duration, waited });
         let path = route.unwrap_or_else(|| shorten(original.path()));
-        let duration_ms = duration.as_micros() as f64 / 1_000.0;
+        let duration_ms = millis(duration);
         let status = status.as_u16();
         if status >= 500 {
             tracing::warn!(%method, path, status, duration_ms, "request");
         } else {
             tracing::info!(%method, path, status, duration_ms, "request");
         }
+        if let Some(trail) = trail.filter(|_| duration >= self.shared.slow) {
+            self.shared.requests.record_slow(tell_slow(&trail, path, duration));
+        }
         response
     }
+}
+
+/// Tells where the time of a slow request went, and says on what most of it was spent.
+fn tell_slow(trail: &Trail, path: &str, duration: Duration) -> &'static str {
+    let spent = Stage::ALL.map(|stage| trail.spent(stage));
+    let [body, queue, commit, report, store] = spent;
+    let other = duration.saturating_sub(spent.iter().sum());
+    let stages = Stage::ALL.map(Stage::as_str).into_iter().chain([OTHER]).zip(spent.into_iter().chain([other]));
+    let cause = stages.max_by_key(|(_, time)| *time).map_or(OTHER, |(cause, _)| cause);
+    let slowest = trail.slowest();
+    tracing::warn!(
+        path,
+        cause,
+        duration_ms = millis(duration),
+        body_ms = millis(body),
+        queue_ms = millis(queue),
+        commit_ms = millis(commit),
+        report_ms = millis(report),
+        store_ms = millis(store),
+        other_ms = millis(other),
+        slowest_statement_ms = slowest.as_ref().map(|slowest| millis(slowest.took)),
+        slowest_statement = slowest.map(|slowest| slowest.what),
+        "slow request"
+    );
+    cause
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1_000.0
+}
+
+/// What the caller says of its trace. Two headers, or one that is not as the standard has it, say nothing.
+fn parent_of(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut named = headers.get_all(TRACEPARENT).into_iter();
+    let parent = named.next().filter(|_| named.next().is_none())?;
+    TraceParent::parse(parent.as_bytes())
+}
+
+/// The answer's side of `traceparent` (<https://www.w3.org/TR/trace-context-2/>): the trace, and the request as its span.
+fn traceresponse(trace: TraceId, request: RequestId, parent: Option<TraceParent>) -> Option<HeaderValue> {
+    let flags = u8::from(parent.is_some_and(|parent| parent.sampled));
+    HeaderValue::try_from(format!("00-{trace}-{request}-{flags:02x}")).ok()
 }
 
 fn note_route(request: Request) -> Request {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
-use crate::model::{Origin, RequestId};
+use crate::model::{Origin, RequestId, TraceId};
 
 /// The other end of the connection, put into the request's extensions by the listener. Where it is missing, as in
 /// tests that call a router without one, the address reads as 0.0.0.0.
@@ -62,13 +62,34 @@ impl RequestIds {
         Self(AtomicU64::new(getrandom::u64().unwrap_or_default()))
     }
 
-    /// The next id (the SplitMix64 sequence: a bijection of a counter).
+    /// The next id (the SplitMix64 sequence: a bijection of a counter), never zero.
     pub(crate) fn next(&self) -> RequestId {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut mixed = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        RequestId(mixed ^ (mixed >> 31))
+        match mixed ^ (mixed >> 31) {
+            0 => self.next(),
+            id => RequestId(id),
+        }
+    }
+}
+
+/// Draws names of traces that no caller has named: two sequences as those of request ids, each from a random place of
+/// its own.
+#[derive(Debug)]
+pub(crate) struct TraceIds([RequestIds; 2]);
+
+impl TraceIds {
+    /// Starts at random places.
+    pub(crate) fn new() -> Self {
+        Self([RequestIds::new(), RequestIds::new()])
+    }
+
+    /// The next one, never zero.
+    pub(crate) fn next(&self) -> TraceId {
+        let [high, low] = [&self.0[0], &self.0[1]].map(|ids| u128::from(ids.next().0));
+        TraceId((high << 64 | low).max(1))
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{Door, Phase};
+use super::metrics::Connections;
 use crate::model::IpNet;
 
 /// Shortest time between two log lines about the same trouble of the listener.
@@ -37,6 +38,10 @@ pub struct ServerOptions {
     pub user_header: Option<HeaderName>,
     /// Path under which everything lies: `/`, or for example `/box`. Routers and handlers do not see it.
     pub base_path: String,
+    /// Requests that take this long are told in the log with their cause.
+    pub slow_request: Duration,
+    /// Where connections are counted.
+    pub connections: Connections,
 }
 
 impl Default for ServerOptions {
@@ -51,6 +56,8 @@ impl Default for ServerOptions {
             trusted_proxies: Vec::new(),
             user_header: None,
             base_path: "/".to_owned(),
+            slow_request: Duration::from_secs(1),
+            connections: Connections::default(),
         }
     }
 }
@@ -137,11 +144,14 @@ mod tests {
 
     #[tokio::test]
     async fn connection_over_the_cap_is_told_to_come_again() {
-        let server = start(ServerOptions { max_connections: 1, ..ServerOptions::default() }).await;
+        let counts = Connections::default();
+        let connections = counts.clone();
+        let server = start(ServerOptions { max_connections: 1, connections, ..ServerOptions::default() }).await;
         let mut first = connect(&server).await;
         first.write_all(GET.as_bytes()).await.unwrap();
         until(&mut first, "hello").await;
         let text = answer(&server, GET).await;
+        assert_eq!((counts.count(), counts.turned_away()), (1, 1));
         assert!(text.contains("\r\nretry-after: 2\r\n"), "{text}");
         assert_refusal(&text, 503);
         first.write_all(CLOSING.as_bytes()).await.unwrap();

@@ -1,6 +1,7 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
 mod again;
+mod counters;
 mod devices;
 mod door;
 mod failure;
@@ -14,21 +15,22 @@ mod writer;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::model::{
     App, Banned, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome,
     RawEvent, RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
-use refusals::Refusals;
+use crate::trail::{self, Trail};
 
 pub use again::Reader;
+pub use counters::{AppCounters, Counters};
 pub use door::{Credential, Door, Knock};
 pub use places::Places;
 pub use privacy::{device_hash, identifier_hash, user_hash};
@@ -105,63 +107,6 @@ pub struct Request<'a> {
     pub sign_out: Option<i64>,
 }
 
-/// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
-/// banned + refused.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Events that came before a decision.
-    pub received: AtomicU64,
-    /// Events newly on disk.
-    pub stored: AtomicU64,
-    /// Events that were on disk.
-    pub duplicate: AtomicU64,
-    /// Events kept aside.
-    pub set_aside: AtomicU64,
-    /// Events deliberately not kept.
-    pub dropped: AtomicU64,
-    /// Events of banned users and devices.
-    pub banned: AtomicU64,
-    /// Events of requests that were refused after decoding.
-    pub refused: AtomicU64,
-    /// Commits that succeeded.
-    pub commits: AtomicU64,
-    /// Commits that failed.
-    pub failed_commits: AtomicU64,
-    /// Requests that wait for a commit.
-    pub queued: AtomicU64,
-    /// Requests that were turned away.
-    pub refusals: Refusals,
-    /// Events that were set aside and have been discarded.
-    pub discarded: AtomicU64,
-}
-
-impl Counters {
-    fn count(&self, receipt: &Receipt) {
-        for outcome in &receipt.outcomes {
-            let counter = match outcome {
-                Outcome::Stored => &self.stored,
-                Outcome::Duplicate => &self.duplicate,
-                Outcome::SetAside(..) => &self.set_aside,
-                Outcome::Dropped => &self.dropped,
-                Outcome::Banned => &self.banned,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was set aside and is an event now counts as if it came now; what stays was counted when it came.
-    fn count_again(&self, receipt: &Receipt) {
-        if receipt.set_aside() == 0 {
-            self.received.fetch_add(receipt.outcomes.len() as u64, Ordering::Relaxed);
-            self.count(receipt);
-        }
-    }
-
-    fn refuse(&self, events: usize) {
-        self.refused.fetch_add(events as u64, Ordering::Relaxed);
-    }
-}
-
 /// The door to the pipeline. Clones share one queue; the writer ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Intake {
@@ -181,6 +126,10 @@ pub struct Intake {
 struct Submission {
     draft: Draft,
     reply: oneshot::Sender<Result<Receipt, Refusal>>,
+    /// Since when it waits.
+    since: Stopwatch,
+    /// Of the request that it is from.
+    trail: Option<Arc<Trail>>,
     /// Room in the queue, given back when the submission is dropped.
     _room: OwnedSemaphorePermit,
 }
@@ -244,8 +193,8 @@ impl Intake {
     /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on
     /// disk. If the caller goes away meanwhile, the request is committed or not as a whole.
     pub async fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
-        let events = request.claims.len();
-        self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
+        let (app, events) = (request.scope.app.clone(), request.claims.len());
+        self.counters.receive(&app, events);
         let queued = self.door.reserve(&request.scope, events).and_then(|reserved| {
             match self.submit(|| normalize::draft(request, &self.limits)) {
                 Ok(answer) => Ok((answer, reserved)),
@@ -255,7 +204,7 @@ impl Intake {
                 }
             }
         });
-        let (answer, reserved) = queued.inspect_err(|_| self.counters.refuse(events))?;
+        let (answer, reserved) = queued.inspect_err(|_| self.counters.refuse(&app, events))?;
         let answer = answer.await.unwrap_or(Err(Refusal::Internal));
         give_back(reserved, answer.as_ref().map_or(0, Receipt::kept));
         answer
@@ -318,7 +267,8 @@ impl Intake {
         let room = self.bytes.clone().try_acquire_many_owned(size).map_err(|_| Refusal::Busy(BUSY_RETRY))?;
         let (reply, answer) = oneshot::channel();
         self.counters.queued.fetch_add(1, Ordering::Relaxed); // before the writer can take it off again
-        self.queue.try_send(Submission { draft, reply, _room: room }).map_err(|e| {
+        let (since, trail) = (Stopwatch::start(), trail::current());
+        self.queue.try_send(Submission { draft, reply, since, trail, _room: room }).map_err(|e| {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             match e {
                 mpsc::TrySendError::Full(_) => Refusal::Busy(BUSY_RETRY),
@@ -329,16 +279,22 @@ impl Intake {
     }
 
     /// Counts a request whose events are deliberately not kept (Do Not Track), and answers for it.
-    pub fn drop_all(&self, events: usize) -> Receipt {
+    pub fn drop_all(&self, app: &App, events: usize) -> Receipt {
         let receipt = Receipt { outcomes: vec![Outcome::Dropped; events], identified: None };
-        self.counters.received.fetch_add(events as u64, Ordering::Relaxed);
-        self.counters.count(&receipt);
+        self.counters.receive(app, events);
+        self.counters.count(app, &receipt);
         receipt
     }
 
     /// From now on new requests are refused as draining; those that wait are still committed.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of events that wait for a commit, and how many may.
+    pub fn waiting_bytes(&self) -> (u64, u64) {
+        let room = u64::from(self.room);
+        (room.saturating_sub(self.bytes.available_permits() as u64), room)
     }
 
     /// Whether the box is shutting down.

@@ -7,8 +7,9 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::model::{EnvironmentId, KnownDevice, KnownSession, Millis, Refusal};
+use crate::model::{EnvironmentId, KnownDevice, KnownSession, LookupCounts, Lookups, Millis, Refusal};
 use crate::store::{Result as Stored, Store};
+use crate::trail::{self, Stage};
 
 /// How many devices and how many sessions are remembered: some 40 MB together, where there are so many.
 const REMEMBERED: usize = 50_000;
@@ -30,14 +31,22 @@ pub struct Roster {
 struct Memory<K, V> {
     cache: Cache<K, (Arc<V>, Millis)>,
     life: i64,
+    lookups: Lookups,
 }
 
 impl Roster {
     /// Finds in `store`.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        let devices = Arc::new(Memory { cache: Cache::new(REMEMBERED), life: DEVICE_LIFE });
-        let sessions = Arc::new(Memory { cache: Cache::new(REMEMBERED), life: SESSION_LIFE });
+        let devices =
+            Arc::new(Memory { cache: Cache::new(REMEMBERED), life: DEVICE_LIFE, lookups: Lookups::default() });
+        let sessions =
+            Arc::new(Memory { cache: Cache::new(REMEMBERED), life: SESSION_LIFE, lookups: Lookups::default() });
         Self { store, clock, devices, sessions }
+    }
+
+    /// How what is remembered of devices, and of sessions, did since start.
+    pub fn lookups(&self) -> [LookupCounts; 2] {
+        [self.devices.lookups.read(), self.sessions.lookups.read()]
     }
 
     /// The device that calls itself so, or has that public id. [`Refusal::StorageDown`] where that cannot be known.
@@ -72,10 +81,14 @@ impl<K: Eq + Hash + Clone, V: Send + Sync + 'static> Memory<K, V> {
     ) -> Result<Option<Arc<V>>, Refusal> {
         loop {
             match self.cache.get_value_or_guard_async(&key).await {
-                Ok((found, at)) if (0..self.life).contains(&now.since(at)) => return Ok(Some(found)),
+                Ok((found, at)) if (0..self.life).contains(&now.since(at)) => {
+                    self.lookups.hit();
+                    return Ok(Some(found));
+                }
                 Ok((stale, _)) => _ = self.cache.remove_if(&key, |(there, _)| Arc::ptr_eq(there, &stale)),
                 Err(guard) => {
-                    let answer = tokio::task::spawn_blocking(ask).await;
+                    self.lookups.miss();
+                    let answer = trail::within(Stage::Store, trail::blocking(ask)).await;
                     let found = match answer {
                         Ok(Ok(found)) => found.map(Arc::new),
                         Ok(Err(error)) => {

@@ -9,12 +9,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{Counters, Submission};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::model::{Limits, Receipt, Refusal};
 use crate::store::{Committed, Draft, Result, Store, StoreError};
+use crate::trail::{Stage, Trail};
 
 /// Most events in one commit: enough to make the price of the sync small, few enough to answer quickly.
 const GROUP: usize = 2_000;
+
+/// How many traces of a group are told with what is said of its commit.
+const TOLD: usize = 4;
 
 /// How long the writer waits for work before it looks after the store.
 const IDLE: Duration = Duration::from_secs(1);
@@ -113,10 +117,20 @@ impl Loop {
     fn commit(&self, group: Vec<Submission>) {
         let mut drafts = Vec::with_capacity(group.len());
         let mut waiting = Vec::with_capacity(group.len());
-        for Submission { draft, reply, _room } in group {
+        let mut trails = Vec::with_capacity(group.len());
+        for Submission { draft, reply, since, trail, _room } in group {
+            let waited = since.elapsed();
+            self.counters.queue_times.observe(waited);
+            if let Some(trail) = trail {
+                trail.add(Stage::Queue, waited);
+                trails.push(trail);
+            }
             drafts.push(draft);
             waiting.push((reply, _room));
         }
+        // Whatever is said on the way names those whose requests it was.
+        let _span = tracing::error_span!("commit", trace_ids = traces(&trails)).entered();
+        let watch = Stopwatch::start();
         let answers: Vec<_> = match self.try_commit(&drafts) {
             Ok(committed) => committed.into_iter().map(answer).collect(),
             Err(StoreError::Unexpected(_)) if drafts.len() > 1 => {
@@ -124,11 +138,13 @@ impl Loop {
             }
             Err(error) => drafts.iter().map(|_| Err(refusal(&error))).collect(),
         };
+        let took = watch.elapsed();
+        trails.iter().for_each(|trail| trail.add(Stage::Commit, took));
         for ((answer, draft), (reply, _room)) in answers.into_iter().zip(&drafts).zip(waiting) {
             match (&answer, draft.again) {
-                (Ok(receipt), None) => self.counters.count(receipt),
-                (Ok(receipt), Some(_)) => self.counters.count_again(receipt),
-                (Err(_), None) => self.counters.refuse(draft.entries.len()),
+                (Ok(receipt), None) => self.counters.count(&draft.app, receipt),
+                (Ok(receipt), Some(_)) => self.counters.count_again(&draft.app, receipt),
+                (Err(_), None) => self.counters.refuse(&draft.app, draft.entries.len()),
                 (Err(_), Some(_)) => {}
             }
             // A caller that has gone away is no reason to do anything: its events are stored or refused all the same.
@@ -145,7 +161,11 @@ impl Loop {
     }
 
     fn try_commit(&self, drafts: &[Draft]) -> Result<Vec<Committed>> {
+        let watch = Stopwatch::start();
         let result = self.store.commit(drafts, &self.limits);
+        self.counters.commit_times.observe(watch.elapsed());
+        self.counters.commit_requests.count(drafts.len() as u64);
+        self.counters.commit_events.count(drafts.iter().map(|draft| draft.entries.len() as u64).sum());
         match &result {
             Ok(_) => _ = self.counters.commits.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
@@ -155,6 +175,18 @@ impl Loop {
         }
         result
     }
+}
+
+/// The first traces of a group.
+fn traces(trails: &[Arc<Trail>]) -> String {
+    let mut told = String::new();
+    for trail in trails.iter().take(TOLD) {
+        if !told.is_empty() {
+            told.push(' ');
+        }
+        told.push_str(&trail.trace().to_string());
+    }
+    told
 }
 
 fn answer(committed: Committed) -> std::result::Result<Receipt, Refusal> {
@@ -174,6 +206,7 @@ fn refusal(error: &StoreError) -> Refusal {
         StoreError::Exists(_)
         | StoreError::InUse(_)
         | StoreError::LastOwner
+        | StoreError::TakenOver
         | StoreError::NotFound(_)
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent

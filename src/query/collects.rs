@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use super::Reports;
-use crate::model::{App, AppId, Collected, Millis};
+use crate::model::{App, AppId, Collected, LookupCounts, Lookups, Millis};
 use crate::store::StoreError;
 
 /// For how long an answer holds, in milliseconds.
@@ -18,12 +18,18 @@ const REMEMBERED: usize = 200;
 pub struct Collects {
     reports: Reports,
     cache: Arc<Cache<AppId, (Arc<Collected>, Millis)>>,
+    lookups: Arc<Lookups>,
 }
 
 impl Collects {
     /// Answers of the store behind reports.
     pub fn new(reports: Reports) -> Self {
-        Self { reports, cache: Arc::new(Cache::new(REMEMBERED)) }
+        Self { reports, cache: Arc::new(Cache::new(REMEMBERED)), lookups: Arc::default() }
+    }
+
+    /// How the cache did since start.
+    pub fn lookups(&self) -> LookupCounts {
+        self.lookups.read()
     }
 
     /// What the app collects, and when that was looked up: some minutes ago at the most. However many ask at once, the store
@@ -31,9 +37,13 @@ impl Collects {
     pub async fn find(&self, app: &App, now: Millis) -> Result<(Arc<Collected>, Millis), StoreError> {
         loop {
             match self.cache.get_value_or_guard_async(&app.id).await {
-                Ok((found, at)) if (0..LIFE).contains(&now.since(at)) => return Ok((found, at)),
+                Ok((found, at)) if (0..LIFE).contains(&now.since(at)) => {
+                    self.lookups.hit();
+                    return Ok((found, at));
+                }
                 Ok((stale, _)) => _ = self.cache.remove_if(&app.id, |(there, _)| Arc::ptr_eq(there, &stale)),
                 Err(guard) => {
+                    self.lookups.miss();
                     let wanted = app.clone();
                     let found = self.reports.look(move |store| store.collected(&wanted, now)).await?;
                     let found = Arc::new(found);

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{Ask, Cursor, CursorKey, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
 use crate::store::{Store, StoreError};
+use crate::trail::{self, Stage};
 
 pub use cache::Stats;
 use cache::{Cache, Found, Moment, Reach, Renewal};
@@ -58,6 +59,10 @@ impl Reports {
     /// took to find. An answer that took long is given out for up
     /// to a minute while a new one is loaded behind. Those who ask the same meanwhile share one load; errors are not kept.
     pub async fn report(&self, query: Query) -> Result<Arc<Report>, StoreError> {
+        trail::within(Stage::Report, self.find(query)).await
+    }
+
+    async fn find(&self, query: Query) -> Result<Arc<Report>, StoreError> {
         let asked = self.moment(query.environment, reach(&query.ask, self.clock.now()));
         match self.cache.report(&query, asked, self.load(loading(query.clone()))).await? {
             Found::Fresh(answer) | Found::Stale(answer, Renewal::Underway) => Ok(answer),
@@ -80,7 +85,7 @@ impl Reports {
         let end = || Cursor { key: CursorKey::Number(asked.now.plus(Millis::SECOND).0), id: [0xff; 16] };
         let wanted = EventsPage { after: page.after.clone().or_else(|| Some(end())), ..page.clone() };
         let load = self.load(move |store| store.events(&wanted).map(Arc::new));
-        match self.cache.events(&page, asked, load).await? {
+        match trail::within(Stage::Report, self.cache.events(&page, asked, load)).await? {
             Found::Fresh(answer) | Found::Stale(answer, _) => Ok(answer),
         }
     }
@@ -94,7 +99,7 @@ impl Reports {
         &self,
         look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.load(look).await
+        trail::within(Stage::Report, self.load(look)).await
     }
 
     /// Counts since start.
@@ -111,7 +116,7 @@ impl Reports {
         let permit = self.loads.clone().acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Unavailable("shutting down".to_owned()))?;
         let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = trail::blocking(move || {
             let _permit = permit;
             load(store.as_ref())
         });

@@ -7,8 +7,11 @@ use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::model::{Millis, SetRule, SetStatus, VersionAnswer, VersionChange, VersionPolicy, VersionQuestion};
+use crate::model::{
+    LookupCounts, Lookups, Millis, SetRule, SetStatus, VersionAnswer, VersionChange, VersionPolicy, VersionQuestion,
+};
 use crate::store::{Store, StoreError};
+use crate::trail::{self, Stage};
 
 /// Apps whose policies are kept, names that no app has included.
 const APPS: usize = 1_000;
@@ -38,6 +41,7 @@ struct Shared {
     hooks: VersionHooks,
     cache: Cache<String, Kept>,
     loads: Arc<Semaphore>,
+    lookups: Lookups,
 }
 
 /// A policy, as it was at some time.
@@ -73,7 +77,8 @@ impl VersionHooks {
 impl Policies {
     /// Policies out of a store.
     pub fn new(store: Arc<dyn Store>, clock: Clock, hooks: VersionHooks) -> Self {
-        Self(Arc::new(Shared { store, clock, hooks, cache: Cache::new(APPS), loads: Arc::new(Semaphore::new(LOADS)) }))
+        let (cache, loads) = (Cache::new(APPS), Arc::new(Semaphore::new(LOADS)));
+        Self(Arc::new(Shared { store, clock, hooks, cache, loads, lookups: Lookups::default() }))
     }
 
     /// The answer for a client of the app of that short name or UUID, `None` where there is no such app. What a member
@@ -85,6 +90,11 @@ impl Policies {
     pub async fn answer(&self, app: &str, question: &VersionQuestion) -> Result<Option<VersionAnswer>, StoreError> {
         let policy = self.find(app.to_ascii_lowercase()).await?;
         Ok(policy.map(|policy| policy.answer(question)))
+    }
+
+    /// How the cache did since start.
+    pub fn lookups(&self) -> LookupCounts {
+        self.0.lookups.read()
     }
 
     /// As [`Store::set_version_status`]; then all hooks are told.
@@ -102,13 +112,15 @@ impl Policies {
         change: impl FnOnce(&dyn Store) -> Result<Vec<VersionChange>, StoreError> + Send + 'static,
     ) -> Result<Vec<VersionChange>, StoreError> {
         let shared = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = trail::blocking(move || {
             let changes = change(shared.store.as_ref())?;
             shared.cache.clear();
             shared.hooks.tell(&changes);
             Ok(changes)
         });
-        done.await.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
+        trail::within(Stage::Store, done)
+            .await
+            .unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
     }
 
     async fn find(&self, app: String) -> Result<Option<Arc<VersionPolicy>>, StoreError> {
@@ -123,11 +135,15 @@ impl Policies {
             }
         };
         let (guard, old) = match shared.cache.entry_async(&app, fresh).await {
-            EntryResult::Retained(policy) => return Ok(policy),
+            EntryResult::Retained(policy) => {
+                shared.lookups.hit();
+                return Ok(policy);
+            }
             EntryResult::Replaced(guard, old) => (Some(guard), Some(old)),
             EntryResult::Vacant(guard) => (Some(guard), None),
             EntryResult::Removed(..) | EntryResult::Timeout => (None, None), // never asked for
         };
+        shared.lookups.miss();
         let kept = self.load(app, now, old).await?;
         let policy = kept.policy.clone();
         if let Some(guard) = guard {
@@ -142,7 +158,7 @@ impl Policies {
         let permit = self.0.loads.clone().acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Unavailable("shutting down".to_owned()))?;
         let shared = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = trail::blocking(move || {
             let _permit = permit;
             match (load(shared.store.as_ref(), &app, now, old.as_ref()), old) {
                 (Ok(kept), _) => Ok(kept),

@@ -2,6 +2,7 @@
 
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
+use super::{Answers, AppChange, By};
 use super::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use super::{
     App, AppId, Committed, Draft, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing,
@@ -9,15 +10,14 @@ use super::{
     SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use super::{AppChange, By};
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{Backlog, Recount, SummaryDifference};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled, tokens,
-    versions,
+    answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled,
+    tokens, versions,
 };
 
 /// One kind of database.
@@ -55,6 +55,11 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn probe(&self) -> Result<()>;
     /// Who is told of what takes long.
     fn slow_log(&self) -> &SlowLog;
+
+    /// The time by which nodes agree: that of the database's own clock, where it has one.
+    fn now(_: &dyn Sql, own: Millis) -> Result<Millis> {
+        Ok(own)
+    }
 
     /// Lets no commit that goes on end before, nor a new one change summaries, until this transaction ends.
     fn hold_commits(db: &dyn Sql) -> Result<()> {
@@ -330,6 +335,14 @@ impl<B: Backend> Store for B {
 
     fn leave(&self, node: &Node) -> Result<()> {
         if B::SHARED { self.change(|db| nodes::leave(db, &node.id)) } else { Ok(()) }
+    }
+
+    fn count_answers(&self, counted: &[Answers]) -> Result<()> {
+        self.change(|db| answers::count(db, counted))
+    }
+
+    fn answers(&self, since: i64) -> Result<Vec<Answers>> {
+        self.look(|db| answers::since(db, since))
     }
 
     fn nodes(&self) -> Result<Vec<Node>> {

@@ -76,6 +76,22 @@ pub fn check_complete(known: &[Migration], applied: &[Applied]) -> Result<()> {
     }
 }
 
+/// The number of the last one.
+pub fn newest(known: &[Migration]) -> i64 {
+    known.last().map_or(0, |migration| migration.number)
+}
+
+/// Refuses a database whose last migration is older than that one. A newer one is none of a running server's business.
+pub fn check_not_behind(newest: i64, there: Option<i64>) -> Result<()> {
+    match there {
+        Some(there) if there >= newest => Ok(()),
+        there => {
+            let there = there.unwrap_or(0);
+            Err(StoreError::Schema(format!("the database has schema {there}, and this server needs {newest}")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +110,14 @@ mod tests {
         assert_eq!(pending(&known, &[]).unwrap().len(), 2);
         assert_eq!(pending(&known, &[applied(1, "a")]).unwrap().len(), 1);
         assert_eq!(pending(&known, &[applied(1, "a"), applied(2, "b")]).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_server_works_with_its_own_schema_and_with_newer_ones() {
+        for (there, fine) in [(None, false), (Some(2), false), (Some(3), true), (Some(4), true)] {
+            assert_eq!(check_not_behind(3, there).is_ok(), fine, "{there:?}");
+        }
+        assert_eq!((newest(&[]), newest(&[migration(1, "a"), migration(2, "b")])), (0, 2));
     }
 
     #[test]

@@ -2,15 +2,18 @@
 //! What every backend must keep is written here and held by one suite (`tests/suite/store.rs`).
 
 mod accounts;
+mod answers;
 mod aside;
 mod audit;
 mod backend;
 mod commit;
 mod directory;
+mod duties;
 mod erasing;
 mod funnels;
 mod identify;
 mod intern;
+mod jobs;
 mod limits;
 mod members;
 pub mod migrate;
@@ -20,6 +23,7 @@ mod organizations;
 mod people;
 pub mod postgres;
 mod recount;
+mod remembered;
 mod report;
 mod rights;
 mod roster;
@@ -34,6 +38,7 @@ pub mod sqlite;
 mod tokens;
 mod versions;
 
+use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
     App, AppId, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
@@ -48,6 +53,7 @@ use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, User
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
+pub use duties::Duties;
 pub use erasing::Erasing;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use sealing::Sealing;
@@ -152,6 +158,8 @@ pub struct StoreStatus {
     pub ballast_bytes: Option<u64>,
     /// Whether writes are refused, and why.
     pub read_only: Option<String>,
+    /// What is remembered between commits, and how that does.
+    pub caches: Vec<(&'static str, LookupCounts)>,
     /// What deserves a second look, one sentence each.
     pub notes: Vec<String>,
 }
@@ -165,6 +173,8 @@ pub struct SlowQuery {
     pub took: std::time::Duration,
     /// The statement, without its values.
     pub what: String,
+    /// The trace of the request that it was for, where it was for one.
+    pub trace: Option<TraceId>,
 }
 
 /// Connections of one kind.
@@ -218,6 +228,9 @@ pub enum StoreError {
     /// Nobody would be left who may do everything.
     #[error("nobody would be left to own it")]
     LastOwner,
+    /// What was to be done is in other hands by now: nothing was changed.
+    #[error("somebody else has taken this over")]
+    TakenOver,
     /// A one-time token is unknown, used or too old.
     #[error("the token is not valid any more")]
     TokenSpent,
@@ -233,7 +246,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Erasing + Sealing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Duties + Erasing + Sealing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///
@@ -434,6 +447,12 @@ pub trait Store: Accounts + Erasing + Sealing + SignIns + Send + Sync + 'static 
 
     /// The nodes that have spoken of late; none where only one can be.
     fn nodes(&self) -> Result<Vec<Node>>;
+
+    /// Adds to what was counted of each hour, by all processes, and forgets hours of which no budget is any more.
+    fn count_answers(&self, counted: &[Answers]) -> Result<()>;
+
+    /// What was counted, from that hour on.
+    fn answers(&self, since: i64) -> Result<Vec<Answers>>;
 
     /// Figures about the database.
     fn status(&self) -> Result<StoreStatus>;

@@ -8,6 +8,7 @@ use quick_cache::unsync::Cache;
 
 use super::Result;
 use super::commit::{Hours, Ledger, SessionOwner, SessionRecord, UserRecord};
+use super::remembered::Remembered;
 use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
 use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures};
 
@@ -23,6 +24,8 @@ pub(super) struct People {
     sessions: Recent<(EnvironmentId, SessionHash), Session>,
     next_user: i64,
     next_session: i64,
+    /// Where it is counted how well this does.
+    counts: Option<Arc<Remembered>>,
     /// Sessions that this commit has changed and not written yet.
     touched: HashMap<i64, Touched>,
 }
@@ -126,7 +129,13 @@ pub(super) struct Sighting<'a> {
 impl People {
     /// Begins with nothing remembered. New rows take their numbers from these on.
     pub(super) fn new(next_user: i64, next_session: i64) -> Self {
-        Self { users: Recent::new(), sessions: Recent::new(), next_user, next_session, touched: HashMap::new() }
+        let (users, sessions) = (Recent::new(), Recent::new());
+        Self { users, sessions, next_user, next_session, counts: None, touched: HashMap::new() }
+    }
+
+    /// The same, counting its look-ups.
+    pub(super) fn counting(self, counts: Arc<Remembered>) -> Self {
+        Self { counts: Some(counts), ..self }
     }
 
     /// The numbers that the next new user and the next new session will have.
@@ -136,7 +145,11 @@ impl People {
 
     /// The user of that hash, or the one they will be if an event of theirs is stored.
     pub(super) fn user<L: Ledger>(&self, db: &mut L, environment: EnvironmentId, hash: UserHash) -> Result<User> {
-        if let Some(user) = self.users.get((environment, hash)) {
+        let known = self.users.get((environment, hash));
+        if let Some(counts) = &self.counts {
+            counts.users.note(known.is_some());
+        }
+        if let Some(user) = known {
             return Ok(user);
         }
         let found = db.user(environment, hash)?;
@@ -152,7 +165,11 @@ impl People {
         environment: EnvironmentId,
         hash: SessionHash,
     ) -> Result<Session> {
-        if let Some(session) = self.sessions.get((environment, hash)) {
+        let known = self.sessions.get((environment, hash));
+        if let Some(counts) = &self.counts {
+            counts.sessions.note(known.is_some());
+        }
+        if let Some(session) = known {
             return Ok(session);
         }
         let found = db.named_session(environment, hash)?;

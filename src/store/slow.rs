@@ -10,12 +10,16 @@ use parking_lot::Mutex;
 use super::sql::{Cell, Line, Row, Sql};
 use super::{Result, SlowQuery};
 use crate::clock::{Clock, Stopwatch};
+use crate::trail;
 
 /// How many are remembered.
 const REMEMBERED: usize = 24;
 
 /// How much of a statement is, in bytes.
 const TEXT: usize = 600;
+
+/// What takes less is no reason for a request to be slow.
+const NOTED: Duration = Duration::from_millis(10);
 
 /// Judges how long statements and commits take.
 pub(super) struct SlowLog {
@@ -50,13 +54,22 @@ impl SlowLog {
         let watch = Stopwatch::start();
         let done = work();
         let took = watch.elapsed();
+        let trail = if took >= NOTED.min(self.limit) { trail::current() } else { None };
+        if let Some(trail) = &trail {
+            trail.note_statement(took, what);
+        }
         if took >= self.limit {
             self.count.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(ms = took.as_millis(), what, "slow in the database");
             let what = what[..what.floor_char_boundary(TEXT)].split_whitespace().collect::<Vec<_>>().join(" ");
             let mut last = self.last.lock();
             last.truncate(REMEMBERED - 1);
-            last.push_front(SlowQuery { at: Clock::system().now(), took, what });
+            last.push_front(SlowQuery {
+                at: Clock::system().now(),
+                took,
+                what,
+                trace: trail.map(|trail| trail.trace()),
+            });
         }
         done
     }

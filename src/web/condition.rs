@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::auth::ingest_key::KeyStats;
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{AsideCount, BackupStanding, Millis, Node};
-use crate::query::Stats;
+use crate::model::{Aim, Alarm, AsideCount, BackupStanding, Budget, JobStanding, LookupCounts, Millis, Node, Traffic};
 use crate::store::{StoreError, StoreStatus};
 
-use super::format::{grouped, size};
+use super::figures;
+use super::format::{budget_share, grouped, size};
 use super::metrics;
 use super::state::WebState;
 
@@ -26,6 +25,10 @@ pub struct BoxParts {
     pub warnings: Vec<String>,
     /// Most requests that may wait for a commit.
     pub queue_requests: usize,
+    /// What it calls its build, such as a commit.
+    pub build_id: Option<String>,
+    /// What it calls its service, such as a region.
+    pub service_id: Option<String>,
 }
 
 /// All figures of the box at one moment.
@@ -42,14 +45,18 @@ pub struct Condition {
     pub events: Events,
     pub commits: u64,
     pub failed_commits: u64,
-    pub keys: KeyStats,
-    pub reports: Stats,
+    /// What is remembered, and how that does.
+    pub caches: Vec<(&'static str, LookupCounts)>,
     pub streams: u64,
     pub refused: Vec<RefusedFor>,
     pub aside: Vec<AsideCount>,
     pub warnings: Vec<String>,
     /// How the backups stand that the box makes.
     pub backup: BackupStanding,
+    /// How the budgets of the objectives stand.
+    pub budgets: Vec<Budget>,
+    /// How jobs stand, as this node knows it.
+    pub jobs: Vec<JobStanding>,
 }
 
 /// What became of events since the start.
@@ -100,6 +107,7 @@ pub struct Finding {
 pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
     let about = &state.about;
     let database = metrics::database(state).await;
+    let caches = figures::caches(state, database.as_ref());
     let (nodes, aside) = state.ask(|store| Ok((store.nodes()?, store.aside_counts()?))).await?;
     let now = state.clock.now();
     let own = Node { seen_at: now, ..about.node.clone() };
@@ -125,13 +133,14 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         },
         commits: read(&counters.commits),
         failed_commits: read(&counters.failed_commits),
-        keys: state.keys.stats(),
-        reports: state.reports.stats(),
+        caches,
         streams: state.streams.count() as u64,
         refused: counters.refusals.all(),
         aside,
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
+        budgets: state.metrics.requests.answering().budgets(now),
+        jobs: state.metrics.jobs.lock().clone(),
     })
 }
 
@@ -177,11 +186,50 @@ impl Condition {
                 "It is tried again every hour. Make room, or let backup_dir be a folder that the box can write to.";
             say(Level::Wrong, format!("The last backup has failed: {why}."), advice);
         }
+        for budget in &self.budgets {
+            of_budget(budget, &mut say);
+        }
+        for standing in &self.jobs {
+            of_job(standing, self.now, &mut say);
+        }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");
         }
         found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         found
+    }
+}
+
+fn of_budget(budget: &Budget, say: &mut impl FnMut(Level, String, &str)) {
+    let what = match (budget.traffic, budget.aim) {
+        (Traffic::Ingest, Aim::Availability) => "Requests of SDKs are answered with an error too often",
+        (Traffic::Ingest, Aim::Latency) => "Requests of SDKs are answered too late too often",
+        (Traffic::Pages, Aim::Availability) => "Pages are answered with an error too often",
+        (Traffic::Pages, Aim::Latency) => "Pages are answered too late too often",
+    };
+    let left = match budget.alarm() {
+        Alarm::None => return,
+        Alarm::Low => format!("{} of what 30 days allow is left", budget_share(budget.left)),
+        Alarm::Spent => "nothing is left of what 30 days allow".to_owned(),
+    };
+    let advice = "See the objectives below, what was slow in the database, and the lines \"slow request\" of the log.";
+    say(Level::Look, format!("{what}: {left}."), advice);
+}
+
+/// A job that fails again and again, or that nobody does. A failed backup is told by itself.
+fn of_job(standing: &JobStanding, now: Millis, say: &mut impl FnMut(Level, String, &str)) {
+    let (name, Some(run)) = (standing.job.name, &standing.run) else { return };
+    if run.failures > 0 && name != "backup" {
+        let times = if run.failures == 1 {
+            "has failed".to_owned()
+        } else {
+            format!("has failed {} times in a row", run.failures)
+        };
+        let advice = format!("It is tried again by itself. The log says more; tallybox jobs run {name} tries it now.");
+        say(Level::Look, sentence(&format!("the job {name} {times}: {}", run.result)), &advice);
+    } else if standing.is_overdue(now) {
+        let what = format!("The job {name} is overdue: {}.", standing.job.what);
+        say(Level::Look, what, &format!("tallybox jobs run {name} does it now and says what stands in its way."));
     }
 }
 
@@ -244,13 +292,14 @@ mod tests {
             events: Events::default(),
             commits: 1,
             failed_commits: 0,
-            keys: KeyStats::default(),
-            reports: Stats::default(),
+            caches: Vec::new(),
             streams: 0,
             refused: Vec::new(),
             aside: Vec::new(),
             warnings: Vec::new(),
             backup: BackupStanding::default(),
+            budgets: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 

@@ -1,8 +1,7 @@
-//! Figures for Prometheus. Each engine keeps its own; they are gathered here when they are asked for.
+//! Figures for Prometheus: who may read them, and the parts that they come from.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,16 +13,15 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
 
-use crate::auth::ingest_key::KeyStats;
 use crate::auth::token;
-use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
+use crate::http::metrics::{Exposition, IdentifyMetrics, RequestMetrics};
 use crate::http::refuse;
-use crate::ingest::{Counters, Door};
-use crate::model::{BackupStanding, Millis, Origin};
-use crate::query::Stats;
-use crate::store::{Backlog, PoolStatus, StoreStatus};
+use crate::ingest::Roster;
+use crate::model::{BackupStanding, JobStanding, Lookups, Millis, Origin};
+use crate::store::{Backlog, StoreStatus};
 
 use super::error::{Page, PageError};
+use super::figures;
 use super::state::WebState;
 
 /// How long the database's figures are believed, in milliseconds.
@@ -40,25 +38,31 @@ const FORWARDING: [&str; 6] =
 pub struct MetricsParts {
     /// Requests answered.
     pub requests: RequestMetrics,
-    /// Events by what became of them.
-    pub counters: Arc<Counters>,
     /// Identify and its events.
     pub identify: IdentifyMetrics,
     /// What waits to be settled, once that is known.
     pub backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     /// How backups stand.
     pub backup: Arc<parking_lot::Mutex<BackupStanding>>,
+    /// What is remembered of devices and their sessions.
+    pub roster: Option<Roster>,
+    /// How sending figures to a collector went: hits arrived.
+    pub pushes: Arc<Lookups>,
+    /// How jobs stand.
+    pub jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
 
 /// The same, ready to answer.
 pub struct Metrics {
-    requests: RequestMetrics,
-    counters: Arc<Counters>,
-    identify: IdentifyMetrics,
-    backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
+    pub(super) requests: RequestMetrics,
+    pub(super) identify: IdentifyMetrics,
+    pub(super) backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
+    pub(super) roster: Option<Roster>,
+    pub(super) pushes: Arc<Lookups>,
     pub(super) backup: Arc<parking_lot::Mutex<BackupStanding>>,
+    pub(super) jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -67,16 +71,14 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, identify, backlog, backup, token } = parts;
+        let MetricsParts { requests, identify, backlog, backup, jobs, roster, pushes, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, identify, backlog, backup, token_hash, database: Mutex::default() }
+        Self { requests, identify, backlog, roster, pushes, backup, jobs, token_hash, database: Mutex::default() }
     }
 }
 
 /// `GET /metrics`, in Prometheus' text format: open to this machine, to others with the token as bearer. Where no token
-/// is set others find nothing. The names that the telemetry-kit guide's dashboards ask for are kept
-/// (`http_requests_total`, `http_request_duration_seconds`, `db_connections_active`, `events_ingested_total`,
-/// `events_failed_total`), and those of Teardown's hosted service (`ingest_...`); all others begin with `tallybox_`.
+/// is set others find nothing.
 pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderMap) -> Page {
     if !is_from_here(&origin, &headers) {
         let Some(expected) = &state.metrics.token_hash else { return Err(PageError::NotFound) };
@@ -84,111 +86,8 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
             return Ok(unauthorized());
         }
     }
-    let database = database(&state).await;
-    let mut text = Exposition::default();
-    text.family("tallybox_build_info", Kind::Gauge, "Always 1; its label is the version.")
-        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    state.metrics.requests.expose(&mut text);
-    expose_events(&mut text, &state.metrics.counters);
-    expose_door(&mut text, &state.door);
-    state.metrics.identify.expose(&mut text);
-    expose_caches(&mut text, state.keys.stats(), state.reports.stats());
-    text.gauge("tallybox_live_streams", "Open pages that are told of news.", state.streams.count());
-    if let Some(backlog) = *state.metrics.backlog.lock() {
-        text.gauge("tallybox_unsettled_days", "Past days whose events wait to be settled.", backlog.days);
-        text.gauge("tallybox_unsettled_counts", "Past periods whose users wait to be counted.", backlog.counts);
-    }
-    let backup = state.metrics.backup.lock().clone();
-    if backup.scheduled {
-        let newest = backup.newest.map_or(0, |at| u64::try_from(at.seconds()).unwrap_or(0));
-        text.gauge("tallybox_backup_newest_seconds", "When the newest backup was made, in seconds since 1970.", newest);
-        let failed = u64::from(backup.failed.is_some());
-        text.gauge("tallybox_backup_failed", "1 while the last backup has failed.", failed);
-    }
-    expose_database(&mut text, database.as_ref());
-    Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
-}
-
-fn expose_events(text: &mut Exposition, counters: &Counters) {
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (stored, duplicate, set_aside) = (&counters.stored, &counters.duplicate, &counters.set_aside);
-    let failed = read(set_aside) + read(&counters.refused);
-    text.counter("events_ingested_total", "Events newly on disk.", read(stored));
-    text.counter("events_failed_total", "Events set aside or refused.", failed);
-
-    let help = "Events by what became of them: received = stored + duplicate + set_aside + dropped + banned + \
-                refused, and those on their way.";
-    let mut events = text.family("tallybox_events_total", Kind::Counter, help);
-    // Received last: what is counted meanwhile must not make the sum larger than it.
-    for (outcome, counter) in [
-        ("stored", stored),
-        ("duplicate", duplicate),
-        ("set_aside", set_aside),
-        ("dropped", &counters.dropped),
-        ("banned", &counters.banned),
-        ("refused", &counters.refused),
-        ("received", &counters.received),
-    ] {
-        events.sample(&[("outcome", outcome)], read(counter));
-    }
-    let help = "Events that were set aside and that members have discarded.";
-    text.counter("tallybox_set_aside_discarded_total", help, read(&counters.discarded));
-    let mut commits = text.family("tallybox_commits_total", Kind::Counter, "Commits of events.");
-    commits.sample(&[("result", "done")], read(&counters.commits));
-    commits.sample(&[("result", "failed")], read(&counters.failed_commits));
-    text.gauge("tallybox_queued_requests", "Requests that wait for a commit.", read(&counters.queued));
-}
-
-fn expose_door(text: &mut Exposition, door: &Door) {
-    let help = "Requests with a good credential that were turned away, by reason.";
-    let mut turned = text.family("tallybox_turned_away_total", Kind::Counter, help);
-    for (why, requests) in door.turned() {
-        turned.sample(&[("reason", why.as_str())], requests);
-    }
-}
-
-fn expose_caches(text: &mut Exposition, keys: KeyStats, reports: Stats) {
-    let mut lookups =
-        text.family("tallybox_key_lookups_total", Kind::Counter, "Look-ups of ingest keys, one a request.");
-    lookups.sample(&[("result", "hit")], keys.hits);
-    lookups.sample(&[("result", "miss")], keys.misses);
-    let mut reads = text.family("tallybox_report_reads_total", Kind::Counter, "Questions for reports, by the cache.");
-    reads.sample(&[("result", "hit")], reports.hits);
-    reads.sample(&[("result", "miss")], reports.misses);
-}
-
-fn expose_database(text: &mut Exposition, database: Option<&StoreStatus>) {
-    text.gauge("tallybox_database_up", "Whether the database answered.", u8::from(database.is_some()));
-    let Some(status) = database else { return };
-    let active: u32 = status.pools.iter().map(|pool| pool.active).sum();
-    text.gauge("db_connections_active", "Connections to the database in use.", active);
-    expose_pools(text, &status.pools);
-    text.counter("tallybox_slow_queries_total", "Statements and commits that took long.", status.slow);
-    if let Some(replica) = status.replica {
-        text.gauge("tallybox_replica_used", "Whether reports are read from the replica.", u8::from(replica));
-    }
-    if let Some(events) = status.outside_partitions {
-        let help = "Events outside of all monthly partitions, up to 100,000.";
-        text.gauge("tallybox_events_outside_partitions", help, events);
-    }
-    text.gauge("tallybox_database_writable", "Whether events are taken.", u8::from(status.read_only.is_none()));
-    text.gauge("tallybox_database_bytes", "Size of the database file.", status.bytes);
-    text.gauge("tallybox_database_wal_bytes", "Size of the write-ahead log.", status.wal_bytes);
-    if let Some(free) = status.free_bytes {
-        text.gauge("tallybox_disk_free_bytes", "Free space where the database lies.", free);
-    }
-}
-
-fn expose_pools(text: &mut Exposition, pools: &[PoolStatus]) {
-    let help = "Connections to the database, by what they are for; waiting counts callers that have none yet.";
-    let mut family = text.family("tallybox_database_connections", Kind::Gauge, help);
-    for pool in pools {
-        for (state, count) in
-            [("max", pool.max), ("open", pool.open), ("active", pool.active), ("waiting", pool.waiting)]
-        {
-            family.sample(&[("pool", pool.name), ("state", state)], count);
-        }
-    }
+    let text = figures::gather(&state).await.into_text();
+    Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text).into_response())
 }
 
 /// The database's figures, where it gives any; however many ask, it is asked once a second.
@@ -244,6 +143,8 @@ fn unauthorized() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use axum::Router;
     use axum::body::Body;
     use axum::http::Request;
@@ -256,7 +157,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::http::origin::Peer;
     use crate::http::{ServerOptions, layers};
-    use crate::ingest::{Intake, QueueSize};
+    use crate::ingest::{Counters, Intake, QueueSize};
     use crate::query::{Policies, Reports, VersionHooks};
     use crate::store::Store;
     use crate::store::sqlite::{Options, SqliteStore};
@@ -277,9 +178,10 @@ mod tests {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&dir.path().join("box.db"), Options::default()).unwrap());
         let clock = Clock::manual(Millis(1_000_000));
-        let (requests, counters) = (RequestMetrics::default(), Arc::<Counters>::default());
+        let requests = RequestMetrics::default();
         let token = token.map(SecretString::from);
         let (intake, _) = Intake::start(store.clone(), Arc::default(), clock.clone(), QueueSize::default()).unwrap();
+        let counters = intake.counters().clone();
         let state = WebState::new(WebParts {
             intake,
             about: BoxParts::default(),
@@ -295,11 +197,9 @@ mod tests {
             draining: Arc::new(|| false),
             metrics: MetricsParts {
                 requests: requests.clone(),
-                counters: counters.clone(),
-                identify: IdentifyMetrics::default(),
                 backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),
-                backup: Arc::default(),
                 token,
+                ..MetricsParts::default()
             },
         });
         let trusted_proxies = vec!["127.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap()];
@@ -397,8 +297,8 @@ mod tests {
             "tallybox_queued_requests 10",
             "tallybox_unsettled_days 11",
             "tallybox_unsettled_counts 12",
-            r#"tallybox_key_lookups_total{result="hit"} 0"#,
-            r#"tallybox_report_reads_total{result="miss"} 0"#,
+            r#"tallybox_cache_lookups_total{cache="ingest_keys",result="hit"} 0"#,
+            r#"tallybox_cache_lookups_total{cache="reports",result="miss"} 0"#,
             "tallybox_database_up 1",
             "tallybox_database_writable 1",
             "db_connections_active 0",

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod export;
 mod extract;
+mod figures;
 mod form;
 mod format;
 mod frame;
@@ -26,6 +27,7 @@ mod health;
 mod json;
 mod listing;
 mod metrics;
+mod objectives;
 mod occurrence;
 mod pages;
 mod person;
@@ -58,6 +60,7 @@ use crate::http::{Access, Routes};
 
 pub use condition::BoxParts;
 pub use error::PageError;
+pub use figures::gather;
 pub use metrics::MetricsParts;
 pub use state::{Keeping, Site, WebParts, WebState};
 

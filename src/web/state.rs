@@ -13,6 +13,7 @@ use crate::ingest::{Door, Intake};
 use crate::model::Millis;
 use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
+use crate::trail::{self, Stage};
 
 use super::condition::BoxParts;
 use super::health::Probe;
@@ -180,7 +181,7 @@ impl WebState {
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || call(store.as_ref())).await;
+        let done = trail::within(Stage::Store, trail::blocking(move || call(store.as_ref()))).await;
         done.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
     }
 

@@ -103,6 +103,29 @@ fn every_route_that_is_named_exists() {
 }
 
 #[test]
+fn the_metrics_page_has_every_metric_with_its_type_and_no_other() {
+    let server = Server::with().start_fresh();
+    let text = server.get("/metrics").expect(200).text();
+    let told: BTreeSet<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let page = read("docs/metrics.md");
+    let table: Vec<_> = rows(&page).into_iter().filter(|row| row[0].starts_with('`')).collect();
+    let named: Vec<(&str, &str)> = table.iter().map(|row| (spans(row[0])[0], row[1])).collect();
+    assert_eq!(named.iter().copied().collect::<BTreeSet<_>>(), told);
+    assert_eq!(named.len(), told.len(), "one row for each");
+    // And whatever papers name beginning like one of ours.
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for paper in papers() {
+        let text = read(&paper);
+        let words = text.split(|c| !part(c)).filter(|word| word.starts_with("tallybox_") && !word.ends_with('_'));
+        for word in words {
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+            assert!(told.iter().any(|(name, _)| *name == word || *name == family), "{paper}: there is no {word}");
+        }
+    }
+}
+
+#[test]
 fn the_architecture_has_every_module() {
     let architecture = read("ARCHITECTURE.md");
     let table = rows(section(&architecture, "## Layers"));

@@ -1,5 +1,6 @@
 //! The storage contract, held over every backend.
 
+mod answers;
 mod aside;
 mod errors;
 mod filtered;

@@ -21,6 +21,7 @@ use super::token;
 use crate::clock::Clock;
 use crate::model::{AuditLine, By, Concerning, Login, Member, Millis, NewLogin, NewMember, Role, Way};
 use crate::store::{Result as StoreResult, Store, StoreError};
+use crate::trail::{self, Stage};
 use attempts::Attempts;
 use failures::{Failures, Listed};
 
@@ -372,7 +373,7 @@ impl Logins {
         work: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let store = self.shared.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(store.as_ref())).await;
+        let done = trail::within(Stage::Store, trail::blocking(move || work(store.as_ref()))).await;
         done.unwrap_or_else(|_| Err(StoreError::Unexpected("a store call panicked".to_owned())))
     }
 }

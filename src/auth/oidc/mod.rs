@@ -1,6 +1,5 @@
 //! Signing in by OpenID Connect: the authorization code flow with PKCE, and who came back (OpenID Connect Core 1.0, 3.1).
 
-mod client;
 mod flow;
 mod keys;
 mod provider;

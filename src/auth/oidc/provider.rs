@@ -2,16 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::body::Bytes;
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::OidcOptions;
-use super::client::{self, Call, Fault};
 use super::flow::Journey;
 use super::keys::Keys;
+use crate::calls::{self, Call, Fault};
 use crate::clock::Clock;
 use crate::model::Millis;
 
@@ -184,7 +184,7 @@ impl Provider {
 
 /// The body of a good answer.
 async fn fetch(call: &Call) -> Result<Bytes, Fault> {
-    match client::send(call).await? {
+    match calls::send(call).await? {
         (200, body) => Ok(body),
         (status, body) => {
             let told: Option<Map<String, Value>> = serde_json::from_slice(&body).ok();

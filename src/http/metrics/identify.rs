@@ -7,9 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::histogram::{MILLISECONDS, SIZES};
 use super::{Exposition, Histogram, Kind};
-use crate::model::{App, Created, Slug};
+use crate::model::{App, Created, MILLISECONDS, SIZES, Slug};
 
 /// Whom a request was for, as far as it was proved. Nothing that a stranger only claims gets in here, so there are as
 /// many different ones as apps and environments.

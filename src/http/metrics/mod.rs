@@ -1,9 +1,13 @@
 //! Requests counted and timed by route, method and status, and the form in which `/metrics` tells all figures.
 
-mod histogram;
+mod answers;
+mod connections;
+mod exposition;
 mod identify;
+mod otlp;
 mod text;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,9 +16,14 @@ use axum::http::{Method, StatusCode};
 use hashbrown::{Equivalent, HashMap};
 use parking_lot::RwLock;
 
-pub use histogram::Histogram;
+use answers::Failed;
+
+pub use answers::{Answering, Kept};
+pub use connections::Connections;
+pub use exposition::{Exposition, Family, Kind, Number, Source};
 pub use identify::{AnsweredBatch, IdentifyMetrics, Resolved};
-pub use text::{Exposition, Family, Kind};
+
+pub use crate::model::Histogram;
 
 /// Route of a request that no route took. One label for all of them: paths that strangers try have no end.
 const UNMATCHED: &str = "unmatched";
@@ -30,12 +39,19 @@ pub struct Answered<'a> {
     pub status: StatusCode,
     /// From its head to the head of its response.
     pub duration: Duration,
+    /// The part of it in which its client kept us waiting for the body.
+    pub waited: Duration,
 }
 
 /// Requests answered since start. Clones count into one table, which has at most a row for each route and
 /// method. Requests that the connection turned away before any router are not among them.
 #[derive(Clone, Debug, Default)]
-pub struct RequestMetrics(Arc<RwLock<HashMap<Key, Row>>>);
+pub struct RequestMetrics {
+    rows: Arc<RwLock<HashMap<Key, Row>>>,
+    slow: Arc<RwLock<BTreeMap<&'static str, u64>>>,
+    answering: Answering,
+    connections: Connections,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
@@ -57,13 +73,36 @@ struct Row {
 }
 
 impl RequestMetrics {
+    /// The same, counting answers against objectives too.
+    #[must_use]
+    pub fn with_answering(self, answering: Answering) -> Self {
+        Self { answering, ..self }
+    }
+
+    /// The connections that they come on.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Answers counted against the objectives.
+    pub fn answering(&self) -> &Answering {
+        &self.answering
+    }
+
+    /// Counts a request that was slow, by what it spent most of its time on.
+    pub fn record_slow(&self, cause: &'static str) {
+        *self.slow.write().entry(cause).or_default() += 1;
+    }
+
     /// Counts a request. It allocates only for a route's first request with a method or status.
     pub fn record(&self, answered: &Answered<'_>) {
         let seen = Seen { route: answered.route.unwrap_or(UNMATCHED), method: method_label(answered.method) };
-        if self.0.read().get(&seen).is_some_and(|row| row.record(answered)) {
+        let failed = if answered.status.is_server_error() { Failed::Yes } else { Failed::No };
+        self.answering.count(seen.route, failed, answered.duration.saturating_sub(answered.waited));
+        if self.rows.read().get(&seen).is_some_and(|row| row.record(answered)) {
             return;
         }
-        let mut rows = self.0.write();
+        let mut rows = self.rows.write();
         let row = rows.entry(Key { route: seen.route.into(), method: seen.method }).or_default();
         row.add_status(answered.status.as_u16());
         row.record(answered);
@@ -72,7 +111,7 @@ impl RequestMetrics {
     /// Writes `http_requests_total` and `http_request_duration_seconds`, in the order of routes and methods. The names
     /// and the label `status` are the telemetry-kit guide's.
     pub fn expose(&self, text: &mut Exposition) {
-        let rows = self.0.read();
+        let rows = self.rows.read();
         let mut rows: Vec<(&Key, &Row)> = rows.iter().collect();
         rows.sort_unstable_by_key(|(key, _)| *key);
         let mut requests = text.family("http_requests_total", Kind::Counter, "Requests answered.");
@@ -86,6 +125,14 @@ impl RequestMetrics {
         let mut durations = text.family("http_request_duration_seconds", Kind::Histogram, help);
         for (key, row) in &rows {
             durations.histogram(&[("method", key.method), ("route", &*key.route)], &row.durations);
+        }
+        text.gauge("tallybox_connections", "Connections of clients that are open.", self.connections.count());
+        let help = "Connections for which there was no room: more than max_connections.";
+        text.counter("tallybox_connections_turned_away_total", help, self.connections.turned_away());
+        let help = "Requests that took longer than slow_request_ms, by what they spent most of that time on.";
+        let mut slow = text.family("tallybox_slow_requests_total", Kind::Counter, help);
+        for (cause, requests) in &*self.slow.read() {
+            slow.sample(&[("cause", cause)], *requests);
         }
     }
 }
@@ -147,7 +194,13 @@ mod tests {
     fn count(requests: &RequestMetrics, route: Option<&str>, method: &str, status: u16) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let status = StatusCode::from_u16(status).unwrap();
-        requests.record(&Answered { route, method: &method, status, duration: Duration::from_millis(3) });
+        requests.record(&Answered {
+            route,
+            method: &method,
+            status,
+            duration: Duration::from_millis(3),
+            waited: Duration::ZERO,
+        });
     }
 
     #[test]
@@ -180,7 +233,7 @@ mod tests {
         for n in 0..100 {
             count(&requests, None, &format!("MADE{n}"), 404);
         }
-        assert_eq!(requests.0.read().len(), 1);
+        assert_eq!(requests.rows.read().len(), 1);
         let line = r#"http_requests_total{method="other",route="unmatched",status="404"} 100"#;
         assert!(exposed(&requests).lines().any(|found| found == line));
     }
@@ -194,7 +247,7 @@ mod tests {
                 threads.spawn(move || (0..500).for_each(|n| count(requests, Some("/"), "GET", 200 + (n + thread) % 3)));
             }
         });
-        let rows = requests.0.read();
+        let rows = requests.rows.read();
         let row = rows.values().next().unwrap();
         let total: u64 = row.statuses.iter().map(|(_, count)| count.load(Ordering::Relaxed)).sum();
         assert_eq!((rows.len(), row.statuses.len(), total), (1, 4, 2_000));

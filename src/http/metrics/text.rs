@@ -3,99 +3,65 @@
 
 use std::fmt::{Display, Write};
 
-use super::Histogram;
+use super::exposition::{Kind, Number, Sample, Told, Value};
 
-/// All metrics as one text. Each family has its name once, followed by all of its samples.
-#[derive(Debug, Default)]
-pub struct Exposition(String);
-
-/// What the figures of a family mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Grows until the process ends.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts in buckets.
-    Histogram,
-}
-
-/// One family, taking samples.
-#[derive(Debug)]
-pub struct Family<'a> {
-    text: &'a mut String,
-    name: &'static str,
-}
-
-impl Exposition {
-    /// What the response calls this text.
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
-
-    /// Begins a family. `help` is one line: a sentence for whoever finds the name on a dashboard.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
+/// All families as one text.
+pub(super) fn render(families: &[Told]) -> String {
+    let mut text = String::new();
+    for Told { name, kind, help, samples } in families {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        write_to(&mut self.0, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        Family { text: &mut self.0, name }
+        write_to(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for sample in samples {
+            series(&mut text, name, sample);
+        }
     }
+    text
+}
 
-    /// A counter without labels.
-    pub fn counter(&mut self, name: &'static str, help: &str, value: u64) {
-        self.family(name, Kind::Counter, help).sample(&[], value);
-    }
-
-    /// A gauge without labels.
-    pub fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
-        self.family(name, Kind::Gauge, help).sample(&[], value);
-    }
-
-    /// All of it.
-    pub fn into_text(self) -> String {
-        self.0
+/// A histogram is a cumulative sample for each bucket, the sum and the count.
+fn series(text: &mut String, name: &str, sample: &Sample) {
+    let mut line = |suffix: &str, bound: Option<&str>, value: &dyn Display| {
+        text.push_str(name);
+        text.push_str(suffix);
+        labels(text, sample, bound);
+        write_to(text, format_args!(" {value}\n"));
+    };
+    match &sample.value {
+        Value::Number(Number::Whole(value)) => line("", None, value),
+        Value::Number(Number::Real(value)) => line("", None, value),
+        Value::Buckets(read) => {
+            for (bound, count) in &read.buckets {
+                let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+                line("_bucket", Some(&bound), count);
+            }
+            line("_sum", None, &read.sum);
+            line("_count", None, &read.count);
+        }
     }
 }
 
-impl Family<'_> {
-    /// One sample. Values of labels may be any text, their names are ours.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.line("", labels, None, value);
-    }
-
-    /// The samples of one histogram: a cumulative one for each bucket, the sum and the count.
-    pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        let read = histogram.read();
-        for (bound, count) in &read.buckets {
-            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
-            self.line("_bucket", labels, Some(&bound), count);
-        }
-        self.line("_sum", labels, None, read.sum);
-        self.line("_count", labels, None, read.count);
-    }
-
-    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {
-        self.text.push_str(self.name);
-        self.text.push_str(suffix);
-        let mut before = '{';
-        for (name, text) in labels.iter().copied().chain(bound.map(|bound| ("le", bound))) {
-            write_to(self.text, format_args!("{before}{name}=\""));
-            for character in text.chars() {
-                match character {
-                    '\\' => self.text.push_str("\\\\"),
-                    '"' => self.text.push_str("\\\""),
-                    '\n' => self.text.push_str("\\n"),
-                    other => self.text.push(other),
-                }
+fn labels(text: &mut String, sample: &Sample, bound: Option<&str>) {
+    let mut before = '{';
+    let own = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.chain(bound.map(|bound| ("le", bound))) {
+        write_to(text, format_args!("{before}{name}=\""));
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
             }
-            self.text.push('"');
-            before = ',';
         }
-        if before == ',' {
-            self.text.push('}');
-        }
-        write_to(self.text, format_args!(" {value}\n"));
+        text.push('"');
+        before = ',';
+    }
+    if before == ',' {
+        text.push('}');
     }
 }
 
@@ -107,6 +73,7 @@ fn write_to(text: &mut String, what: std::fmt::Arguments<'_>) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::{Exposition, Histogram};
     use super::*;
 
     #[test]
@@ -118,7 +85,7 @@ mod tests {
         text.counter("a_total", "Things.", 3);
         text.gauge("b", "Level.", 0.5);
         let mut family = text.family("c", Kind::Counter, "More.");
-        family.sample(&[("x", "1"), ("y", "a\\b\"c\nd")], 7);
+        family.sample(&[("x", "1"), ("y", "a\\b\"c\nd")], 7_u64);
         text.family("d", Kind::Histogram, "Times.").histogram(&[("x", "1")], &histogram);
         let text = text.into_text();
         let lines: Vec<_> = text.lines().collect();

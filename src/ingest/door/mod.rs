@@ -17,6 +17,7 @@ use super::Scope;
 use crate::clock::Clock;
 use crate::model::{AppId, ClientNetwork, IngestKeyId, Limit, Millis, OverLimit, Refusal, Rules, Standing, TurnedAway};
 use crate::store::Store;
+use crate::trail::{self, Stage};
 
 /// Most apps, keys and client networks whose use is remembered. Those that were quiet the longest are forgotten, and
 /// begin with nothing used up.
@@ -202,7 +203,7 @@ impl Door {
         let _asking = self.0.asking.lock().await;
         if !today.is_known() {
             let (shared, day) = (self.0.clone(), day(self.0.clock.now()));
-            let answer = tokio::task::spawn_blocking(move || shared.reconcile(Some(app), day)).await;
+            let answer = trail::within(Stage::Store, trail::blocking(move || shared.reconcile(Some(app), day))).await;
             if !answer.unwrap_or(false) {
                 return Err(Refusal::StorageDown);
             }
@@ -217,7 +218,7 @@ impl Door {
         let mine = || shared.reconciled.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if due && mine() {
             let shared = shared.clone();
-            tokio::task::spawn_blocking(move || shared.reconcile(None, day(now)));
+            trail::blocking(move || shared.reconcile(None, day(now)));
         }
     }
 }

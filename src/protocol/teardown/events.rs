@@ -304,7 +304,7 @@ async fn accept(
         let request = Request { scope, received_at, sent_at: None, nonce: None, claims, sign_out };
         intake.accept(request).await.map_err(|refusal| call.refused(refusal))?
     };
-    Ok(if dropped > 0 { intake.drop_all(dropped) } else { receipt })
+    Ok(if dropped > 0 { intake.drop_all(admitted.app(), dropped) } else { receipt })
 }
 
 /// In the order of section 10.3.

@@ -148,7 +148,7 @@ impl Call {
         let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
         if self.gate.respect_dnt && (self.header("dnt") == Some("1") || self.header("sec-gpc") == Some("1")) {
-            return Ok(Taken::Untracked(self.gate.intake.drop_all(claims.len())));
+            return Ok(Taken::Untracked(self.gate.intake.drop_all(&scope.app, claims.len())));
         }
         let strict = scope.app.strict;
         let received_at = self.origin.received_at;

@@ -56,7 +56,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 17] = [
+pub(in crate::store) const DIRECTORY: [Table; 18] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -155,6 +155,13 @@ pub(in crate::store) const DIRECTORY: [Table; 17] = [
     sign_in::RECOVERY_CODES,
     sign_in::IDENTITIES,
     Table { name: "setup_tokens", columns: &[("hash", Bytes), ("expires_at", Int)], key: 1, prefix: 0, cut: WHOLE },
+    Table {
+        name: "answered_hours",
+        columns: &[("hour", Int), ("traffic", Text), ("requests", Int), ("failed", Int), ("slow", Int)],
+        key: 2,
+        prefix: 0,
+        cut: WHOLE,
+    },
 ];
 
 const ROLLUP: &[(&str, Kind)] = &[

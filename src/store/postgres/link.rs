@@ -207,6 +207,7 @@ impl Link {
             floor_bytes: None,
             ballast_bytes: None,
             read_only: self.check().err().map(|error| error.to_string()),
+            caches: Vec::new(),
             notes: figures.notes,
         }
     }

@@ -34,6 +34,7 @@ use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{Committed, Draft, EnvironmentId, Limits, Millis, Result, StoreError, StoreStatus, members};
 use crate::clock::Deadline;
+use crate::model::Lookups;
 
 pub use options::PostgresOptions;
 
@@ -54,6 +55,8 @@ pub struct PostgresStore {
     writers: [Mutex<Writer>; 2],
     purged_at: Mutex<Millis>,
     link: Arc<Link>,
+    /// How well the writers' memories do.
+    texts: Lookups,
     keeper: Option<Keeper>,
     runtime: Option<Runtime>,
 }
@@ -91,7 +94,8 @@ impl PostgresStore {
         let link = Arc::new(Link::new(options, runtime.handle().clone())?);
         let keeper = Keeper::start(link.clone()).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let (writers, purged_at) = Default::default();
-        Ok(Self { writers, purged_at, link, keeper: Some(keeper), runtime: Some(runtime) })
+        let texts = Lookups::default();
+        Ok(Self { writers, purged_at, link, texts, keeper: Some(keeper), runtime: Some(runtime) })
     }
 
     /// Waits until the server is there and the schema is up to date; otherwise says after `limit` why not.
@@ -157,7 +161,9 @@ impl PostgresStore {
         deadline: Deadline,
     ) -> Result<Numbers> {
         loop {
-            if let Some(interned) = writer.interner.find(drafts, limits) {
+            let known = writer.interner.find(drafts, limits);
+            self.texts.note(known.is_some());
+            if let Some(interned) = known {
                 return Ok(interned);
             }
             let learned = self.on_writer(writer, deadline, |writer, session| {
@@ -209,6 +215,10 @@ impl Backend for PostgresStore {
     // A commit locks them last, when its events are written: whoever waits here has nothing that is seen, and whoever
     // was before has everything.
     const HOLD_SUMMARIES: &'static [&'static str] = &["LOCK TABLE rollup_hours IN SHARE ROW EXCLUSIVE MODE"];
+
+    fn now(db: &dyn Sql, _: Millis) -> Result<Millis> {
+        Ok(Millis(db.value("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8", &[])?.int()))
+    }
 
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         self.link.call(&self.link.primary, |session| read(session))
@@ -288,13 +298,14 @@ impl Backend for PostgresStore {
     }
 
     fn status(&self) -> Result<StoreStatus> {
-        Ok(self.link.status())
+        Ok(StoreStatus { caches: vec![("texts", self.texts.read())], ..self.link.status() })
     }
 
     fn probe(&self) -> Result<()> {
         self.link.call(&self.link.primary, |session| {
             session.batch("BEGIN; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '1s'")?;
             session.run("DELETE FROM nonces WHERE at = -1", &[])?;
+            schema::check_not_behind(session)?;
             session.batch("ROLLBACK")
         })
     }

@@ -1,5 +1,7 @@
 //! Brings the schema up to date. However many nodes start at once, each step is done by one of them.
 
+use std::sync::LazyLock;
+
 use super::link::{BEGIN, LOCKS};
 use super::session::Session;
 use crate::clock::Clock;
@@ -37,6 +39,13 @@ pub(super) fn migrate(session: &Session<'_>) -> Result<()> {
 fn applied(session: &Session<'_>) -> Result<Vec<Applied>> {
     let applied = session.rows("SELECT number, sha256 FROM migrations ORDER BY number", &[])?;
     Ok(applied.iter().map(|row| Applied { number: row.int(0), sha256: row.text(1) }).collect())
+}
+
+/// Refuses a database that misses a migration by now, as one does that a backup was restored to.
+pub(super) fn check_not_behind(session: &Session<'_>) -> Result<()> {
+    static NEWEST: LazyLock<i64> = LazyLock::new(|| migrate::newest(&migrate::embedded::<Migrations>()));
+    let there = session.value("SELECT max(number) FROM migrations", &[])?.some_int();
+    migrate::check_not_behind(*NEWEST, there)
 }
 
 /// Refuses a database that is not up to date, without changing it.

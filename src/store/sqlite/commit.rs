@@ -2,6 +2,7 @@
 //! not be asked again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -15,6 +16,7 @@ use crate::store::commit::{
 use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Interner};
 use crate::store::people::People;
+use crate::store::remembered::Remembered;
 use crate::store::settled;
 use crate::store::sql::Sql;
 use crate::store::{Committed, Draft, Nonce, Result, StoreError};
@@ -31,9 +33,16 @@ pub(super) struct Memory {
     versions: VersionIds,
     /// A number that changes when another connection, of another process, has written.
     others: i64,
+    /// How well this does.
+    pub(super) counts: Arc<Remembered>,
 }
 
 impl Memory {
+    /// Nothing is remembered any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self { counts: self.counts.clone(), ..Self::default() };
+    }
+
     /// Users and sessions may have been removed: they are looked up anew.
     pub(super) fn forget_people(&mut self) {
         self.people = None;
@@ -49,7 +58,7 @@ pub(super) fn commit(
 ) -> Result<Vec<Committed>> {
     let result = write(conn, memory, drafts, limits);
     if result.is_err() {
-        *memory = Memory::default();
+        memory.forget();
     }
     result
 }
@@ -61,19 +70,25 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
     if std::mem::replace(&mut memory.others, others) != others {
         memory.forget_people();
     }
+    let mut known = true;
     let interned = loop {
         match memory.strings.find(drafts, limits) {
             Some(interned) => break interned,
-            None => memory.strings.learn(&Conn(&tx), drafts, limits)?,
+            None => {
+                known = false;
+                memory.strings.learn(&Conn(&tx), drafts, limits)?;
+            }
         }
     };
+    memory.counts.texts.note(known);
     let people = match &mut memory.people {
         Some(people) => people,
         none => {
             // Row numbers go on from the highest in use.
             let next = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
             let next_user = next("SELECT coalesce(max(id), 0) + 1 FROM users")?;
-            none.insert(People::new(next_user, next("SELECT coalesce(max(id), 0) + 1 FROM sessions")?))
+            let people = People::new(next_user, next("SELECT coalesce(max(id), 0) + 1 FROM sessions")?);
+            none.insert(people.counting(memory.counts.clone()))
         }
     };
     let greeted = identify::greet(&Conn(&tx), &mut memory.versions, drafts, &interned.devices)?;

@@ -12,6 +12,7 @@ mod wal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::SLOW;
 use super::backend::Backend;
+use super::remembered::Remembered;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
@@ -98,6 +100,8 @@ pub struct SqliteStore {
     believed: AtomicI64,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
+    /// How well the writer's memory does.
+    counts: Arc<Remembered>,
 }
 
 /// See [`SqliteStore::commits`].
@@ -125,7 +129,9 @@ impl SqliteStore {
         }
         disk.lay_ballast();
         let readers = RwLock::new(Some(open::readers(path, options)?));
-        let writer = Writer { conn, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
+        let memory = Memory::default();
+        let counts = memory.counts.clone();
+        let writer = Writer { conn, memory, tended_at: Millis(0), purged_at: Millis(0) };
         Ok(Self {
             path: path.to_path_buf(),
             options,
@@ -136,6 +142,7 @@ impl SqliteStore {
             commits: std::array::from_fn(|_| AtomicU64::new(0)),
             believed: AtomicI64::new(0),
             failed: AtomicBool::new(false),
+            counts,
         })
     }
 
@@ -169,7 +176,7 @@ impl SqliteStore {
     /// the file is checked.
     fn reopen(&self, writer: &mut Writer) -> Result<()> {
         writer.conn = Connection::open_in_memory()?;
-        writer.memory = Memory::default();
+        writer.memory.forget();
         *self.readers.write() = None;
         writer.conn = open_writer(&self.path, self.options, &self.disk)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -362,6 +369,7 @@ impl Backend for SqliteStore {
             floor_bytes: self.disk.floor(),
             ballast_bytes: self.disk.ballast(),
             read_only,
+            caches: self.counts.all(),
             notes: Vec::new(),
         })
     }
@@ -370,6 +378,7 @@ impl Backend for SqliteStore {
         let mut writer = self.healthy_writer()?;
         self.disk.check_floor()?;
         let tx = writer.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        open::check_not_behind(&tx)?;
         tx.execute("UPDATE directory SET version = version", [])?;
         tx.rollback()?;
         Ok(())

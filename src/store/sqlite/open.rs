@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -131,6 +132,13 @@ pub(super) fn applied(conn: &Connection) -> Result<Vec<Applied>> {
     let mut statement = conn.prepare("SELECT number, sha256 FROM migrations ORDER BY number")?;
     let applied = statement.query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?;
     Ok(applied.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Refuses a database that misses a migration by now, as one does that an older file was put in place of.
+pub(super) fn check_not_behind(conn: &Connection) -> Result<()> {
+    static NEWEST: LazyLock<i64> = LazyLock::new(|| migrate::newest(&migrate::embedded::<Migrations>()));
+    let there = conn.prepare_cached("SELECT max(number) FROM migrations")?.query_row([], |row| row.get(0))?;
+    migrate::check_not_behind(*NEWEST, there)
 }
 
 /// Refuses a database that is not up to date, without changing it.

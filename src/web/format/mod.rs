@@ -70,6 +70,14 @@ pub fn share(part: i64, whole: i64) -> String {
     }
 }
 
+/// The part of a budget that is left, which may be negative, in percent.
+pub fn budget_share(share: f64) -> String {
+    match share * 100.0 {
+        p if p.abs() >= 9.95 => format!("{}%", p.trunc() as i64),
+        p => format!("{p:.1}%"),
+    }
+}
+
 /// The value of a dimension; of events that do not say, that they do not.
 pub fn value(value: Option<&str>) -> String {
     value.unwrap_or("not reported").to_owned()

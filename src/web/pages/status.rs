@@ -1,12 +1,14 @@
 //! The status of the box: whether all is well, and every figure behind that.
 
+mod jobs;
+
 use askama::Template;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::model::{App, BackupStanding, Millis, Zone};
+use crate::model::{App, BackupStanding, LookupCounts, Millis, Zone};
 use crate::store::{PoolStatus, StoreStatus};
 
 use super::super::condition::{self, Condition, Finding, Level};
@@ -14,8 +16,11 @@ use super::super::error::{Page, PageError, page};
 use super::super::extract::BoxVisit;
 use super::super::format::{Calendar, When, grouped, length, share, size};
 use super::super::frame::Frame;
+use super::super::objectives::{self, ObjectiveRow};
 use super::super::reason::words;
 use super::super::state::WebState;
+
+use jobs::JobRow;
 
 #[derive(Template)]
 #[template(path = "pages/status.html")]
@@ -28,9 +33,11 @@ struct Status {
     facts: Vec<(&'static str, String)>,
     pools: Vec<PoolStatus>,
     caches: Vec<(&'static str, String, String)>,
+    jobs: Vec<JobRow>,
     events: Vec<(&'static str, String)>,
     refused: Vec<Refused>,
     aside: Vec<Aside>,
+    objectives: Vec<ObjectiveRow>,
     slow: Vec<Slow>,
     slow_count: String,
     nodes: Vec<NodeRow>,
@@ -55,6 +62,7 @@ struct Slow {
     at: When,
     took: String,
     what: String,
+    trace: Option<String>,
 }
 
 struct NodeRow {
@@ -81,9 +89,11 @@ pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> P
         facts: facts(&state, &condition, &database, &calendar),
         pools: database.pools.clone(),
         caches: caches(&condition),
+        jobs: jobs::rows(&condition, &calendar),
         events: events(&condition),
         refused: refused(&condition, &calendar),
         aside: aside(&state, &condition, &apps, &calendar),
+        objectives: objectives::rows(state.metrics.requests.answering().objectives(), &condition.budgets),
         slow: slow(&database, &calendar),
         slow_count: count(database.slow),
         nodes: nodes(&condition, &calendar),
@@ -161,15 +171,27 @@ fn backup(standing: &BackupStanding, database: &StoreStatus, calendar: &Calendar
 
 /// What, the share that memory answered, and the figures behind it.
 fn caches(condition: &Condition) -> Vec<(&'static str, String, String)> {
-    let row = |what, hits: u64, misses: u64| {
-        let (hits, all) = (signed(hits), signed(hits + misses));
+    let row = |(name, counts): &(&'static str, LookupCounts)| {
+        let (hits, all) = (signed(counts.hits), signed(counts.hits + counts.misses));
         let rate = if all == 0 { "not asked yet".to_owned() } else { share(hits, all) };
-        (what, rate, format!("{} of {} from memory", grouped(hits), grouped(all)))
+        (cache_label(name), rate, format!("{} of {} from memory", grouped(hits), grouped(all)))
     };
-    vec![
-        row("Ingest keys", condition.keys.hits, condition.keys.misses),
-        row("Reports", condition.reports.hits, condition.reports.misses),
-    ]
+    condition.caches.iter().map(row).collect()
+}
+
+fn cache_label(name: &'static str) -> &'static str {
+    match name {
+        "ingest_keys" => "Ingest keys",
+        "reports" => "Reports",
+        "version_policies" => "Who must update",
+        "collected" => "What apps collect",
+        "devices" => "Devices of Teardown",
+        "device_sessions" => "Their sessions",
+        "texts" => "Texts of commits",
+        "users" => "Users of commits",
+        "sessions" => "Sessions of commits",
+        other => other,
+    }
 }
 
 fn events(condition: &Condition) -> Vec<(&'static str, String)> {
@@ -220,6 +242,7 @@ fn slow(database: &StoreStatus, calendar: &Calendar) -> Vec<Slow> {
         at: calendar.moment(query.at),
         took: format!("{} ms", grouped(i64::try_from(query.took.as_millis()).unwrap_or(i64::MAX))),
         what: query.what.clone(),
+        trace: query.trace.map(|trace| trace.to_string()),
     };
     database.slow_queries.iter().map(row).collect()
 }
@@ -255,10 +278,18 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
         "database": condition.database.as_ref().map(database_told),
         "queue": { "requests": condition.queue, "max": condition.queue_max },
         "commits": { "done": condition.commits, "failed": condition.failed_commits },
-        "caches": {
-            "keys": { "hits": condition.keys.hits, "misses": condition.keys.misses },
-            "reports": { "hits": condition.reports.hits, "misses": condition.reports.misses },
-        },
+        "caches": condition.caches.iter().map(|(name, counts)| {
+            ((*name).to_owned(), json!({ "hits": counts.hits, "misses": counts.misses }))
+        }).collect::<serde_json::Map<_, _>>(),
+        "objectives": condition.budgets.iter().map(|budget| json!({
+            "traffic": budget.traffic.as_str(),
+            "objective": budget.aim.as_str(),
+            "target": budget.target,
+            "requests": budget.requests,
+            "misses": budget.bad,
+            "budget_left": budget.left,
+            "pace": budget.pace,
+        })).collect::<Vec<_>>(),
         "events": {
             "received": condition.events.received,
             "stored": condition.events.stored,
@@ -282,6 +313,7 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
             "newest_at": time(row.newest),
             "detail": row.detail,
         })).collect::<Vec<_>>(),
+        "jobs": jobs::told(condition),
         "nodes": condition.nodes.iter().map(|node| json!({
             "name": node.name,
             "version": node.version,
@@ -308,6 +340,7 @@ fn database_told(database: &StoreStatus) -> Value {
             "at": time(query.at),
             "ms": u64::try_from(query.took.as_millis()).unwrap_or(u64::MAX),
             "what": query.what,
+            "trace_id": query.trace.map(|trace| trace.to_string()),
         })).collect::<Vec<_>>(),
         "pools": database.pools.iter().map(|pool| json!({
             "name": pool.name, "max": pool.max, "open": pool.open, "active": pool.active, "waiting": pool.waiting,
@@ -315,6 +348,7 @@ fn database_told(database: &StoreStatus) -> Value {
     })
 }
 
+/// As programs read it.
 fn time(at: Millis) -> String {
     at.timestamp().to_string()
 }

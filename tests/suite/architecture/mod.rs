@@ -5,20 +5,22 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
     ("logging", &["model", "config", "clock"]),
+    ("trail", &["model", "clock"]),
+    ("calls", &[]),
     ("rollup", &["model"]),
     ("demo", &["model"]),
-    ("store", &["model", "config", "clock", "rollup"]),
-    ("ingest", &["model", "config", "clock", "rollup", "store"]),
-    ("query", &["model", "config", "clock", "rollup", "store"]),
-    ("auth", &["model", "config", "clock", "rollup", "store"]),
-    ("http", &["model", "config", "clock", "auth", "ingest"]),
+    ("store", &["model", "config", "clock", "trail", "rollup"]),
+    ("ingest", &["model", "config", "clock", "trail", "rollup", "store"]),
+    ("query", &["model", "config", "clock", "trail", "rollup", "store"]),
+    ("auth", &["model", "config", "clock", "trail", "calls", "rollup", "store"]),
+    ("http", &["model", "config", "clock", "trail", "auth", "ingest"]),
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
-    ("web", &["model", "config", "clock", "store", "auth", "ingest", "query", "http"]),
+    ("web", &["model", "config", "clock", "trail", "store", "auth", "ingest", "query", "http"]),
     ("backup", &["model", "clock", "store"]),
     ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup"]),
 ];
@@ -27,11 +29,11 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
 /// is no reading of the time of day.
 const ONLY_IN: [(&str, &[&str]); 18] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
-    ("hyper", &["http/", "cli/serve", "cli/client", "auth/oidc/"]),
+    ("hyper", &["http/", "cli/serve", "cli/client", "calls"]),
     ("rusqlite", &["store/sqlite/"]),
     ("tokio_postgres", &["store/postgres/"]),
     ("deadpool", &["store/postgres/"]),
-    ("rustls", &["store/postgres/", "cli/client", "auth/oidc/client"]),
+    ("rustls", &["store/postgres/", "cli/client", "calls"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
     ("anyhow", &["cli/", "main.rs"]),

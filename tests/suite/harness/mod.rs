@@ -1,10 +1,12 @@
 //! A real server in a process of its own, over a temporary data directory, and verbs to use it.
 
 pub mod backend;
+pub mod collector;
 pub mod http;
 pub mod kit;
 pub mod poll;
 pub mod postgres;
+pub mod prometheus;
 pub mod provider;
 pub mod random;
 pub mod terminal;

@@ -162,14 +162,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         keeping: Keeping { retention: None, respects_dnt: true },
         draining: Arc::new(|| false),
         policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
-        metrics: MetricsParts {
-            backlog: Default::default(),
-            requests: requests.clone(),
-            counters: intake.counters().clone(),
-            identify,
-            backup: Arc::default(),
-            token: None,
-        },
+        metrics: MetricsParts { requests: requests.clone(), identify, ..MetricsParts::default() },
     });
     let options = ServerOptions::default();
     let router = protocol::routes(gate, "/td").merge(web::mount(state)).into_router();

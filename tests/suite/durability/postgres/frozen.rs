@@ -1,6 +1,6 @@
 //! Goal R19: PostgreSQL freezes with its connections open, while eight clients send.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{SHAPE, assert_away, assert_polite};
 use crate::durability::load::Load;
@@ -22,8 +22,10 @@ fn a_frozen_postgresql_hangs_nobody() {
     let tally = load.insist(server.address(), |progress| {
         progress.await_acked(1_000);
         cluster.freeze();
-        progress.await_refusal();
+        let begun = Instant::now();
         server.await_status("/health/ready", 503);
+        println!("not ready after {:?}", begun.elapsed());
+        progress.await_refusal();
         poll::throughout(FROST, || assert_away(&server, &credentials));
         cluster.thaw();
         println!("success again after {:?}", progress.await_success(Duration::from_secs(2)));

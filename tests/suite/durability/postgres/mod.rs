@@ -49,7 +49,9 @@ fn assert_away(server: &Server, credentials: &Credentials) {
         reply
     };
     in_time(&Request::get("/health/live")).expect(200);
-    in_time(&Request::get("/health/ready")).expect(503);
+    let ready = in_time(&Request::get("/health/ready")).expect(503).json();
+    let reason = ready["reasons"][0]["name"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("database_"), "{ready}");
     assert_passing(&in_time(&credentials.sdk(&kit::batch(&[kit::event("probe")]))));
     let page = in_time(&Request::get("/apps").header("cookie", "tallybox=nobodys"));
     assert!(page.status < 500 || page.status == 503, "{}: {}", page.status, page.text());

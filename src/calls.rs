@@ -1,4 +1,4 @@
-//! A small HTTP client for the provider's own addresses: TLS, or plain HTTP on this machine; nothing is followed.
+//! A small HTTP client for servers that the box asks by itself: TLS, or plain HTTP where that may be; nothing is followed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -23,42 +23,73 @@ const LONGEST: usize = 1 << 20;
 const TRIES: usize = 4;
 
 /// Why there is no answer; in words for the log.
-pub(super) type Fault = String;
+pub type Fault = String;
+
+/// With whom plain HTTP may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plain {
+    ThisMachine,
+    Anybody,
+}
 
 /// What is sent.
-pub(super) struct Call {
+#[derive(Debug)]
+pub struct Call {
     url: String,
     method: Method,
-    authorization: Option<HeaderValue>,
-    body: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    plain: Plain,
+    body: Bytes,
 }
 
 impl Call {
-    /// A `GET`.
-    pub(super) fn get(url: &str) -> Self {
-        Self { url: url.to_owned(), method: Method::GET, authorization: None, body: String::new() }
+    /// A `GET`. Without TLS it goes to this machine alone.
+    pub fn get(url: &str) -> Self {
+        let headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
+        Self { url: url.to_owned(), method: Method::GET, headers, plain: Plain::ThisMachine, body: Bytes::new() }
+    }
+
+    /// A body of that type that is posted.
+    pub fn post(url: &str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut call = Self { method: Method::POST, body: body.into(), ..Self::get(url) };
+        call.headers.push((CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        call
     }
 
     /// A form that is posted.
-    pub(super) fn form(url: &str, body: String) -> Self {
-        Self { method: Method::POST, body, ..Self::get(url) }
+    pub fn form(url: &str, body: String) -> Self {
+        Self::post(url, "application/x-www-form-urlencoded", body)
     }
 
     /// Where it goes.
-    pub(super) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
+    /// Holds nothing that others may not read: it may go to any machine without TLS.
+    #[must_use]
+    pub fn in_the_open(self) -> Self {
+        Self { plain: Plain::Anybody, ..self }
+    }
+
     /// With credentials; `None` where no header can hold them.
-    pub(super) fn authorized(self, value: &str) -> Option<Self> {
+    #[must_use]
+    pub fn authorized(self, value: &str) -> Option<Self> {
+        self.with_secret(AUTHORIZATION.as_str(), value)
+    }
+
+    /// With a header whose value nobody may see; `None` where no header can hold it.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: &str) -> Option<Self> {
         let mut value = HeaderValue::try_from(value).ok()?;
         value.set_sensitive(true);
-        Some(Self { authorization: Some(value), ..self })
+        self.headers.push((HeaderName::try_from(name).ok()?, value));
+        Some(self)
     }
 }
 
 /// Status and body of the answer to a call.
-pub(super) async fn send(call: &Call) -> Result<(u16, Bytes), Fault> {
+pub async fn send(call: &Call) -> Result<(u16, Bytes), Fault> {
     let exchanged = tokio::time::timeout(PATIENCE, exchange(call)).await;
     let answer = exchanged.unwrap_or_else(|_| Err(format!("no answer within {} seconds", PATIENCE.as_secs())));
     answer.map_err(|fault| format!("{}: {fault}", call.url))
@@ -66,7 +97,7 @@ pub(super) async fn send(call: &Call) -> Result<(u16, Bytes), Fault> {
 
 async fn exchange(call: &Call) -> Result<(u16, Bytes), Fault> {
     let target = Target::read(&call.url)?;
-    let stream = target.connect().await?;
+    let stream = target.connect(call.plain).await?;
     if target.encrypted {
         let name = ServerName::try_from(target.host.clone()).map_err(|_| "the host is no name".to_owned())?;
         let stream = connector()?.connect(name, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
@@ -88,15 +119,11 @@ async fn converse(
         .method(call.method.clone())
         .uri(&target.path)
         .header(HOST, &target.authority)
-        .header(USER_AGENT, concat!("tallybox/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json");
-    if call.method == Method::POST {
-        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        .header(USER_AGENT, concat!("tallybox/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &call.headers {
+        request = request.header(name, value);
     }
-    if let Some(authorization) = &call.authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    let request = request.body(Full::new(Bytes::from(call.body.clone()))).map_err(|error| error.to_string())?;
+    let request = request.body(Full::new(call.body.clone())).map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(said)?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|error| error.to_string());
@@ -134,12 +161,14 @@ impl Target {
         })
     }
 
-    /// Without TLS only this machine is spoken to, whatever its name resolves to.
-    async fn connect(&self) -> Result<TcpStream, Fault> {
+    /// Without TLS only those are spoken to who may be, whatever the name resolves to.
+    async fn connect(&self, plain: Plain) -> Result<TcpStream, Fault> {
         let found = lookup_host((self.host.as_str(), self.port)).await;
         let found = found.map_err(|error| format!("the host is not found: {error}"))?;
-        let usable = |address: &SocketAddr| self.encrypted || address.ip().to_canonical().is_loopback();
-        let mut fault = "plain HTTP is spoken with this machine alone; use https".to_owned();
+        let usable = |address: &SocketAddr| {
+            self.encrypted || plain == Plain::Anybody || address.ip().to_canonical().is_loopback()
+        };
+        let mut fault = "plain HTTP is spoken with this machine alone here; use https".to_owned();
         for address in found.filter(usable).take(TRIES) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),

@@ -22,6 +22,8 @@ const TIMES: [u64; 14] = [
 pub static SECONDS: Scale = Scale { bounds: &TIMES, unit: 1e6 };
 /// Durations, told in milliseconds.
 pub static MILLISECONDS: Scale = Scale { bounds: &TIMES, unit: 1e3 };
+/// How many events, or requests, one commit takes.
+pub static GROUPS: Scale = Scale { bounds: &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_000], unit: 1.0 };
 /// How many there are in a batch.
 pub static SIZES: Scale = Scale { bounds: &[1, 2, 5, 10, 25, 50, 100, 250, 1_000], unit: 1.0 };
 
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn bounds_rise() {
-        for scale in [&SECONDS, &MILLISECONDS, &SIZES] {
+        for scale in [&SECONDS, &MILLISECONDS, &SIZES, &GROUPS] {
             assert!(scale.bounds.is_sorted_by(|a, b| a < b));
         }
     }
