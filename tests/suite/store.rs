@@ -1,6 +1,7 @@
 //! The storage contract, held over every backend.
 
 mod aside;
+mod columns;
 mod errors;
 mod filtered;
 mod identify;
@@ -19,6 +20,7 @@ mod versions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
@@ -202,6 +204,7 @@ struct Sent {
     user: Option<String>,
     session: Option<String>,
     version: &'static str,
+    props: Option<Box<RawValue>>,
 }
 
 impl Sent {
@@ -213,6 +216,7 @@ impl Sent {
             user: Some("ada".to_owned()),
             session: Some("s1".to_owned()),
             version: "1.0",
+            props: None,
         }
     }
 
@@ -225,6 +229,7 @@ impl Sent {
             name: self.name.as_str().into(),
             user: self.user.as_deref().map(Into::into),
             session: self.session.as_deref().map(Into::into),
+            props: self.props.as_deref(),
             facts,
             ..RawEvent::default()
         })
