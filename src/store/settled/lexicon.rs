@@ -192,3 +192,72 @@ impl Prop {
         Some(code)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(events: impl IntoIterator<Item = String>) -> Lexicon {
+        let mut lexicon = Lexicon::default();
+        events.into_iter().for_each(|props| lexicon.note(Some(&props), &mut Vec::new()));
+        lexicon
+    }
+
+    fn kept(lexicon: &Lexicon) -> Vec<&str> {
+        lexicon.kept().into_iter().map(|number| lexicon.name(number)).collect()
+    }
+
+    #[test]
+    fn what_goes_beyond_a_bound_is_left_out_and_nothing_else() {
+        let long = |length: usize| format!(r#"{{"a":1,"b":"{}"}}"#, "x".repeat(length));
+        let values = |count: usize| (0..count).map(|n| format!(r#"{{"a":1,"b":{n}}}"#)).collect::<Vec<_>>();
+        let names = |count: usize| (0..count).map(|n| format!(r#"{{"p{n}":1}}"#)).collect::<Vec<_>>();
+        let wide = |count: usize| (0..count).map(|n| format!(r#"{{"b":"{n:0100}"}}"#)).collect::<Vec<_>>();
+        for (events, left) in [
+            (vec![long(LONGEST)], 2),
+            (vec![long(LONGEST + 1)], 1),
+            (values(VALUES), 2),
+            (values(VALUES + 1), 1),
+            (wide(TEXTS / 101), 1),
+            (wide(TEXTS / 101 + 1), 0),
+            (names(PROPS), PROPS),
+            (names(PROPS + 1), PROPS),
+            (vec![format!(r#"{{"{}":1}}"#, "n".repeat(LONGEST_NAME))], 1),
+            (vec![format!(r#"{{"{}":1}}"#, "n".repeat(LONGEST_NAME + 1))], 0),
+            (vec![r#"{"a\u0000b":1}"#.to_owned()], 0),
+        ] {
+            let first = events[0].chars().take(40).collect::<String>();
+            let count = events.len();
+            let lexicon = noted(events);
+            assert_eq!(kept(&lexicon).len(), left, "{count} of {first}");
+        }
+        assert!(noted(names(PROPS + 1)).lacks() && noted(values(VALUES + 1)).lacks());
+        assert!(!noted(names(PROPS)).lacks() && !noted(values(VALUES)).lacks());
+    }
+
+    #[test]
+    fn nothing_is_let_in_once_all_is_left_out() {
+        let mut lexicon = noted([r#"{"a":1}"#.to_owned()]);
+        lexicon.leave_all_out();
+        let mut codes = Vec::new();
+        lexicon.note(Some(r#"{"a":1,"b":2}"#), &mut codes);
+        assert!(codes.is_empty() && kept(&lexicon).is_empty() && lexicon.lacks());
+        assert_eq!(lexicon.left_out().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn what_is_not_worth_its_bytes_is_left_out_at_the_end_of_the_day() {
+        let event = |n: usize| {
+            format!(r#"{{"id":{n},"few":{},"often":1,"seldom":{}}}"#, n % FEW, if n == 0 { "1" } else { "null" })
+        };
+        let mut lexicon = noted((0..200).map(event));
+        assert_eq!(kept(&lexicon), ["id", "few", "often", "seldom"]);
+        // Of 4,800 bytes.
+        for (number, bytes) in [(0, 10), (1, 2_000), (2, 2_000), (3, 900)] {
+            lexicon.charge(number, bytes);
+        }
+        lexicon.narrow();
+        assert_eq!(kept(&lexicon), ["few", "often"], "an id is nothing to count by, and a value of one event is dear");
+        assert!(lexicon.lacks());
+    }
+}

@@ -5,6 +5,7 @@
 //! steps: a mark is set while commits are held off; what it is about is read and worked out, without any lock; and where
 //! the mark still stands, the result is written. So a commit either was seen by the second step or is found by the third.
 
+mod check;
 mod coding;
 mod columns;
 mod counts;
@@ -24,6 +25,7 @@ use crate::clock::Stopwatch;
 use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
+pub(super) use check::holds;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 

@@ -148,6 +148,14 @@ impl World {
         assert_eq!(found.together, [count, users.len() as i64].map(Some), "{name} under {filters:?}, together");
     }
 
+    /// Insists that every settled day is what its events are.
+    #[track_caller]
+    fn holds(&self) {
+        let today = NOW.0.div_euclid(Millis::DAY);
+        let differs = |day: &i64| !self.bench.store.settled_holds(self.scope.environment, *day).unwrap();
+        assert_eq!((today - 7..=today).find(differs), None);
+    }
+
     fn columns(&self, condition: &str) -> i64 {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_columns WHERE {condition}"))
     }
@@ -166,6 +174,7 @@ fn breakdowns_and_filters_by_a_property_equal_a_recount_whatever_comes(backend: 
     world.send(&world.events[1_000..]);
     world.check(&world.events);
     world.bench.settle(2);
+    world.holds();
     let columns = world.columns("prop = 'plan'");
     assert!(columns > 8);
     world.check(&world.events);
@@ -176,6 +185,7 @@ fn breakdowns_and_filters_by_a_property_equal_a_recount_whatever_comes(backend: 
     world.events.retain(|made| made.sent.user.as_deref() != Some("u3"));
     world.check(&world.events);
     world.bench.settle(4);
+    world.holds();
     assert!(world.columns("prop = 'plan'") > 8);
     world.check(&world.events);
 }
@@ -190,6 +200,8 @@ fn a_damaged_column_is_an_error_until_its_day_is_made_anew(backend: Backend) {
         .bench
         .database
         .alter(&format!("UPDATE settled_columns SET body = {body} WHERE day = {day} AND prop = 'plan'"));
+    let holds = |day: i64| world.bench.store.settled_holds(world.scope.environment, day).unwrap();
+    assert!(holds(day - 1) && !holds(day));
     let [whole, ..] = world.periods();
     let (all, pro) = (Filters::none(), |prop: &str| Filters::none().with(Dimension::Prop(prop.into()), Keep::Is, None));
     assert!(matches!(world.asked("plan", whole, &all), Err(StoreError::Corrupt(_))));
@@ -202,8 +214,12 @@ fn a_damaged_column_is_an_error_until_its_day_is_made_anew(backend: Backend) {
     assert_eq!(world.columns(&format!("day = {day}")), 0);
     world.check(&world.events);
     world.bench.settle(0);
-    assert!(world.columns(&format!("day = {day} AND prop = 'plan'")) > 0);
+    assert!(world.columns(&format!("day = {day} AND prop = 'plan'")) > 0 && holds(day));
     world.check(&world.events);
+    // One that is gone is found too: the rows say more.
+    let gone = format!("DELETE FROM settled_columns WHERE day = {day} AND prop = 'plan' AND part = 0");
+    world.bench.database.alter(&gone);
+    assert!(!holds(day));
 }
 
 fn days_that_were_settled_without_columns_are_settled_again(backend: Backend) {
