@@ -111,7 +111,7 @@ impl<B: Backend> Store for B {
     }
 
     fn settled_holds(&self, environment: EnvironmentId, day: i64) -> Result<bool> {
-        self.study(|db| settled::holds(db, environment, day))
+        settled::holds(self, environment, day)
     }
 
     fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {

@@ -20,7 +20,6 @@ mod versions;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
@@ -204,7 +203,7 @@ struct Sent {
     user: Option<String>,
     session: Option<String>,
     version: &'static str,
-    props: Option<Box<RawValue>>,
+    props: Option<Box<serde_json::value::RawValue>>,
 }
 
 impl Sent {

@@ -3,13 +3,27 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 
+use super::super::backend::Backend;
 use super::super::scan::{Beside, Key, Passing, Scope, Sieve, members, scan_rows_beside};
 use super::super::sql::{Cell, Sql};
+use super::days::stretches;
 use super::{COMPLETE, KEYS, Result, SETTLED, StoreError, show};
-use crate::model::{EnvironmentId, Millis, TimeRange};
+use crate::model::{EnvironmentId, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
-pub(in crate::store) fn holds(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<bool> {
+pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId, day: i64) -> Result<bool> {
+    let sql = "SELECT events FROM settled_days WHERE env_id = $1 AND day = $2";
+    let events = store.look(|db| db.value(sql, &[environment.0, day].map(Cell::Int)))?.int();
+    for range in stretches(day, events) {
+        if !store.study(|db| holds_within(db, environment, (day, range)))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The same of a stretch of the day.
+fn holds_within(db: &dyn Sql, environment: EnvironmentId, (day, range): (i64, TimeRange)) -> Result<bool> {
     let Some(token) = token(db, environment, day)? else { return Ok(true) };
     let sql = "SELECT DISTINCT prop, part FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3";
     let columns = db.rows(sql, &[environment.0, day, token].map(Cell::Int))?;
@@ -19,8 +33,6 @@ pub(in crate::store) fn holds(db: &dyn Sql, environment: EnvironmentId, day: i64
     names.dedup();
     let keys: Vec<_> = names.into_iter().map(|name| Key::of(&name.into())).collect();
     let keys: Vec<_> = keys.iter().collect();
-    let from = Millis(day.saturating_mul(Millis::DAY));
-    let range = TimeRange { from, to: from.plus(Millis::DAY) };
     let mut is_same = !is_complete || has_no_others(db, (environment, range), &keys)?;
     let mut some = keys.chunks(KEYS);
     // Without any column the events themselves are looked at.

@@ -6,13 +6,13 @@ use super::super::backend::Backend;
 use super::super::sql::{Cell, Sql};
 use super::work::Work;
 use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOGETHER, TOUCHED, day, token};
-use crate::model::{EnvironmentId, Millis};
+use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::Bucket;
 
 /// Days without events are settled this far back, so that a long range is one stretch: farther back only those with some.
 const EMPTY: i64 = 400;
 /// About how many events are read at once.
-pub(super) const STRETCH: i64 = 50_000;
+const STRETCH: i64 = 50_000;
 /// A settled day, where no version before columns has settled it: what tells of its columns stands beside it.
 const HAS_COLUMNS: &str = "(settled_days.events = 0 OR EXISTS (SELECT 1 FROM settled_columns h \
                            WHERE h.env_id = settled_days.env_id AND h.day = settled_days.day \
@@ -78,6 +78,13 @@ pub(super) fn together(due: &[Due]) -> usize {
         events <= 2 * STRETCH
     });
     small.count().max(1)
+}
+
+/// A day of so many events in stretches that are read at once.
+pub(super) fn stretches(day: i64, events: i64) -> impl Iterator<Item = TimeRange> {
+    let count = (events / STRETCH + 1).clamp(1, Bucket::PER_DAY);
+    let edge = move |stretch: i64| Millis(day * Millis::DAY + stretch * Millis::DAY / count);
+    (0..count).map(move |stretch| TimeRange { from: edge(stretch), to: edge(stretch + 1) })
 }
 
 /// Settles these days; how many.

@@ -7,11 +7,10 @@ use super::super::backend::Backend;
 use super::super::scan::{Beside, Glance, scan_rows_beside};
 use super::super::sql::{Cell, Sql};
 use super::columns::{Part, Written};
-use super::days::{Due, STRETCH};
+use super::days::{Due, stretches};
 use super::lexicon::{Code, Lexicon};
 use super::{COMPLETE, OPEN, PARTIAL, Result, SETTLED};
 use crate::model::{Millis, TimeRange};
-use crate::rollup::Bucket;
 
 /// So many bytes of parts are written at once.
 const WRITTEN: usize = 1 << 20;
@@ -61,11 +60,8 @@ impl<'s, B: Backend> Work<'s, B> {
 
     /// Whether the day is settled then. It is not where something has come to it meanwhile.
     pub(super) fn run(mut self) -> Result<bool> {
-        let stretches = (self.due.events / STRETCH + 1).clamp(1, Bucket::PER_DAY);
-        let begin = Millis(self.due.day * Millis::DAY);
-        for stretch in 0..stretches {
-            let edge = |stretch: i64| begin.plus(stretch * Millis::DAY / stretches);
-            let (events, codes) = self.read(TimeRange { from: edge(stretch), to: edge(stretch + 1) })?;
+        for stretch in stretches(self.due.day, self.due.events) {
+            let (events, codes) = self.read(stretch)?;
             if !self.add(events, &codes)? {
                 return Ok(false);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::value::RawValue;
 use tallybox::rollup::{length_class, length_of};
 
 use super::recount::Noise;
