@@ -21,8 +21,8 @@ const TEXTS: usize = 32 << 10;
 const FEW: usize = 64;
 /// A property has as many events for each of its values, or it is nothing to count by.
 const EACH: usize = 4;
-/// Bytes of columns that an event may take: a tenth of what its row does, or less.
-const SHARE: usize = 24;
+/// Bytes of columns that an event may take: about a tenth of what its row does.
+const SHARE: usize = 16;
 
 /// The properties of a day.
 #[derive(Default)]
@@ -252,8 +252,8 @@ mod tests {
         };
         let mut lexicon = noted((0..200).map(event));
         assert_eq!(kept(&lexicon), ["id", "few", "often", "seldom"]);
-        // Of 4,800 bytes.
-        for (number, bytes) in [(0, 10), (1, 2_000), (2, 2_000), (3, 900)] {
+        // Of 3,200 bytes.
+        for (number, bytes) in [(0, 10), (1, 1_500), (2, 1_500), (3, 900)] {
             lexicon.charge(number, bytes);
         }
         lexicon.narrow();
