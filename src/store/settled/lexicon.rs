@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::super::scan::{Value, members};
 
 /// Most properties of a day, the first ones to be met.
-const PROPS: usize = 32;
+const PROPS: usize = 64;
 /// Longest name of a property, in bytes.
 const LONGEST_NAME: usize = 200;
 /// Most different values of a property: reports tell no more apart.
