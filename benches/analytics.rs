@@ -64,7 +64,11 @@ fn questions() -> Vec<Question> {
         question("monthly_users", "/api/v1/apps/bench/query?metric=users&range=year&by=month", 50.0),
         question("retention_12_weeks", "/apps/bench/retention?by=week", 300.0),
         question("funnel_90d", funnel, 1_000.0),
-        question("property_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network", 500.0),
+        question("property_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network", 100.0),
+        question("property_users_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network&metric=users", 100.0),
+        // None of these days is so young that it is not settled.
+        question("property_settled_7d", past_week("/api/v1/apps/bench/query?dimension=prop:network"), 100.0),
+        question("property_year", "/api/v1/apps/bench/query?range=year&dimension=prop:network", 100.0),
         question("events_by_property_7d", events, 500.0),
     ];
     all.extend(Dimension::OFFERED.iter().map(|dimension| {
@@ -274,11 +278,18 @@ impl Asker {
 
 /// The overview of 28 days that ended some days ago: each is another one.
 fn overview_of_the_past(back: i64) -> String {
-    let day = |ago: i64| -> Date {
-        let at = jiff::Timestamp::from_millisecond(now() - ago * Millis::DAY).expect("in range");
-        at.to_zoned(jiff::tz::TimeZone::UTC).date()
-    };
     format!("/apps/bench?from={}&to={}", day(back + 30), day(back + 3))
+}
+
+/// A question about the seven days that ended three days ago.
+fn past_week(question: &str) -> String {
+    format!("{question}&from={}&to={}", day(9), day(3))
+}
+
+/// The day so many days ago.
+fn day(ago: i64) -> Date {
+    let at = jiff::Timestamp::from_millisecond(now() - ago * Millis::DAY).expect("in range");
+    at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Batches of this moment on all connections: events a second. The requests are made before the time is taken.

@@ -1,4 +1,5 @@
-//! The verb `rebuild`: counts the summaries anew from what they summarise, tells what differs, and mends it if asked to.
+//! The verb `rebuild`: counts the summaries anew from what they summarise, holds what is settled against its events, tells
+//! what differs, and mends it if asked to.
 
 use anyhow::bail;
 
@@ -44,12 +45,15 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     match (found, args.write) {
         (0, _) => table::print("all summaries are what was counted\n"),
         (_, true) => table::print("mended\n"),
-        (_, false) => bail!("rows that differ: {found}; `tallybox rebuild --write` writes what was counted"),
+        (_, false) => {
+            bail!("rows and settled days that differ: {found}; `tallybox rebuild --write` writes what was counted")
+        }
     }
 }
 
 struct Account {
     text: String,
+    /// Rows, and settled days.
     differences: usize,
 }
 
@@ -60,7 +64,7 @@ fn environment_of(
     args: &Args,
 ) -> anyhow::Result<Account> {
     let mut text = String::new();
-    let mut differences = 0;
+    let (mut differences, mut settled) = (0, 0);
     let (first, last) = store.summary_days(environment.id)?.unwrap_or((0, -1));
     for day in first..=last {
         let asked = Recount { environment: environment.id, zone: app.zone.clone(), day, forgotten };
@@ -69,6 +73,8 @@ fn environment_of(
             text += &told(difference);
         }
         differences += found.len();
+        // What was mended is made anew anyway.
+        settled += usize::from(!args.write && !store.settled_holds(environment.id, day)?);
     }
     if differences > TOLD {
         text += &format!("  and {} more\n", differences - TOLD);
@@ -78,8 +84,10 @@ fn environment_of(
         0 => String::new(),
         days => format!(", days with erased people {days}, whose counts stay"),
     };
-    let head = format!("{}/{}: days {days}, rows that differ {differences}{erased}\n", app.slug, environment.slug);
-    Ok(Account { text: head + &text, differences })
+    let unlike = if settled == 0 { String::new() } else { format!(", settled days that differ {settled}") };
+    let head =
+        format!("{}/{}: days {days}, rows that differ {differences}{unlike}{erased}\n", app.slug, environment.slug);
+    Ok(Account { text: head + &text, differences: differences + settled })
 }
 
 /// One line: where, and each number that differs.

@@ -115,6 +115,10 @@ impl<B: Backend> Store for B {
         self.study(|db| recount::differences(db, asked))
     }
 
+    fn settled_holds(&self, environment: EnvironmentId, day: i64) -> Result<bool> {
+        settled::holds(self, environment, day)
+    }
+
     fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>> {
         self.change(|db| {
             B::hold_commits(db)?;

@@ -280,6 +280,9 @@ pub trait Store: Accounts + Duties + Erasing + Sealing + SignIns + Send + Sync +
     /// The same, and puts what was counted in place of what was stored, in one transaction.
     fn mend(&self, asked: &Recount) -> Result<Vec<SummaryDifference>>;
 
+    /// Whether what is settled of a UTC day, counted since 1970, is what its events say; also where nothing is.
+    fn settled_holds(&self, environment: EnvironmentId, day: i64) -> Result<bool>;
+
     /// Raw events by the time they occurred, newest first, those of one millisecond by their ids. Looking is limited in
     /// time: a page may be short, or empty, and go on.
     fn events(&self, page: &EventsPage) -> Result<EventList>;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod aside;
+mod columns;
 mod errors;
 mod filtered;
 mod identify;
@@ -203,6 +204,7 @@ struct Sent {
     user: Option<String>,
     session: Option<String>,
     version: &'static str,
+    props: Option<Box<serde_json::value::RawValue>>,
 }
 
 impl Sent {
@@ -214,6 +216,7 @@ impl Sent {
             user: Some("ada".to_owned()),
             session: Some("s1".to_owned()),
             version: "1.0",
+            props: None,
         }
     }
 
@@ -226,6 +229,7 @@ impl Sent {
             name: self.name.as_str().into(),
             user: self.user.as_deref().map(Into::into),
             session: self.session.as_deref().map(Into::into),
+            props: self.props.as_deref(),
             facts,
             ..RawEvent::default()
         })

@@ -1,7 +1,9 @@
 //! Metrics from the raw events, in one pass over them for all periods, values and metrics.
 
+use std::ops::ControlFlow;
+
 use super::super::Result;
-use super::super::scan::{Scope, Sieve, scan, scan_beside};
+use super::super::scan::{Beside, Key, Scope, Sieve, scan, scan_beside};
 use super::super::sql::Sql;
 use super::series;
 use super::spans::Spans;
@@ -42,23 +44,44 @@ pub(super) fn counts(
 }
 
 /// What all values of a dimension come to together, and what each does.
-pub(super) fn breakdown(
-    db: &dyn Sql,
-    environment: EnvironmentId,
-    ask: &BreakdownAsk,
-) -> Result<(Counts, Vec<(Shown, Counts)>)> {
-    let range = ask.period.range;
+type Found = (Counts, Vec<(Shown, Counts)>);
+
+/// Looks at every event.
+pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &BreakdownAsk) -> Result<Found> {
     let sieve = Sieve::of(db, environment, &ask.filters)?;
+    let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
+    let found = match &ask.dimension {
+        Dimension::Prop(name) => {
+            let found = by_value(db, ask, scope, Beside::Prop(&Key::of(name)))?;
+            // Where there are more values than are told apart, the rows say which ones, by their order.
+            if found.is_some() { found } else { by_value(db, ask, scope, Beside::Props)? }
+        }
+        Dimension::Total | Dimension::Event | Dimension::Error | Dimension::Fact(_) => {
+            by_value(db, ask, scope, Beside::Nothing)?
+        }
+    };
+    Ok(found.unwrap_or_default())
+}
+
+/// One pass; none where it was broken off because the order of the events matters, and they came in another one than the
+/// rows have.
+fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, beside: Beside<'_>) -> Result<Option<Found>> {
+    let Scope { environment, range, sieve } = scope;
     let mut values = Values::of(db, environment, &ask.dimension)?;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
     let counts_whole = is_counted_along(ask);
+    let is_unordered = matches!(beside, Beside::Prop(_));
     if tally.wants_events() {
-        scan_beside(db, Scope { environment, range, sieve: &sieve }, values.beside(), &mut |event| {
+        scan_beside(db, scope, beside, &mut |event| {
             if counts_whole {
                 tally.event(WHOLE, &event.glance)?;
             }
-            tally.event(WHOLE + 1 + values.of_event(event), &event.glance)
+            tally.event(WHOLE + 1 + values.of_event(event), &event.glance)?;
+            if is_unordered && values.are_too_many() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+    }
+    if is_unordered && values.are_too_many() {
+        return Ok(None);
     }
     if tally.wants_sessions() {
         sessions_begun(db, environment, range, &mut |begun| {
@@ -76,7 +99,7 @@ pub(super) fn breakdown(
         let counts = series::counts(db, environment, (&ask.metrics, &[ask.period]), &ask.filters)?;
         whole = counts.into_iter().next().unwrap_or_default();
     }
-    Ok((whole, values.into_shown().into_iter().zip(counts).collect()))
+    Ok(Some((whole, values.into_shown().into_iter().zip(counts).collect())))
 }
 
 /// Whether everything together is counted in the pass over the events: it is not where the summaries can tell it, or

@@ -20,6 +20,7 @@ pub(super) struct Values {
     texts: HashMap<Box<str>, u32>,
     /// How many texts there are beside the two that stand for many.
     count: usize,
+    are_too_many: bool,
     found: Vec<Shown>,
 }
 
@@ -57,11 +58,21 @@ impl Values {
                 By::Facts(sets)
             }
         };
-        Ok(Self { by, numbers: HashMap::new(), texts: HashMap::new(), count: 0, found: Vec::new() })
+        Ok(Self::by(by))
     }
 
-    /// What has to be read of the events.
-    pub(super) fn beside(&self) -> Beside {
+    fn by(by: By) -> Self {
+        let (numbers, texts) = (HashMap::new(), HashMap::new());
+        Self { by, numbers, texts, count: 0, are_too_many: false, found: Vec::new() }
+    }
+
+    /// Whether some count as [`OTHER`] because they came too late, so that it matters which came first.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.are_too_many
+    }
+
+    /// What has to be read of the events, where the order in which values come matters.
+    pub(super) fn beside(&self) -> Beside<'static> {
         match self.by {
             By::Prop(_) => Beside::Props,
             By::Total | By::Name | By::Error | By::Facts(_) => Beside::Nothing,
@@ -75,7 +86,7 @@ impl Values {
             By::Name => self.number(event.glance.name),
             By::Error => self.number(event.glance.error),
             By::Facts(_) => self.of_facts(event.glance.facts),
-            By::Prop(key) => match key.find(event.props()) {
+            By::Prop(key) => match event.prop(key) {
                 None => self.text(None),
                 Some(value) => self.text(Some(told(&value))),
             },
@@ -107,7 +118,9 @@ impl Values {
         if let Some(known) = self.texts.get(text) {
             return *known;
         }
-        let text = if text == OTHER || self.count < MOST { text } else { OTHER };
+        let is_late = text != OTHER && self.count >= MOST;
+        self.are_too_many |= is_late;
+        let text = if is_late { OTHER } else { text };
         if let Some(known) = self.texts.get(text) {
             return *known;
         }
@@ -134,13 +147,14 @@ mod tests {
 
     #[test]
     fn values_of_a_property_beyond_the_cap_share_one_number() {
-        let by = By::Prop(Key::of(&"p".into()));
-        let mut values = Values { by, numbers: HashMap::new(), texts: HashMap::new(), count: 0, found: Vec::new() };
+        let mut values = Values::by(By::Prop(Key::of(&"p".into())));
         assert_eq!(values.text(None), 0);
         for number in 0..MOST {
             assert_eq!(values.text(Some(&number.to_string())) as usize, number + 1);
         }
+        assert!(!values.are_too_many());
         let other = values.text(Some("one more"));
+        assert!(values.are_too_many());
         assert_eq!((values.text(Some("another")), values.text(Some(OTHER))), (other, other));
         assert_eq!(values.text(Some("7")), 8);
         assert_eq!(values.into_shown().last(), Some(&Shown::Text(Some(OTHER.to_owned()))));

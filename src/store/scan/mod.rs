@@ -42,11 +42,13 @@ pub(in crate::store) struct Glance {
 }
 
 /// What is read of every event beside its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Beside {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum Beside<'k> {
     /// Nothing: the fastest.
     Nothing,
-    /// Its properties.
+    /// One of its properties.
+    Prop(&'k Key),
+    /// All its properties, as they stand in its row.
     Props,
     /// Claimed time and id, which name its row.
     Place,
@@ -63,30 +65,58 @@ pub(in crate::store) struct Scope<'a> {
 /// One event that passes by.
 pub(in crate::store) struct Passing<'l> {
     pub(in crate::store) glance: Glance,
-    /// Its row, where that was read.
-    line: Option<&'l dyn Line>,
-    props: Option<usize>,
+    from: From<'l>,
+}
+
+/// What an event was read from.
+enum From<'l> {
+    /// Its row, with the number of the column in which the properties are, where those were asked for.
+    Row(&'l dyn Line, Option<usize>),
+    /// A settled day.
+    Settled(&'l settled::Columns<'l>),
 }
 
 impl<'l> Passing<'l> {
     /// From a row that begins with [`COLUMNS`], then has what `beside` names, and the properties where the sieve or
     /// `beside` wants those.
-    pub(in crate::store) fn of(line: &'l dyn Line, beside: Beside, sieve: &Sieve) -> Self {
-        let props = if beside == Beside::Place { WIDTH + 2 } else { WIDTH };
-        let wants_props = beside == Beside::Props || sieve.wants_props();
-        Self { glance: glance(line), line: Some(line), props: wants_props.then_some(props) }
+    pub(in crate::store) fn of(line: &'l dyn Line, beside: Beside<'_>, sieve: &Sieve) -> Self {
+        let props = if matches!(beside, Beside::Place) { WIDTH + 2 } else { WIDTH };
+        Self { glance: glance(line), from: From::Row(line, wants_props(beside, sieve).then_some(props)) }
     }
 
-    /// Its properties as JSON text, where they were asked for and it has any.
+    /// From a settled day.
+    pub(in crate::store) fn settled(glance: Glance, columns: &'l settled::Columns<'l>) -> Self {
+        Self { glance, from: From::Settled(columns) }
+    }
+
+    /// Its properties as JSON text, where [`Beside::Props`] was asked for and it has any.
     pub(in crate::store) fn props(&self) -> Option<&str> {
-        self.line?.text(self.props?)
+        match self.from {
+            From::Row(line, props) => line.text(props?),
+            From::Settled(_) => None,
+        }
+    }
+
+    /// What it has under the name of a property that was asked for.
+    pub(in crate::store) fn prop(&self, key: &Key) -> Option<Value<'_>> {
+        match self.from {
+            From::Row(..) => key.find(self.props()),
+            From::Settled(columns) => columns.find(key),
+        }
     }
 
     /// Claimed time and id, where [`Beside::Place`] was asked for.
     pub(in crate::store) fn place(&self) -> (i64, [u8; 16]) {
-        let place = |line: &dyn Line| (line.int(WIDTH), line.bytes(WIDTH + 1).try_into().unwrap_or_default());
-        self.line.map_or_else(Default::default, place)
+        match self.from {
+            From::Row(line, _) => (line.int(WIDTH), line.bytes(WIDTH + 1).try_into().unwrap_or_default()),
+            From::Settled(_) => Default::default(),
+        }
     }
+}
+
+/// Whether the properties of rows have to be read.
+fn wants_props(beside: Beside<'_>, sieve: &Sieve) -> bool {
+    matches!(beside, Beside::Prop(_) | Beside::Props) || sieve.wants_props()
 }
 
 /// Shows every event of an environment that occurred in a range and passes the sieve exactly once, in no order, until told
@@ -102,23 +132,32 @@ pub(in crate::store) fn scan(
     scan_beside(db, scope, Beside::Nothing, &mut |event| visit(&event.glance))
 }
 
-/// [`scan`], with more of each event. Where nothing more is asked for, days that are settled are read as such.
+/// [`scan`], with more of each event. Days that are settled are read as such, unless more is asked for than they hold.
 pub(in crate::store) fn scan_beside(
     db: &dyn Sql,
     scope: Scope<'_>,
-    beside: Beside,
+    beside: Beside<'_>,
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
     let Scope { range, sieve, .. } = scope;
     if range.is_empty() || sieve.keeps_nothing() {
         return Ok(());
     }
-    if beside != Beside::Nothing || sieve.wants_props() {
+    let mut keys = sieve.keys();
+    let is_settled = match beside {
+        Beside::Nothing => settled::can_have(&keys),
+        Beside::Prop(key) => {
+            keys.push(key);
+            settled::can_have(&keys)
+        }
+        Beside::Props | Beside::Place => false,
+    };
+    if !is_settled {
         return rows(db, scope, beside, visit).map(|_| ());
     }
-    let rest = settled::show(db, scope, &mut |event| {
-        let passing = Passing { glance: *event, line: None, props: None };
-        if sieve.passes(&passing) { visit(&passing) } else { ControlFlow::Continue(()) }
+    let rest = settled::show(db, scope, &keys, &mut |event| match sieve.passes(event) {
+        true => visit(event),
+        false => ControlFlow::Continue(()),
     })?;
     for range in rest {
         if rows(db, Scope { range, ..scope }, beside, visit)?.is_break() {
@@ -135,23 +174,32 @@ pub(in crate::store) fn scan_rows(
     range: TimeRange,
     visit: &mut dyn FnMut(&Glance) -> ControlFlow<()>,
 ) -> Result<()> {
-    let scope = Scope { environment, range, sieve: &Sieve::default() };
-    rows(db, scope, Beside::Nothing, &mut |event| visit(&event.glance)).map(|_| ())
+    scan_rows_beside(db, (environment, range), Beside::Nothing, &mut |event| visit(&event.glance))
+}
+
+/// [`scan_rows`], with more of each event.
+pub(in crate::store) fn scan_rows_beside(
+    db: &dyn Sql,
+    (environment, range): (EnvironmentId, TimeRange),
+    beside: Beside<'_>,
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    rows(db, Scope { environment, range, sieve: &Sieve::default() }, beside, visit).map(|_| ())
 }
 
 /// Shows the events of a range by their rows; whether it was told to stop.
 fn rows(
     db: &dyn Sql,
     scope: Scope<'_>,
-    beside: Beside,
+    beside: Beside<'_>,
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
     let Scope { environment, range, sieve } = scope;
-    let place = if beside == Beside::Place { ", claimed_at, event_id" } else { "" };
-    let wants_props = beside == Beside::Props || sieve.wants_props();
+    let place = if matches!(beside, Beside::Place) { ", claimed_at, event_id" } else { "" };
+    let props = if wants_props(beside, sieve) { ", props" } else { "" };
     let mut params: Vec<Cell> = [environment.0, range.from.0, range.to.0].map(Cell::Int).to_vec();
     let conditions = sieve.conditions(&mut params);
-    let sql = statement(&[COLUMNS, place, if wants_props { ", props" } else { "" }].concat(), &conditions);
+    let sql = statement(&[COLUMNS, place, props].concat(), &conditions);
     let mut last = ControlFlow::Continue(());
     db.stream(&sql, &params, &mut |line| {
         let passing = Passing::of(line, beside, sieve);

@@ -35,6 +35,11 @@ impl Key {
         Self { name: name.clone(), quoted: format!("\"{name}\"").into() }
     }
 
+    /// Its name.
+    pub(in crate::store) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What an event has under this name: the first one where it stands there twice.
     pub(in crate::store) fn find<'p>(&self, props: Option<&'p str>) -> Option<Value<'p>> {
         let props = props?;
@@ -54,7 +59,40 @@ impl Key {
     }
 }
 
-impl Value<'_> {
+impl<'p> Value<'p> {
+    /// Its text behind a letter that says what it is.
+    pub(in crate::store) fn marked(&self) -> String {
+        let letter = match self {
+            Self::Text(_) => "t",
+            Self::Number(_) => "n",
+            Self::Truth(_) => "b",
+            Self::Nested => "o",
+        };
+        [letter, self.text().unwrap_or_default()].concat()
+    }
+
+    /// What was marked so; none where nothing can have been.
+    pub(in crate::store) fn of_marked(marked: &'p str) -> Option<Self> {
+        let (letter, text) = marked.split_at_checked(1)?;
+        match letter {
+            "t" => Some(Self::Text(Cow::Borrowed(text))),
+            "n" => Some(Self::Number(text)),
+            "b" => Some(Self::Truth(text)),
+            "o" => Some(Self::Nested),
+            _ => None,
+        }
+    }
+
+    /// The same, as long as this one is there.
+    pub(in crate::store) fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+            Self::Number(text) => Value::Number(text),
+            Self::Truth(text) => Value::Truth(text),
+            Self::Nested => Value::Nested,
+        }
+    }
+
     /// Its text; none where there is nothing to count by.
     pub(in crate::store) fn text(&self) -> Option<&str> {
         match self {

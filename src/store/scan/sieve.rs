@@ -103,7 +103,7 @@ impl Sieve {
 
     /// Whether an event passes. Its properties are looked at last, since that is dear.
     pub(in crate::store) fn passes(&self, event: &Passing<'_>) -> bool {
-        self.keeps(&event.glance) && self.keeps_props(event.props())
+        self.keeps(&event.glance) && self.props.iter().all(|wanted| wanted.keep(event.prop(&wanted.key).as_ref()))
     }
 
     fn keeps(&self, event: &Glance) -> bool {
@@ -116,8 +116,9 @@ impl Sieve {
         !self.props.is_empty()
     }
 
-    fn keeps_props(&self, props: Option<&str>) -> bool {
-        self.props.iter().all(|wanted| wanted.keep(props))
+    /// The properties that conditions are on.
+    pub(super) fn keys(&self) -> Vec<&Key> {
+        self.props.iter().map(|wanted| &wanted.key).collect()
     }
 
     /// The same for conditions on errors alone, which are few among events and have an index of their own.
@@ -172,9 +173,8 @@ impl Numbers {
 }
 
 impl Wanted {
-    fn keep(&self, props: Option<&str>) -> bool {
-        let found = self.key.find(props);
-        let named = match found.as_ref().map(Value::text) {
+    fn keep(&self, found: Option<&Value<'_>>) -> bool {
+        let named = match found.map(Value::text) {
             None => self.values.first().is_some_and(Option::is_none),
             Some(None) => false,
             Some(Some(text)) => self.values.binary_search_by(|value| value.as_deref().cmp(&Some(text))).is_ok(),

@@ -9,7 +9,7 @@ use crate::model::Millis;
 const MOST: u64 = 8_192;
 
 /// Bytes of the sum at the beginning of a body.
-const SUM: usize = 8;
+pub(super) const SUM: usize = 8;
 
 /// What all events of a part have in common, and what tells it from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +62,12 @@ impl Encoder {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.label.events.unsigned_abs() >= MOST
+        self.count() >= MOST
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.label.events == 0
+    /// How many events there are.
+    pub(super) fn count(&self) -> u64 {
+        self.label.events.unsigned_abs()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -91,7 +92,7 @@ pub(super) fn decode(
     if u64::from_le_bytes(*stored) != sum(label, events) {
         return Err(Damaged);
     }
-    let mut bytes = Bytes { rest: events };
+    let mut bytes = Bytes::of(events);
     let mut event =
         Glance { at: Millis(label.first_at), name: label.name, facts: 0, user: 0, session: 0, error: 0, fatal: false };
     for _ in 0..label.events {
@@ -107,18 +108,33 @@ pub(super) fn decode(
             return Ok(ControlFlow::Break(()));
         }
     }
-    if bytes.rest.is_empty() { Ok(ControlFlow::Continue(())) } else { Err(Damaged) }
+    if bytes.is_empty() { Ok(ControlFlow::Continue(())) } else { Err(Damaged) }
 }
 
 /// What is left to read.
-struct Bytes<'a> {
+pub(super) struct Bytes<'a> {
     rest: &'a [u8],
 }
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
+    pub(super) fn of(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next bytes, so many.
+    pub(super) fn cut(&mut self, length: usize) -> Result<&'a [u8], Damaged> {
+        let (cut, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(cut)
+    }
+
     /// The next number: seven bits a byte, the low ones first.
     #[inline]
-    fn take(&mut self) -> Result<i64, Damaged> {
+    pub(super) fn take(&mut self) -> Result<i64, Damaged> {
         let (mut value, mut shift) = (0_u64, 0);
         loop {
             let (byte, rest) = self.rest.split_first().ok_or(Damaged)?;
@@ -136,7 +152,7 @@ impl Bytes<'_> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
-fn put(body: &mut Vec<u8>, value: i64) {
+pub(super) fn put(body: &mut Vec<u8>, value: i64) {
     let mut value = value.cast_unsigned();
     while value >= 0x80 {
         body.push(value as u8 | 0x80);
@@ -159,7 +175,7 @@ fn halved(value: i64) -> i64 {
 }
 
 /// A sum in which every bit of what it is over has a part, eight bytes at a time.
-fn sum(label: &Label, events: &[u8]) -> u64 {
+pub(super) fn sum(label: &Label, events: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let fold = |sum: u64, word: u64| (sum ^ word).wrapping_mul(FACTOR).rotate_left(29);
     let Label { day, name, first_at, last_at, events: count } = *label;

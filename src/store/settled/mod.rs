@@ -1,26 +1,33 @@
-//! What is over, in the form in which it is counted fastest: events of past days as bytes, and counts of past periods.
+//! What is over, in the form in which it is counted fastest: events of past days as bytes with columns of their
+//! properties, and counts of past periods.
 //!
 //! Whatever stands here is marked, and the mark goes with the commit that makes it untrue. To settle something takes three
 //! steps: a mark is set while commits are held off; what it is about is read and worked out, without any lock; and where
 //! the mark still stands, the result is written. So a commit either was seen by the second step or is found by the third.
 
+mod check;
 mod coding;
+mod columns;
 mod counts;
 mod days;
+mod lexicon;
 mod sets;
+mod work;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::scan::{Glance, Scope};
-use super::sql::{Cell, Sql};
+use super::scan::{Key, Passing, Scope};
+use super::sql::{Cell, Line, Sql};
 use super::{Result, StoreError};
 use crate::clock::Stopwatch;
 use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
+pub(super) use check::holds;
+pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 pub(super) use sets::{Joined, join};
 
@@ -44,6 +51,15 @@ const TOUCHED: i64 = 0;
 const OPEN: i64 = 1;
 /// It holds.
 const SETTLED: i64 = 2;
+
+/// Stands in place of a part where the properties of a day are in columns, all of them.
+const COMPLETE: i64 = -1;
+/// The same where some are left out: those without any column.
+const PARTIAL: i64 = -2;
+/// What is settled of days.
+const DAYS: [&str; 3] = ["settled_days", "settled_events", "settled_columns"];
+/// Most properties that are read together.
+const KEYS: usize = 8;
 
 /// What waits to be settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,26 +101,21 @@ pub(super) fn settle<B: Backend>(store: &B, now: Millis) -> Result<Backlog> {
     Ok(left)
 }
 
-/// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, and says of which
-/// stretches the rows have to be looked at; of none where it was told to stop.
+/// Whether these properties can be looked for in columns.
+pub(super) fn can_have(keys: &[&Key]) -> bool {
+    keys.len() <= KEYS && keys.iter().all(|key| !key.name().contains('\0'))
+}
+
+/// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, with what they have under
+/// these keys, and says of which stretches the rows have to be looked at; of none where it was told to stop.
 pub(super) fn show(
     db: &dyn Sql,
     scope: Scope<'_>,
-    visit: &mut dyn FnMut(&Glance) -> ControlFlow<()>,
+    keys: &[&Key],
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TimeRange>> {
-    let Scope { environment, range, sieve } = scope;
-    let mut params: Vec<Cell> = [range.from.0, range.to.0].map(Cell::Int).to_vec();
-    let conditions = sieve.settled_conditions(&mut params);
-    let place = params.len();
-    params.extend([environment.0, day(range.from), day(range.to.plus(-1))].map(Cell::Int));
-    let (env_id, first, last) = (place + 1, place + 2, place + 3);
-    // One statement, so that a day is settled and its parts are there, or neither.
-    let sql = format!(
-        "SELECT d.day, e.name_id, e.first_at, e.last_at, e.events, e.body FROM settled_days d \
-         LEFT JOIN settled_events e ON e.env_id = d.env_id AND e.day = d.day AND e.token = d.token \
-         AND e.last_at >= $1 AND e.first_at < $2{conditions} \
-         WHERE d.env_id = ${env_id} AND d.day >= ${first} AND d.day <= ${last} AND d.state = {SETTLED} ORDER BY d.day"
-    );
+    let Scope { environment, range, .. } = scope;
+    let (sql, params) = statement(scope, keys);
     let (mut rest, mut behind, mut stopped, mut damaged) = (Vec::new(), range.from, false, None);
     db.stream(&sql, &params, &mut |line| {
         let day = line.int(0);
@@ -116,12 +127,7 @@ pub(super) fn show(
         if line.int(4) == 0 {
             return ControlFlow::Continue(()); // nothing in it passes
         }
-        let label = Label { day, name: line.int(1), first_at: line.int(2), last_at: line.int(3), events: line.int(4) };
-        let shown = decode(&label, line.bytes(5), &mut |event| match range.contains(event.at) {
-            true => visit(event),
-            false => ControlFlow::Continue(()),
-        });
-        match shown {
+        match part(line, range, keys, visit) {
             Ok(ControlFlow::Continue(())) => return ControlFlow::Continue(()),
             Ok(ControlFlow::Break(())) => stopped = true,
             Err(Damaged) => damaged = Some(day),
@@ -139,6 +145,75 @@ pub(super) fn show(
         rest.push(TimeRange { from: behind, to: range.to });
     }
     Ok(rest)
+}
+
+/// One statement, so that a day is settled and its parts are there, or neither. Days that have left one of the properties
+/// out are not among them.
+fn statement(Scope { environment, range, sieve }: Scope<'_>, keys: &[&Key]) -> (String, Vec<Cell>) {
+    let mut params: Vec<Cell> = [range.from.0, range.to.0].map(Cell::Int).to_vec();
+    let conditions = sieve.settled_conditions(&mut params);
+    let (mut bodies, mut joins, mut all) = (String::new(), String::new(), String::new());
+    for (at, key) in keys.iter().enumerate() {
+        params.push(key.name().into());
+        let name = params.len();
+        bodies += &format!(", c{at}.body");
+        joins += &format!(
+            " LEFT JOIN settled_columns c{at} ON c{at}.env_id = d.env_id AND c{at}.day = d.day AND c{at}.token = d.token \
+             AND c{at}.prop = ${name} AND c{at}.part = e.part"
+        );
+        let and = if at == 0 { "" } else { " AND " };
+        all += &format!("{and}{}", beside(&format!("h.prop = ${name} AND h.part >= 0")));
+    }
+    let place = params.len();
+    params.extend([environment.0, day(range.from), day(range.to.plus(-1))].map(Cell::Int));
+    let (env_id, first, last) = (place + 1, place + 2, place + 3);
+    let has_columns = match keys {
+        [] => String::new(),
+        _ => {
+            let complete = beside(&format!("h.prop = '' AND h.part = {COMPLETE}"));
+            format!(" AND (d.events = 0 OR {complete} OR ({all}))")
+        }
+    };
+    let sql = format!(
+        "SELECT d.day, e.name_id, e.first_at, e.last_at, e.events, e.body{bodies} FROM settled_days d \
+         LEFT JOIN settled_events e ON e.env_id = d.env_id AND e.day = d.day AND e.token = d.token \
+         AND e.last_at >= $1 AND e.first_at < $2{conditions}{joins} \
+         WHERE d.env_id = ${env_id} AND d.day >= ${first} AND d.day <= ${last} AND d.state = {SETTLED}{has_columns} \
+         ORDER BY d.day"
+    );
+    (sql, params)
+}
+
+/// Whether a day has a column of this kind.
+fn beside(condition: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM settled_columns h WHERE h.env_id = d.env_id AND h.day = d.day AND h.token = d.token \
+         AND {condition})"
+    )
+}
+
+/// Shows the events of a part that are of the range.
+fn part(
+    line: &dyn Line,
+    range: TimeRange,
+    keys: &[&Key],
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> std::result::Result<ControlFlow<()>, Damaged> {
+    let label =
+        Label { day: line.int(0), name: line.int(1), first_at: line.int(2), last_at: line.int(3), events: line.int(4) };
+    let mut columns = Columns::open(&label, keys, (0..keys.len()).map(|at| line.bytes(6 + at)))?;
+    let mut is_damaged = false;
+    let shown = decode(&label, line.bytes(5), &mut |event| {
+        if columns.step().is_err() {
+            is_damaged = true;
+            return ControlFlow::Break(());
+        }
+        match range.contains(event.at) {
+            true => visit(&Passing::settled(*event, &columns)),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
+    if is_damaged || (shown.is_continue() && !columns.are_over()) { Err(Damaged) } else { Ok(shown) }
 }
 
 /// The UTC days of an environment to which a commit has added.
@@ -163,7 +238,7 @@ pub(super) fn touch_devices(db: &dyn Sql, environment: EnvironmentId, day: i64) 
 /// changes or takes away what lies beneath.
 pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     touch(db, environment, day)?;
-    for table in ["settled_days", "settled_events"] {
+    for table in DAYS {
         let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2");
         db.run(&sql, &[environment.0, day].map(Cell::Int))?;
     }
@@ -173,7 +248,7 @@ pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Res
 /// Throws away the settled events of all UTC days that begin before an instant: what has become too old is forgotten from
 /// there on.
 pub(super) fn forget(db: &dyn Sql, environment: EnvironmentId, before: Millis) -> Result<()> {
-    for table in ["settled_days", "settled_events"] {
+    for table in DAYS {
         let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day <= $2");
         db.run(&sql, &[environment.0, day(before)].map(Cell::Int))?;
     }

@@ -353,6 +353,10 @@ fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
     world.bench.store.tend(NOW).unwrap();
     let today = NOW.0.div_euclid(Millis::DAY);
     assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);
+    assert_eq!(
+        world.bench.database.count(&format!("SELECT count(*) FROM settled_columns WHERE day < {}", today - 2)),
+        0
+    );
     let period = world.period(6, 0);
     let left: Vec<_> = events.into_iter().filter(|event| event.at >= NOW.plus(-3 * Millis::DAY)).collect();
     assert_eq!(world.looked(period).unwrap(), counted(&left, period));

@@ -1,0 +1,207 @@
+//! One day of events in the making.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::super::backend::Backend;
+use super::super::scan::{Beside, Glance, scan_rows_beside};
+use super::super::sql::{Cell, Sql};
+use super::columns::{Part, Written};
+use super::days::{Due, stretches};
+use super::lexicon::{Code, Lexicon};
+use super::{COMPLETE, OPEN, PARTIAL, Result, SETTLED};
+use crate::model::{Millis, TimeRange};
+
+/// So many bytes of parts are written at once.
+const WRITTEN: usize = 1 << 20;
+/// So many bytes of unfinished parts are held.
+const HELD: usize = 8 << 20;
+/// So many values of properties are held of a stretch at the most: where there are more, the day has no columns.
+const CODES: usize = 2_000_000;
+
+/// One day in the making.
+pub(super) struct Work<'s, B> {
+    store: &'s B,
+    due: Due,
+    token: i64,
+    now: Millis,
+    /// By name, and whether they tell of errors.
+    open: BTreeMap<(i64, bool), Part>,
+    /// About the bytes of these.
+    held: usize,
+    lexicon: Lexicon,
+    /// Parts to be written, each with its place in the day, and whether they tell of errors.
+    parts: Vec<(i64, bool, Written)>,
+    /// The bytes of these.
+    waiting: usize,
+    count: i64,
+    events: i64,
+}
+
+/// An event of a stretch, and where in the list of codes its own stand.
+type Read = (Glance, u32, u8);
+
+impl<'s, B: Backend> Work<'s, B> {
+    pub(super) fn new(store: &'s B, due: Due, (token, now): (i64, Millis)) -> Self {
+        Self {
+            store,
+            due,
+            token,
+            now,
+            open: BTreeMap::new(),
+            held: 0,
+            lexicon: Lexicon::default(),
+            parts: Vec::new(),
+            waiting: 0,
+            count: 0,
+            events: 0,
+        }
+    }
+
+    /// Whether the day is settled then. It is not where something has come to it meanwhile.
+    pub(super) fn run(mut self) -> Result<bool> {
+        for stretch in stretches(self.due.day, self.due.events) {
+            let (events, codes) = self.read(stretch)?;
+            if !self.add(events, &codes)? {
+                return Ok(false);
+            }
+        }
+        self.finish();
+        self.lexicon.narrow();
+        self.store.change(|db| self.close(db))
+    }
+
+    /// The events of a stretch of the day, sorted, and what they have of properties.
+    fn read(&mut self, range: TimeRange) -> Result<(Vec<Read>, Vec<Code>)> {
+        let (mut events, mut codes): (Vec<Read>, Vec<Code>) = (Vec::new(), Vec::new());
+        let Self { store, due, lexicon, .. } = self;
+        store.look(|db| {
+            scan_rows_beside(db, (due.environment, range), Beside::Props, &mut |event| {
+                if codes.len() > CODES {
+                    lexicon.leave_all_out();
+                    codes = Vec::new();
+                }
+                let first = codes.len();
+                lexicon.note(event.props(), &mut codes);
+                // There are far fewer of both than these numbers hold.
+                let place = u32::try_from(first).unwrap_or(u32::MAX);
+                events.push((event.glance, place, u8::try_from(codes.len() - first).unwrap_or(u8::MAX)));
+                ControlFlow::Continue(())
+            })
+        })?;
+        events.sort_unstable_by_key(|(event, ..)| (event.name, event.error != 0, event.at));
+        Ok((events, codes))
+    }
+
+    /// Adds events to the parts, and writes those that are full; whether the day still stands.
+    fn add(&mut self, events: Vec<Read>, codes: &[Code]) -> Result<bool> {
+        self.events += events.len() as i64;
+        for (event, first, count) in events {
+            let (day, key) = (self.due.day, (event.name, event.error != 0));
+            let own = codes.get(first as usize..).and_then(|codes| codes.get(..usize::from(count)));
+            let part = self.open.entry(key).or_insert_with(|| Part::new(day, event.name));
+            let before = part.len();
+            part.add(&event, own.unwrap_or_default(), &self.lexicon);
+            self.held += part.len() - before;
+            if part.is_full() {
+                let full = self.open.remove(&key);
+                full.into_iter().for_each(|part| self.keep(key.1, part));
+            }
+            if self.held > HELD {
+                self.finish();
+            }
+            if self.waiting > WRITTEN {
+                if !self.store.change(|db| Ok(self.stands(db)? && self.write(db)?))? {
+                    return Ok(false);
+                }
+                self.parts.clear();
+                self.waiting = 0;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes parts of all that is held.
+    fn finish(&mut self) {
+        for ((_, failed), part) in std::mem::take(&mut self.open) {
+            self.keep(failed, part);
+        }
+    }
+
+    fn keep(&mut self, failed: bool, part: Part) {
+        self.held = self.held.saturating_sub(part.len());
+        let part = part.finish(&mut self.lexicon);
+        self.waiting += part.body.len() + part.columns.iter().map(|(_, body)| body.len()).sum::<usize>();
+        self.parts.push((self.count, failed, part));
+        self.count += 1;
+    }
+
+    /// Whether nothing has come to the day since it was marked.
+    fn stands(&self, db: &dyn Sql) -> Result<bool> {
+        let sql =
+            format!("SELECT 1 FROM settled_days WHERE env_id = $1 AND day = $2 AND state = {OPEN} AND token = $3");
+        Ok(db.row(&sql, &self.key())?.is_some())
+    }
+
+    /// Writes the parts that are done. Nobody sees them before the day is settled.
+    fn write(&self, db: &dyn Sql) -> Result<bool> {
+        let sql = "INSERT INTO settled_events (env_id, day, name_id, failed, token, part, first_at, last_at, events, body) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        for (place, failed, Written { label, body, columns }) in &self.parts {
+            let numbers = [
+                self.due.environment.0,
+                label.day,
+                label.name,
+                i64::from(*failed),
+                self.token,
+                *place,
+                label.first_at,
+                label.last_at,
+                label.events,
+            ];
+            let body = Cell::Bytes(body.clone());
+            db.run(sql, &numbers.into_iter().map(Cell::Int).chain([body]).collect::<Vec<_>>())?;
+            for (prop, body) in columns.iter().filter(|(prop, _)| self.lexicon.is_kept(*prop)) {
+                self.column(db, self.lexicon.name(*prop), *place, body)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn column(&self, db: &dyn Sql, prop: &str, part: i64, body: &[u8]) -> Result<()> {
+        let sql = "INSERT INTO settled_columns (env_id, day, token, prop, part, body) VALUES ($1, $2, $3, $4, $5, $6)";
+        let own = [prop.into(), part.into(), body.into()];
+        db.run(sql, &self.key().into_iter().chain(own).collect::<Vec<Cell>>())?;
+        Ok(())
+    }
+
+    /// Lets the day hold, where its mark still stands: from here on a commit that adds to it waits for the end of this
+    /// transaction.
+    fn close(&self, db: &dyn Sql) -> Result<bool> {
+        let sql = format!(
+            "UPDATE settled_days SET state = {SETTLED}, at = $1, events = $2 \
+             WHERE env_id = $3 AND day = $4 AND state = {OPEN} AND token = $5"
+        );
+        let key = self.key();
+        let params: Vec<_> = [self.now.0, self.events].map(Cell::Int).into_iter().chain(key.clone()).collect();
+        if db.run(&sql, &params)? == 0 {
+            return Ok(false);
+        }
+        for table in ["settled_events", "settled_columns"] {
+            let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2 AND token <> $3");
+            db.run(&sql, &key)?;
+        }
+        for prop in self.lexicon.left_out() {
+            let sql = "DELETE FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3 AND prop = $4";
+            db.run(sql, &key.iter().cloned().chain([prop.into()]).collect::<Vec<_>>())?;
+        }
+        if self.events > 0 {
+            self.column(db, "", if self.lexicon.lacks() { PARTIAL } else { COMPLETE }, &[])?;
+        }
+        self.write(db)
+    }
+
+    fn key(&self) -> [Cell; 3] {
+        [self.due.environment.0, self.due.day, self.token].map(Cell::Int)
+    }
+}
