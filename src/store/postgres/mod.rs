@@ -38,6 +38,7 @@ use crate::clock::Deadline;
 pub use options::PostgresOptions;
 
 pub(super) use moving::PostgresHouse;
+pub(super) use schema::known as known_migrations;
 
 /// How often a transaction that lost against another one is run again.
 const ATTEMPTS: u32 = 10;

@@ -3,6 +3,7 @@
 pub mod backup;
 mod commit;
 mod disk;
+mod look;
 mod moving;
 mod open;
 #[cfg(test)]
@@ -24,14 +25,17 @@ use super::backend::Backend;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, settled,
+    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, migrate,
+    settled,
 };
 use commit::Memory;
 use disk::Disk;
 use open::Overwriting;
 use read::Conn;
 
+pub(super) use look::Looker;
 pub(super) use moving::SqliteHouse;
+pub(super) use open::known as known_migrations;
 
 /// Bytes of a page.
 const PAGE: i64 = 4_096;
@@ -98,6 +102,8 @@ pub struct SqliteStore {
     believed: AtomicI64,
     /// Set by a second I/O error in a row: writes are refused until a restart.
     failed: AtomicBool,
+    /// The newest schema that this program knows.
+    schema_known: i64,
 }
 
 /// See [`SqliteStore::commits`].
@@ -136,6 +142,7 @@ impl SqliteStore {
             commits: std::array::from_fn(|_| AtomicU64::new(0)),
             believed: AtomicI64::new(0),
             failed: AtomicBool::new(false),
+            schema_known: migrate::newest(&open::known()),
         })
     }
 
@@ -351,6 +358,7 @@ impl Backend for SqliteStore {
         Ok(StoreStatus {
             engine: format!("SQLite {}", engine_version()),
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
+            schema_known: self.schema_known,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
             pools: vec![readers, writer],
