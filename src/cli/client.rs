@@ -1,4 +1,4 @@
-//! A small client of the read API, for verbs that ask a running server over HTTP.
+//! A small client, for verbs that ask a running server over HTTP.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -53,25 +53,30 @@ pub enum Problem {
     Refused(String),
 }
 
-/// Asks one app of one server.
-pub struct Client {
+/// The way to a server.
+pub struct Way {
     runtime: tokio::runtime::Runtime,
     host: String,
     port: u16,
     authority: String,
     base: String,
-    authorization: HeaderValue,
     tls: Option<TlsConnector>,
-    app: String,
-    environment: Option<String>,
 }
 
-impl Client {
-    /// Reads the address and the token, and finds the app.
-    pub fn new(server: &Server) -> anyhow::Result<Self> {
-        let remote = Remote::of_process(server.url.as_deref(), server.token_file.as_deref());
-        let remote = remote.map_err(anyhow::Error::msg)?;
-        let url: Uri = remote.url.parse().with_context(|| format!("{} is no address", remote.url))?;
+/// What a server answered.
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Way {
+    /// The way that an address such as `https://stats.example.org/base` tells; nothing is connected to yet.
+    pub fn parse(address: &str) -> anyhow::Result<Self> {
+        let url: Uri = address.parse().with_context(|| format!("{address} is no address"))?;
         let authority = url.authority().context("the address has no host; it begins with http:// or https://")?;
         let (tls, usual) = match url.scheme_str() {
             Some("http") => (None, 80),
@@ -81,24 +86,78 @@ impl Client {
         if authority.as_str().contains('@') || url.query().is_some() {
             bail!("the address has no user and no query in it");
         }
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", remote.token.expose_secret()))
-            .map_err(|_| anyhow::anyhow!("the token is none: it has characters that no header can hold"))?;
-        authorization.set_sensitive(true);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if tls.is_none() && !is_loopback(&host) {
-            eprintln!("warning: the token and all answers travel readable over the network; https would hide them");
-        }
-        let mut client = Self {
+        Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: authority.port_u16().unwrap_or(usual),
             authority: authority.to_string(),
             base: url.path().trim_end_matches('/').to_owned(),
-            authorization,
             tls,
-            host,
-            app: String::new(),
-            environment: server.env.clone(),
-        };
+        })
+    }
+
+    /// What is answered to a GET, within a limited time.
+    pub fn get(&self, target: &str, authorization: Option<&HeaderValue>) -> anyhow::Result<Answer> {
+        let asked = self.exchange(target, authorization);
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, asked).await })
+            .unwrap_or_else(|_| bail!("there was no answer in time"))
+    }
+
+    async fn exchange(&self, target: &str, authorization: Option<&HeaderValue>) -> anyhow::Result<Answer> {
+        let mut request = Request::get(format!("{}{target}", self.base))
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, concat!("tallybox/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request.body(Empty::<Bytes>::new())?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => converse(stream, request).await,
+            Some(tls) => {
+                let name = ServerName::try_from(self.host.clone())?;
+                converse(tls.connect(name, stream).await?, request).await
+            }
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Empty<Bytes>>,
+) -> anyhow::Result<Answer> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = Limited::new(body, LONGEST).collect().await.map_err(anyhow::Error::from_boxed)?;
+    driver.abort();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+}
+
+/// Asks one app of one server.
+pub struct Client {
+    way: Way,
+    authorization: HeaderValue,
+    app: String,
+    environment: Option<String>,
+}
+
+impl Client {
+    /// Reads the address and the token, and finds the app.
+    pub fn new(server: &Server) -> anyhow::Result<Self> {
+        let remote = Remote::of_process(server.url.as_deref(), server.token_file.as_deref());
+        let remote = remote.map_err(anyhow::Error::msg)?;
+        let way = Way::parse(&remote.url)?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", remote.token.expose_secret()))
+            .map_err(|_| anyhow::anyhow!("the token is none: it has characters that no header can hold"))?;
+        authorization.set_sensitive(true);
+        if way.tls.is_none() && !is_loopback(&way.host) {
+            eprintln!("warning: the token and all answers travel readable over the network; https would hide them");
+        }
+        let mut client = Self { way, authorization, app: String::new(), environment: server.env.clone() };
         client.app = match &server.app {
             Some(app) => app.clone(),
             None => client.only_app()?,
@@ -126,12 +185,10 @@ impl Client {
     }
 
     fn get(&self, target: &str) -> Result<Value, Problem> {
-        let asked = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.exchange(target)).await });
-        let place = &self.authority;
-        let (status, body) = match asked {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Problem::Away(format!("the server at {place} does not answer: {error:#}"))),
-            Err(_) => return Err(Problem::Away(format!("the server at {place} did not answer in time"))),
+        let place = &self.way.authority;
+        let (status, body) = match self.way.get(target, Some(&self.authorization)) {
+            Ok(answer) => (answer.status, answer.body),
+            Err(error) => return Err(Problem::Away(format!("the server at {place} does not answer: {error:#}"))),
         };
         let answer: Option<Value> = serde_json::from_slice(&body).ok();
         if let (200, Some(answer)) = (status, &answer) {
@@ -145,38 +202,6 @@ impl Client {
             (None, _) => format!("the server at {place} answered with status {status}; is the address right?"),
         };
         Err(if status == 429 || status >= 500 { Problem::Away(said) } else { Problem::Refused(said) })
-    }
-
-    async fn exchange(&self, target: &str) -> anyhow::Result<(u16, Bytes)> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
-        match &self.tls {
-            None => self.converse(stream, target).await,
-            Some(tls) => {
-                let name = ServerName::try_from(self.host.clone())?;
-                self.converse(tls.connect(name, stream).await?, target).await
-            }
-        }
-    }
-
-    async fn converse(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        target: &str,
-    ) -> anyhow::Result<(u16, Bytes)> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let request = Request::get(format!("{}{target}", self.base))
-            .header(HOST, &self.authority)
-            .header(USER_AGENT, concat!("tallybox/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, &self.authorization)
-            .body(Empty::<Bytes>::new())?;
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(anyhow::Error::from_boxed)?;
-        driver.abort();
-        Ok((status, body.to_bytes()))
     }
 }
 

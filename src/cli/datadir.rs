@@ -20,7 +20,7 @@ pub struct Lock {
 
 /// What a directory lies on.
 #[derive(Debug, PartialEq, Eq)]
-enum Medium {
+pub enum Medium {
     /// A file system of this machine, or one that we do not know.
     Local,
     /// A network file system.
@@ -103,6 +103,20 @@ pub fn lock_dir(dir: &Path) -> anyhow::Result<Lock> {
     Ok(Lock { _file: file })
 }
 
+/// Whether somebody holds the lock of a directory, found out without touching it.
+pub fn is_locked(dir: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(file), Ok(locks)) = (lock_path(dir).metadata(), std::fs::read_to_string("/proc/locks")) else {
+        return false;
+    };
+    // As in `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131074 0 EOF`.
+    let inode = file.ino().to_string();
+    locks.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.nth(1) == Some("FLOCK") && words.nth(3).and_then(|place| place.rsplit(':').next()) == Some(&*inode)
+    })
+}
+
 /// Where the lock of a directory is.
 pub fn lock_path(data_dir: &Path) -> PathBuf {
     data_dir.join("tallybox.lock")
@@ -126,7 +140,8 @@ fn create(dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn medium(dir: &Path) -> anyhow::Result<Medium> {
+/// What a directory lies on.
+pub fn medium(dir: &Path) -> anyhow::Result<Medium> {
     let stat =
         rustix::fs::statfs(dir).with_context(|| format!("the file system of {} cannot be told", dir.display()))?;
     // The kernel's magic numbers have 32 bits; the field that carries them is wider on most machines.

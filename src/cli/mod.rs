@@ -10,11 +10,13 @@ mod backup;
 mod client;
 mod config;
 mod demo;
+mod doctor;
 mod erase;
 mod healthcheck;
 mod jobs;
 mod key;
 mod member;
+mod migrate;
 mod moving;
 mod org;
 mod progress;
@@ -25,6 +27,7 @@ mod routes;
 mod table;
 mod tail;
 mod token;
+mod upgrade;
 mod version;
 mod watch;
 
@@ -94,6 +97,14 @@ enum Verb {
     Erase(erase::EraseArgs),
     /// Write everything about one person or device of an app to a file, as JSON.
     ExportPerson(erase::ExportArgs),
+    /// Look whether all is well with the box and what it stands on, and say what to do: exit code 0 well, 1 warnings,
+    /// 2 problems.
+    Doctor(doctor::Args),
+    /// Show how far the schema of the database is, bring it up to date, or try that on a copy.
+    #[command(subcommand)]
+    Migrate(migrate::Verb),
+    /// Try on a copy of a database or backup what this version would make of it.
+    Upgrade(upgrade::Args),
     /// List the jobs of the background with how they went and when they are due, or do one of them now.
     Jobs(jobs::Args),
     /// List everything that the server answers.
@@ -112,7 +123,7 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match run(cli, flags) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -120,7 +131,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
+fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
     let load = || Config::load(&Sources::of_process(flags, cli.config));
     match cli.verb.unwrap_or(Verb::Serve) {
         Verb::Serve => serve::run(load()?),
@@ -142,11 +153,15 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),
         Verb::Erase(args) => erase::erase(&load()?, &args),
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
+        Verb::Doctor(args) => return doctor::run(load(), &args),
+        Verb::Migrate(verb) => migrate::run(&load()?, &verb),
+        Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Jobs(args) => jobs::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The verb, and the settings given as flags by one of [`Setting::flag_keys`].

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::jobs::{Backups, Ground, LEASE, Progress};
 use crate::model::{Millis, Node};
+use crate::store::look::Look;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -55,8 +56,17 @@ pub fn store_to_serve(config: &Config, options: Options) -> anyhow::Result<Arc<d
     Ok(Arc::new(store))
 }
 
+/// The database to be looked at, of which nothing is changed; `None` where there is no file yet.
+pub fn look(config: &Config) -> Result<Option<Look>, StoreError> {
+    match (postgres_options(config), config.database_path()) {
+        (Some(options), _) => Look::postgres(&options).map(Some),
+        (None, Some(path)) if path.exists() => Look::sqlite(path).map(Some),
+        (None, _) => Ok(None),
+    }
+}
+
 /// Keeps the database as it is before this version changes its schema.
-fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
+pub fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
     let Some(path) = config.database_path().filter(|_| config.backup_before_migration) else { return Ok(()) };
     let outdated = outdated(path).with_context(|| format!("the database {} cannot be read", path.display()))?;
     let Some(schema) = outdated else { return Ok(()) };

@@ -2,7 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
+use super::sql::Sql;
 use super::{Result, StoreError};
+
+/// Begins the first line of a migration that older programs can work with; behind it stands the number of the oldest
+/// schema whose programs can.
+const LOWEST: &str = "-- lowest: ";
 
 /// One numbered step of the schema. Files are append-only: once released, none is ever edited.
 #[derive(Clone, Debug)]
@@ -15,6 +20,8 @@ pub struct Migration {
     pub sql: String,
     /// SHA-256 of the statements, in hex.
     pub sha256: String,
+    /// The oldest schema whose programs can work with what it leaves: its own number where none before it can.
+    pub lowest: i64,
 }
 
 /// A migration that a database remembers.
@@ -24,6 +31,8 @@ pub struct Applied {
     pub number: i64,
     /// Its hash.
     pub sha256: String,
+    /// As [`Migration::lowest`]; looked at only of those that this program does not know.
+    pub lowest: i64,
 }
 
 /// All migrations embedded under `E`, in order.
@@ -38,23 +47,69 @@ pub fn embedded<E: rust_embed::Embed>() -> Vec<Migration> {
             let file = E::get(&name).expect("the embedded list names embedded files");
             let sql = String::from_utf8(file.data.into_owned()).expect("migrations are UTF-8");
             let sha256 = hex::encode(Sha256::digest(sql.as_bytes()));
-            Migration { number, name: name.into_owned(), sql, sha256 }
+            let lowest =
+                lowest(&sql, number).expect("what a migration says of older programs is a number below its own");
+            Migration { number, name: name.into_owned(), sql, sha256, lowest }
         })
         .collect();
     all.sort_by_key(|migration| migration.number);
     all
 }
 
-/// The migrations that a database still needs. Refuses one that is newer than this binary, or whose past differs.
+/// What a migration says of programs that do not know it; none where that makes no sense.
+fn lowest(sql: &str, number: i64) -> Option<i64> {
+    match sql.lines().next().and_then(|line| line.strip_prefix(LOWEST)) {
+        None => Some(number),
+        Some(text) => text.trim().parse().ok().filter(|lowest| (1..number).contains(lowest)),
+    }
+}
+
+/// What a database remembers, in order.
+pub(super) fn applied(db: &dyn Sql, known: &[Migration]) -> Result<Vec<Applied>> {
+    let rows = db.rows("SELECT number, sha256 FROM migrations ORDER BY number", &[])?;
+    let read = |row: &super::sql::Row| Applied { number: row.int(0), sha256: row.text(1), lowest: row.int(0) };
+    let mut applied: Vec<_> = rows.iter().map(read).collect();
+    let newest = newest(known);
+    // A database that no newer program has seen need not have the column.
+    if applied.last().is_some_and(|last| last.number > newest) {
+        let sql = "SELECT number, coalesce(lowest, number) FROM migrations WHERE number > $1";
+        for row in db.rows(sql, &[newest.into()])? {
+            if let Some(one) = applied.iter_mut().find(|one| one.number == row.int(0)) {
+                one.lowest = row.int(1);
+            }
+        }
+    }
+    Ok(applied)
+}
+
+/// Notes that a migration has run, in its transaction.
+pub(super) fn remember(db: &dyn Sql, done: &Migration) -> Result<()> {
+    let row = [done.number.into(), done.name.as_str().into(), done.sha256.as_str().into()];
+    db.run("INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3)", &row)?;
+    // Those that say something of older programs are younger than the column.
+    if done.lowest < done.number {
+        let sql = "UPDATE migrations SET lowest = $1 WHERE number = $2";
+        db.run(sql, &[done.lowest.into(), done.number.into()])?;
+    }
+    Ok(())
+}
+
+/// The migrations that a database still needs. Refuses one whose past differs, and one that is newer than this binary and
+/// does not say that this one can work with it.
 pub fn pending<'a>(known: &'a [Migration], applied: &[Applied]) -> Result<&'a [Migration]> {
-    for (index, was) in applied.iter().enumerate() {
-        let Some(is) = known.get(index).filter(|is| is.number == was.number) else {
-            return Err(StoreError::Schema(format!(
-                "the database has schema {}, this binary knows up to {}: start the newer binary",
-                was.number,
-                known.last().map_or(0, |m| m.number)
-            )));
-        };
+    let (newest, lowest) = (newest(known), needed(known, applied));
+    if lowest > newest {
+        return Err(StoreError::Schema(format!(
+            "the database has schema {}, which needs a program that knows schema {lowest}; this binary knows up to \
+             {newest}: start the newer binary",
+            applied.last().map_or(0, |last| last.number),
+        )));
+    }
+    for (index, was) in applied.iter().enumerate().take(known.len()) {
+        let is = &known[index];
+        if is.number != was.number {
+            return Err(StoreError::Schema(format!("the database lacks migration {}", is.name)));
+        }
         if is.sha256 != was.sha256 {
             return Err(StoreError::Schema(format!(
                 "migration {} differs from the one that made this database",
@@ -62,12 +117,22 @@ pub fn pending<'a>(known: &'a [Migration], applied: &[Applied]) -> Result<&'a [M
             )));
         }
     }
-    Ok(&known[applied.len()..])
+    Ok(&known[applied.len().min(known.len())..])
 }
 
-/// Refuses a database that misses a migration, or that [`pending`] refuses: for one that must not be changed.
+/// The newest schema that a program has to know for what is there that this one does not know; zero for nothing.
+fn needed(known: &[Migration], applied: &[Applied]) -> i64 {
+    applied.iter().skip(known.len()).map(|one| one.lowest).max().unwrap_or(0)
+}
+
+/// Refuses a database that has not exactly these migrations: for one that must not be changed, and is read as a whole.
 pub fn check_complete(known: &[Migration], applied: &[Applied]) -> Result<()> {
     match pending(known, applied)? {
+        [] if applied.len() > known.len() => Err(StoreError::Schema(format!(
+            "the database has schema {}, of which this binary knows only {}: use the newer binary",
+            applied.last().map_or(0, |last| last.number),
+            newest(known)
+        ))),
         [] => Ok(()),
         [next, ..] => Err(StoreError::Schema(format!(
             "the database lacks migration {}: start this version's server on it first, or any verb that reads it",
@@ -97,11 +162,53 @@ mod tests {
     use super::*;
 
     fn migration(number: i64, sha256: &str) -> Migration {
-        Migration { number, name: format!("{number:04}-x.sql"), sql: String::new(), sha256: sha256.to_owned() }
+        let name = format!("{number:04}-x.sql");
+        Migration { number, name, sql: String::new(), sha256: sha256.to_owned(), lowest: number }
     }
 
     fn applied(number: i64, sha256: &str) -> Applied {
-        Applied { number, sha256: sha256.to_owned() }
+        Applied { number, sha256: sha256.to_owned(), lowest: number }
+    }
+
+    #[test]
+    fn a_newer_schema_is_taken_where_all_of_it_says_so() {
+        let known = [migration(1, "a"), migration(2, "b")];
+        let newer = |lowest: &[i64]| {
+            let mut all = vec![applied(1, "a"), applied(2, "b")];
+            all.extend(
+                lowest.iter().zip(3..).map(|(lowest, number)| Applied { lowest: *lowest, ..applied(number, "x") }),
+            );
+            all
+        };
+        for (lowest, taken) in [
+            (&[2][..], true),
+            (&[1], true),
+            (&[3], false),
+            (&[2, 2], true),
+            (&[2, 3], false),
+            (&[3, 1], false),
+            (&[4, 2], false),
+        ] {
+            assert_eq!(pending(&known, &newer(lowest)).is_ok_and(<[_]>::is_empty), taken, "{lowest:?}");
+            assert!(check_complete(&known, &newer(lowest)).is_err(), "{lowest:?}");
+        }
+        let odd = [applied(1, "other"), applied(2, "b"), Applied { lowest: 1, ..applied(3, "x") }];
+        assert!(pending(&known, &odd).is_err(), "its past differs");
+    }
+
+    #[test]
+    fn a_migration_says_of_older_programs_in_its_first_line() {
+        for (sql, expected) in [
+            ("CREATE TABLE a (b INTEGER)", Some(7)),
+            ("-- What it does.\n-- lowest: 3", Some(7)),
+            ("-- lowest: 6\nCREATE", Some(6)),
+            ("-- lowest: 1", Some(1)),
+            ("-- lowest: 7", None),
+            ("-- lowest: 0", None),
+            ("-- lowest: six", None),
+        ] {
+            assert_eq!(lowest(sql, 7), expected, "{sql}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod identify;
 mod intern;
 mod jobs;
 mod limits;
+pub mod look;
 mod members;
 pub mod migrate;
 pub mod moving;
@@ -136,6 +137,8 @@ pub struct StoreStatus {
     pub engine: String,
     /// Schema version: the number of the last migration.
     pub schema: i64,
+    /// The newest that this program knows.
+    pub schema_known: i64,
     /// Bytes of the database file.
     pub bytes: u64,
     /// Bytes of the write-ahead log.

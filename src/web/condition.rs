@@ -268,6 +268,7 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Job, JobRun, JobScope};
 
     fn node(name: &str, version: &str) -> Node {
         let (started_at, seen_at) = (Millis(0), Millis(1));
@@ -300,6 +301,32 @@ mod tests {
             backup: BackupStanding::default(),
             budgets: Vec::new(),
             jobs: Vec::new(),
+        }
+    }
+
+    /// A job that is due every minute.
+    fn job(name: &'static str, run: JobRun) -> JobStanding {
+        let job = Job { name, what: "does it", period: Millis::MINUTE, scope: JobScope::EveryNode };
+        JobStanding { job, off: None, run: Some(run) }
+    }
+
+    #[test]
+    fn jobs_that_fail_or_are_late_are_found() {
+        let now = Millis(Millis::HOUR);
+        let run = |failures, next_at| JobRun { failures, next_at, result: "no luck".to_owned(), ..JobRun::default() };
+        let off = JobStanding { off: Some("not here"), ..job("a", run(0, Millis(0))) };
+        let rows = [
+            (job("a", run(0, now)), None),
+            (off, None),
+            (job("a", run(1, now)), Some("The job a has failed: no luck.")),
+            (job("a", run(3, now)), Some("The job a has failed 3 times in a row: no luck.")),
+            (job("a", run(0, Millis(0))), Some("The job a is overdue: does it.")),
+            (job("backup", run(1, now)), None), // told by itself
+        ];
+        for (standing, expected) in rows {
+            let found = Condition { now, jobs: vec![standing], ..well() }.findings();
+            assert_eq!(found.first().map(|one| one.what.as_str()), expected);
+            assert!(found.iter().all(|one| one.level == Level::Look && one.advice.contains("tallybox jobs run a")));
         }
     }
 

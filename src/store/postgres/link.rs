@@ -9,8 +9,9 @@ use tokio::runtime::Handle;
 use super::options::PostgresOptions;
 use super::pool::{Connection, Pool};
 use super::session::{CALL, Session};
-use super::{LOST, keeper};
+use super::{LOST, keeper, schema};
 use crate::clock::Deadline;
+use crate::store::migrate;
 use crate::store::slow::SlowLog;
 use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
 
@@ -38,6 +39,8 @@ pub(super) struct Link {
     pub(super) slow: SlowLog,
     /// For how many milliseconds events are kept.
     pub(super) retention: Option<i64>,
+    /// The newest schema that this program knows.
+    schema_known: i64,
 }
 
 /// Whether the database can be used.
@@ -77,6 +80,7 @@ impl Link {
             figures: Mutex::default(),
             slow: SlowLog::new(options.slow),
             retention: options.retention,
+            schema_known: migrate::newest(&schema::known()),
         })
     }
 
@@ -196,6 +200,7 @@ impl Link {
         StoreStatus {
             engine: figures.engine,
             schema: figures.schema,
+            schema_known: self.schema_known,
             bytes: figures.bytes,
             wal_bytes: 0,
             pools: [pool_status("primary", &self.primary)].into_iter().chain(replica).collect(),

@@ -39,6 +39,7 @@ use crate::model::Lookups;
 pub use options::PostgresOptions;
 
 pub(super) use moving::PostgresHouse;
+pub(super) use schema::known as known_migrations;
 
 /// How often a transaction that lost against another one is run again.
 const ATTEMPTS: u32 = 10;

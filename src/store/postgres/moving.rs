@@ -53,6 +53,12 @@ impl PostgresHouse {
         Ok(house)
     }
 
+    /// A database of whatever schema, which is only looked at.
+    pub(in crate::store) fn any(options: &PostgresOptions) -> Result<Self> {
+        let (runtime, pool) = reach(options)?;
+        Ok(Self { connection: runtime.block_on(pool.get())?, _alone: None, runtime })
+    }
+
     /// A database that is brought up to date. No other move can write to it until this is dropped.
     pub(in crate::store) fn destination(options: &PostgresOptions) -> Result<Self> {
         let (runtime, pool) = reach(options)?;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::link::{BEGIN, LOCKS};
 use super::session::Session;
 use crate::clock::Clock;
-use crate::store::migrate::{self, Applied};
+use crate::store::migrate::{self, Migration};
 use crate::store::sql::Sql;
 use crate::store::{Result, directory};
 
@@ -15,7 +15,7 @@ struct Migrations;
 
 /// Runs the migrations that are missing, each in a transaction, so that a kill leaves the old schema or the new one.
 pub(super) fn migrate(session: &Session<'_>) -> Result<()> {
-    let known = migrate::embedded::<Migrations>();
+    let known = known();
     loop {
         session.batch(BEGIN)?;
         session.batch("SET LOCAL statement_timeout = 0")?;
@@ -24,21 +24,20 @@ pub(super) fn migrate(session: &Session<'_>) -> Result<()> {
             "CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, \
              sha256 TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT now()::text)",
         )?;
-        let Some(next) = migrate::pending(&known, &applied(session)?)?.first() else {
+        let Some(next) = migrate::pending(&known, &migrate::applied(session, &known)?)?.first() else {
             directory::ensure_organization(session, Clock::system().now())?;
             return session.batch("COMMIT");
         };
         session.batch(&next.sql)?;
-        let remember = "INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3)";
-        session.run(remember, &[next.number.into(), next.name.as_str().into(), next.sha256.as_str().into()])?;
+        migrate::remember(session, next)?;
         session.batch("COMMIT")?;
         tracing::info!(migration = next.name, "schema migrated");
     }
 }
 
-fn applied(session: &Session<'_>) -> Result<Vec<Applied>> {
-    let applied = session.rows("SELECT number, sha256 FROM migrations ORDER BY number", &[])?;
-    Ok(applied.iter().map(|row| Applied { number: row.int(0), sha256: row.text(1) }).collect())
+/// All migrations of this program.
+pub(in crate::store) fn known() -> Vec<Migration> {
+    migrate::embedded::<Migrations>()
 }
 
 /// Refuses a database that misses a migration by now, as one does that a backup was restored to.
@@ -50,5 +49,6 @@ pub(super) fn check_not_behind(session: &Session<'_>) -> Result<()> {
 
 /// Refuses a database that is not up to date, without changing it.
 pub(super) fn check(session: &Session<'_>) -> Result<()> {
-    migrate::check_complete(&migrate::embedded::<Migrations>(), &applied(session)?)
+    let known = known();
+    migrate::check_complete(&known, &migrate::applied(session, &known)?)
 }

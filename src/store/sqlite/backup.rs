@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{Migrations, applied, harden};
+use super::open::{harden, known};
+use super::read::Conn;
 use crate::store::migrate;
 use crate::store::{Result, StoreError};
 
@@ -57,7 +58,8 @@ pub fn outdated(path: &Path) -> Result<Option<i64>> {
     if conn.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(None);
     }
-    let (known, applied) = (migrate::embedded::<Migrations>(), applied(&conn)?);
+    let known = known();
+    let applied = migrate::applied(&Conn(&conn), &known)?;
     let pending = migrate::pending(&known, &applied)?;
     Ok(applied.last().filter(|_| !pending.is_empty()).map(|last| last.number))
 }

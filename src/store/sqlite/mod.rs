@@ -3,6 +3,7 @@
 pub mod backup;
 mod commit;
 mod disk;
+mod look;
 mod moving;
 mod open;
 #[cfg(test)]
@@ -26,14 +27,17 @@ use super::remembered::Remembered;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, settled,
+    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, migrate,
+    settled,
 };
 use commit::Memory;
 use disk::Disk;
 use open::Overwriting;
 use read::Conn;
 
+pub(super) use look::Looker;
 pub(super) use moving::SqliteHouse;
+pub(super) use open::known as known_migrations;
 
 /// Bytes of a page.
 const PAGE: i64 = 4_096;
@@ -102,6 +106,8 @@ pub struct SqliteStore {
     failed: AtomicBool,
     /// How well the writer's memory does.
     counts: Arc<Remembered>,
+    /// The newest schema that this program knows.
+    schema_known: i64,
 }
 
 /// See [`SqliteStore::commits`].
@@ -143,6 +149,7 @@ impl SqliteStore {
             believed: AtomicI64::new(0),
             failed: AtomicBool::new(false),
             counts,
+            schema_known: migrate::newest(&open::known()),
         })
     }
 
@@ -358,6 +365,7 @@ impl Backend for SqliteStore {
         Ok(StoreStatus {
             engine: format!("SQLite {}", engine_version()),
             schema: conn.query_row("SELECT max(number) FROM migrations", [], |row| row.get(0))?,
+            schema_known: self.schema_known,
             bytes: size(&self.path),
             wal_bytes: size(&self.wal_path()),
             pools: vec![readers, writer],

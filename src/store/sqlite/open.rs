@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::read::Conn;
 use super::{Options, Synchronous, WAL_MAX};
-use crate::store::migrate::{self, Applied};
+use crate::store::migrate::{self, Migration};
 use crate::store::{Result, StoreError, directory};
 
 /// How long a connection waits for another one's lock.
@@ -20,7 +20,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 #[derive(rust_embed::Embed)]
 #[folder = "migrations/sqlite"]
-pub(super) struct Migrations;
+struct Migrations;
 
 /// Refuses engines that can lose committed pages when a write races a checkpoint: all before 3.51.3, and 3.52.0.
 pub(super) fn check_engine(version: i32) -> Result<()> {
@@ -108,30 +108,28 @@ pub(super) fn set_overwriting(conn: &Connection, what: Overwriting) -> rusqlite:
 
 /// Runs the migrations that are missing, each in a transaction, so that a kill leaves the old schema or the new one.
 fn migrate(conn: &mut Connection) -> Result<()> {
-    let known = migrate::embedded::<Migrations>();
+    let known = known();
     conn.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, \
          sha256 TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT (datetime('now'))) STRICT",
     )?;
     loop {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let Some(next) = migrate::pending(&known, &applied(&tx)?)?.first() else {
+        let Some(next) = migrate::pending(&known, &migrate::applied(&Conn(&tx), &known)?)?.first() else {
             directory::ensure_organization(&Conn(&tx), crate::clock::Clock::system().now())?;
             tx.commit()?;
             return Ok(());
         };
         tx.execute_batch(&next.sql)?;
-        let remember = "INSERT INTO migrations (number, name, sha256) VALUES (?1, ?2, ?3)";
-        tx.execute(remember, (next.number, &next.name, &next.sha256))?;
+        migrate::remember(&Conn(&tx), next)?;
         tx.commit()?;
         tracing::info!(migration = next.name, "schema migrated");
     }
 }
 
-pub(super) fn applied(conn: &Connection) -> Result<Vec<Applied>> {
-    let mut statement = conn.prepare("SELECT number, sha256 FROM migrations ORDER BY number")?;
-    let applied = statement.query_map([], |row| Ok(Applied { number: row.get(0)?, sha256: row.get(1)? }))?;
-    Ok(applied.collect::<rusqlite::Result<_>>()?)
+/// All migrations of this program.
+pub(in crate::store) fn known() -> Vec<Migration> {
+    migrate::embedded::<Migrations>()
 }
 
 /// Refuses a database that misses a migration by now, as one does that an older file was put in place of.
@@ -143,7 +141,8 @@ pub(super) fn check_not_behind(conn: &Connection) -> Result<()> {
 
 /// Refuses a database that is not up to date, without changing it.
 pub(super) fn check_schema(conn: &Connection) -> Result<()> {
-    migrate::check_complete(&migrate::embedded::<Migrations>(), &applied(conn)?)
+    let known = known();
+    migrate::check_complete(&known, &migrate::applied(&Conn(conn), &known)?)
 }
 
 #[cfg(test)]

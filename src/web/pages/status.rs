@@ -132,7 +132,7 @@ fn facts(
         ("Listens on", about.listening.clone()),
         ("Clock", format!("{} UTC; each app has a time zone of its own", calendar.moment(condition.now).text)),
         ("Database", if database.engine.is_empty() { "not reached yet".to_owned() } else { database.engine.clone() }),
-        ("Schema", database.schema.to_string()),
+        ("Schema", schema(database)),
         ("Size of the database", size(database.bytes)),
         (
             "Waiting to be written",
@@ -156,6 +156,12 @@ fn facts(
         facts.push(("Free on the disk", format!("{}{floor}{ballast}", size(free))));
     }
     facts
+}
+
+/// With what the program knows of it, where that is less.
+fn schema(database: &StoreStatus) -> String {
+    let (schema, known) = (database.schema, database.schema_known);
+    if schema > known { format!("{schema}, of which this version knows {known}") } else { schema.to_string() }
 }
 
 fn backup(standing: &BackupStanding, database: &StoreStatus, calendar: &Calendar) -> String {
@@ -327,6 +333,7 @@ fn database_told(database: &StoreStatus) -> Value {
     json!({
         "engine": database.engine,
         "schema": database.schema,
+        "schema_known": database.schema_known,
         "bytes": database.bytes,
         "wal_bytes": database.wal_bytes,
         "free_bytes": database.free_bytes,

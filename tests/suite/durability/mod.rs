@@ -12,3 +12,4 @@ mod oracle;
 mod postgres;
 mod power;
 mod stop;
+mod together;
