@@ -20,6 +20,7 @@ mod progress;
 mod query;
 mod rebuild;
 mod routes;
+mod supervisor;
 mod table;
 mod tail;
 mod token;
