@@ -66,7 +66,7 @@ impl Gate {
 
 /// One SDK's protocol.
 pub struct Adapter {
-    /// As in the README.
+    /// As in the documentation.
     pub name: &'static str,
     /// Its routes; where two protocols claim one path, it is decided in this file.
     pub routes: fn(&Ground<'_>) -> Routes<Gate>,

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::harness::Server;
 
+/// The papers at the top; the pages in `docs/` are with them in `papers`.
 const PAPERS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
 /// Beginnings of the paths in this repository that papers name.
-const FOLDERS: [&str; 9] =
-    ["src/", "tests/", "templates/", "migrations/", "assets/", "packaging/", "benches/", ".cargo/", ".ci/"];
+const FOLDERS: [&str; 10] =
+    ["src/", "tests/", "templates/", "migrations/", "assets/", "packaging/", "benches/", "docs/", ".cargo/", ".ci/"];
 
 #[test]
 fn the_readme_has_two_commands_and_both_exist() {
@@ -28,11 +29,11 @@ fn the_readme_has_two_commands_and_both_exist() {
 }
 
 #[test]
-fn the_readme_has_every_setting_with_its_default_and_no_other() {
+fn the_settings_page_has_every_setting_with_its_default_and_no_other() {
     let shown = Server::with().prepare().run(&["config", "show"]);
     let shown: Vec<Vec<&str>> = shown.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-    let readme = read("README.md");
-    let table = rows(section(&readme, "## Settings"));
+    let page = read("docs/settings.md");
+    let table = rows(&page);
     let keys: Vec<&str> = table.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(keys, shown.iter().map(|line| line[0]).collect::<Vec<_>>());
     assert!(keys.len() > 20, "{keys:?}");
@@ -48,7 +49,7 @@ fn the_readme_has_every_setting_with_its_default_and_no_other() {
 #[test]
 fn every_variable_that_is_named_is_read() {
     let server = Server::with().prepare();
-    let texts = [PAPERS.map(read).concat(), read("packaging/Containerfile")].concat();
+    let texts = papers().iter().map(String::as_str).chain(["packaging/Containerfile"]).map(read).collect::<String>();
     let named: BTreeSet<&str> =
         texts.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|w| w.starts_with("TALLYBOX_")).collect();
     assert!(named.contains("TALLYBOX_CONFIG") && named.contains("TALLYBOX_DATA_DIR"), "{named:?}");
@@ -60,16 +61,16 @@ fn every_variable_that_is_named_is_read() {
 }
 
 #[test]
-fn the_readme_has_every_verb_and_papers_name_no_other() {
+fn the_verbs_page_has_every_verb_and_papers_name_no_other() {
     let known = verbs();
     assert!(known.len() > 10, "{known:?}");
-    let readme = read("README.md");
+    let page = read("docs/verbs.md");
     let table: BTreeSet<String> =
-        rows(section(&readme, "## Verbs")).iter().map(|row| spans(row[0]).concat().replace("tallybox ", "")).collect();
+        rows(&page).iter().map(|row| spans(row[0]).concat().replace("tallybox ", "")).collect();
     assert_eq!(table, known);
     let helps = helps();
-    for paper in PAPERS {
-        let text = read(paper);
+    for paper in papers() {
+        let text = read(&paper);
         for span in spans(&prose(&text)) {
             if let Some(verb) = span.strip_prefix("tallybox ") {
                 let group = known.iter().any(|known| known.starts_with(&format!("{verb} ")));
@@ -91,8 +92,8 @@ fn every_route_that_is_named_exists() {
     let routes: BTreeSet<String> =
         list.as_array().unwrap().iter().map(|r| format!("{} {}", text(r, "method"), text(r, "path"))).collect();
     let mut named = 0;
-    for paper in PAPERS {
-        let text = read(paper);
+    for paper in papers() {
+        let text = read(&paper);
         for span in spans(&prose(&text)).into_iter().filter(|s| s.starts_with("GET /") || s.starts_with("POST /")) {
             assert!(routes.contains(span), "{paper}: `{span}` is no route");
             named += 1;
@@ -118,19 +119,42 @@ fn the_architecture_has_every_module() {
 
 #[test]
 fn every_path_that_is_named_exists() {
-    for paper in PAPERS {
-        let text = read(paper);
+    for paper in papers() {
+        let text = read(&paper);
         let part = |c: char| c.is_alphanumeric() || "/._-".contains(c);
         let paths = text.split(|c: char| !part(c)).map(|word| word.trim_end_matches('.'));
         let paths: BTreeSet<&str> = paths.filter(|w| FOLDERS.iter().any(|folder| w.starts_with(folder))).collect();
-        assert!(!paths.is_empty(), "{paper} names no path");
+        assert!(!paths.is_empty() || !PAPERS.contains(&&*paper), "{paper} names no path");
         for path in paths {
             assert!(root().join(path).exists(), "{paper}: there is no {path}");
         }
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            assert!(link.starts_with("https://") || root().join(file).exists(), "{paper}: there is no {file}");
+        for link in links(&text).into_iter().filter(|link| !link.starts_with("https://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let named = if file.is_empty() { root().join(&paper) } else { beside(&paper, file) };
+            assert!(named.exists(), "{paper}: there is no {file}");
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&named).unwrap();
+                assert!(anchors(&there).contains(anchor), "{paper}: there is no {link}");
+            }
         }
+    }
+}
+
+#[test]
+fn every_page_is_reached_from_the_readme_and_has_a_title() {
+    let readme = read("README.md");
+    let linked: BTreeSet<&str> = links(section(&readme, "## Documentation")).into_iter().collect();
+    let pages: Vec<String> = papers().into_iter().filter(|paper| paper.starts_with("docs/")).collect();
+    assert!(pages.len() > 10, "{pages:?}");
+    for page in &pages {
+        let text = read(page);
+        assert!(text.starts_with("# ") && !prose(&text).contains("\n# "), "{page}: one title");
+        // Runbooks have a list of their own.
+        let list = Path::new(page).with_file_name("README.md");
+        let among = page.split('/').count() > 2 && root().join(&list).exists();
+        let is_listed = linked.contains(page.as_str())
+            || (among && links(&read(list.to_str().unwrap())).iter().any(|link| page.ends_with(link)));
+        assert!(is_listed, "{page} is linked from nowhere");
     }
 }
 
@@ -192,7 +216,7 @@ fn packages_start_verbs_that_exist() {
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("the unit starts something");
     let (program, verb) = start.split_once(' ').expect("with a verb");
     assert!(program.ends_with("/tallybox") && known.contains(verb), "{start}");
-    assert!(read("README.md").contains(program), "the README installs the program elsewhere");
+    assert!(read("docs/install.md").contains(program), "the page installs the program elsewhere");
     assert!(unit.lines().any(|line| line == "StateDirectory=tallybox"));
     let container = read("packaging/Containerfile");
     let commands: Vec<&str> = container.lines().filter_map(|line| line.split_once("CMD ")).map(|(_, c)| c).collect();
@@ -201,6 +225,43 @@ fn packages_start_verbs_that_exist() {
         let words: Vec<String> = serde_json::from_str(command).unwrap();
         assert!(known.contains(words.last().unwrap().as_str()), "{command}");
     }
+}
+
+/// The papers at the top and every page of `docs/`, by their paths.
+fn papers() -> Vec<String> {
+    let mut found: Vec<String> = PAPERS.map(str::to_owned).to_vec();
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension() {
+                None => folders.push(path),
+                Some(_) => found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A file by its path from the folder of a paper.
+fn beside(paper: &str, file: &str) -> PathBuf {
+    root().join(paper).parent().unwrap().join(file)
+}
+
+/// Where the links of a paper lead to.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect()
+}
+
+/// The names under which the headings of a paper are reached.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let named = |heading: &str| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+    };
+    headings.map(named).collect()
 }
 
 fn root() -> PathBuf {

@@ -39,7 +39,7 @@ pub use tenant::Tenancy;
 /// This adapter.
 pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around: shell::around, reader: None };
 
-/// As in the README.
+/// As in the documentation.
 const NAME: &str = "Teardown";
 
 /// Largest body in bytes, where the box takes no less.

@@ -26,7 +26,7 @@ use crate::model::{Origin, Receipt, Refusal, Standing};
 /// This adapter.
 pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim) };
 
-/// As in the README.
+/// As in the documentation.
 const NAME: &str = "telemetry-kit";
 
 /// How refusals are written: the published SDK and the project's main branch read different shapes.
