@@ -11,4 +11,5 @@ mod migrations;
 mod oracle;
 mod postgres;
 mod power;
+mod restarts;
 mod stop;
