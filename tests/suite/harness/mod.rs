@@ -292,6 +292,11 @@ impl Drop for Server {
     }
 }
 
+/// A figure of a drill: the first as tests run it, the second where `DRILLS=full` asks for the whole of it.
+pub fn size<T>(quick: T, full: T) -> T {
+    if std::env::var_os("DRILLS").is_some_and(|size| size == "full") { full } else { quick }
+}
+
 /// The same command, with a socket lent to it.
 fn lending(command: &Command, socket: TcpListener) -> Command {
     let mut lending = Command::new("/bin/sh");
