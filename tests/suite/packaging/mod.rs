@@ -1,5 +1,7 @@
 //! What the box is brought to a machine with: units, containers, proxies, packages, the manual.
 
+mod install;
+mod manual;
 mod supervisor;
 mod units;
 
