@@ -3,6 +3,7 @@
 mod install;
 mod manual;
 mod supervisor;
+mod supply;
 mod units;
 
 use std::fs;
