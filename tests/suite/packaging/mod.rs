@@ -1,7 +1,9 @@
 //! What the box is brought to a machine with: units, containers, proxies, packages, the manual.
 
+mod compose;
 mod install;
 mod manual;
+mod proxies;
 mod supervisor;
 mod supply;
 mod units;
