@@ -1,6 +1,7 @@
 //! What the box is brought to a machine with: units, containers, proxies, packages, the manual.
 
 mod compose;
+mod deb;
 mod install;
 mod manual;
 mod proxies;
