@@ -13,6 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connection::{Door, Phase};
 use crate::model::IpNet;
 
+/// Most bytes of answers that the kernel keeps for a client that does not take them, for each connection. By itself it
+/// would keep four megabytes.
+const SEND_BUFFER: usize = 256 << 10;
+
 /// Shortest time between two log lines about the same trouble of the listener.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -79,6 +83,8 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    // Connections take it over from their listener. Where it is not to be had, they need more memory and nothing else.
+    _ = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER);
     let door = Arc::new(Door::new(router, &options));
     let phase = watch::Sender::new(Phase::Open);
     let mut trouble = Trouble::default();

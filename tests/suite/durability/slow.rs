@@ -82,7 +82,12 @@ fn slow_clients_are_closed_and_hurt_nobody() {
         let client = scope.spawn(|| well(address, &app, &stop));
         let stopper = Stop(&stop);
         for (sloth, count) in counts {
-            slow.extend((0..count).map(|_| Slow::open(sloth, address, &app, &large)));
+            for number in 1..=count {
+                slow.push(Slow::open(sloth, address, &app, &large));
+                if number % 100 == 0 {
+                    slow.iter_mut().for_each(Slow::step);
+                }
+            }
         }
         // That readers are closed is seen in the whole drill alone: it takes half a minute.
         let awaited = |one: &Slow| one.sloth != Sloth::Reader || size(false, true);
