@@ -1,7 +1,8 @@
-//! The verbs `config show` and `config check`.
+//! The verbs `config show`, `config check` and `config example`.
 
 use clap::Subcommand;
 
+use super::install::settings;
 use super::{open, table};
 use crate::config::{Config, ConfigError};
 use crate::store::postgres::PostgresOptions;
@@ -12,12 +13,15 @@ pub enum Verb {
     Show,
     /// Say what is wrong with the settings: exit code 0 if nothing is.
     Check,
+    /// Print a settings file in which every setting is explained and none is set.
+    Example,
 }
 
 /// Runs the verb on a configuration that was loaded, so holds no error.
 pub fn run(config: &Config, verb: &Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Show => table::print(&show(config)),
+        Verb::Example => table::print(&settings::file(&[])),
         Verb::Check => {
             let problems = open::postgres_options(config).as_ref().map(PostgresOptions::problems).unwrap_or_default();
             if !problems.is_empty() {

@@ -13,8 +13,10 @@ mod demo;
 mod doctor;
 mod erase;
 mod healthcheck;
+mod install;
 mod jobs;
 mod key;
+mod manual;
 mod member;
 mod migrate;
 mod moving;
@@ -24,6 +26,7 @@ mod query;
 mod rebuild;
 mod rekey;
 mod routes;
+mod supervisor;
 mod table;
 mod tail;
 mod token;
@@ -111,6 +114,12 @@ enum Verb {
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
     Healthcheck,
+    /// Make this program a service of the machine, under systemd: copy it, write its units and settings, start it.
+    InstallService(install::Args),
+    /// Print the manual, as a page for `man`.
+    Man,
+    /// Print what makes a shell complete verbs and flags.
+    Completions(manual::Args),
     /// Print the versions of this program and of SQLite.
     Version(version::Args),
 }
@@ -132,7 +141,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
-    let load = || Config::load(&Sources::of_process(flags, cli.config));
+    let sources = Sources::of_process(flags, cli.config);
+    let load = || Config::load(&sources);
     match cli.verb.unwrap_or(Verb::Serve) {
         Verb::Serve => serve::run(load()?),
         Verb::App(verb) => app::run(&load()?, &verb),
@@ -159,6 +169,9 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::Jobs(args) => jobs::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
+        Verb::InstallService(args) => install::run(&args, sources),
+        Verb::Man => manual::man(command()),
+        Verb::Completions(args) => manual::completions(&args, command()),
         Verb::Version(args) => version::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -88,9 +88,9 @@ fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
 /// This process, as it is called in the database.
 pub fn node(clock: &Clock) -> Node {
     let now = clock.now();
-    // A machine without a name is called by its process.
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+    // A machine without a name is called by its process. Files that tell the name may be hidden from a service.
+    let name = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
+    let name = Some(name).filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
     Node {
         id: uuid::Uuid::new_v4().to_string(),
         name,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::supervisor::Supervisor;
 use super::{datadir, open, watch};
 use crate::auth::ingest_key::IngestKeys;
 use crate::auth::login::{LoginTimes, Logins};
@@ -19,7 +21,7 @@ use crate::config::{self, Config};
 use crate::http::body::BodyLimits;
 use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{Answering, IdentifyMetrics, RequestMetrics};
-use crate::http::{self, IpNet, Route, ServerOptions};
+use crate::http::{self, IpNet, Route, ServerOptions, Socket};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
@@ -37,7 +39,8 @@ use crate::web::{self, BoxParts, Keeping, MetricsParts, Site, WebParts, WebState
 const ADDRESS_FILE: &str = "tallybox.addr";
 
 /// How long the listener stays open after the signal to stop: load balancers see that the box is not ready, and
-/// clients get an answer that they try again on, instead of a refused connection.
+/// clients get an answer that they try again on, instead of a refused connection. A socket that is only lent to this
+/// process stays open anyhow.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often a node tells the others that it is there.
@@ -54,6 +57,7 @@ const FAILURES: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
 /// Runs the server until it is told to stop: by SIGTERM or SIGINT, gracefully; by a second one, at once.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    let (supervisor, lent) = Supervisor::meet()?;
     let warnings = datadir::prepare(&config)?;
     let _lock = datadir::lock(&config)?;
     let _logging = logging::start(&config).context("logging cannot start")?;
@@ -65,7 +69,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("the runtime cannot start")?
-        .block_on(serve(&config))
+        .block_on(serve(&config, &supervisor, lent))
 }
 
 /// What the status page tells of this process.
@@ -120,17 +124,18 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, supervisor: &Supervisor, lent: Option<std::net::TcpListener>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let parts = Parts::open(config, Clock::system())?;
-    let (listener, address) = listen(config).await?;
-    greet(config, &parts, address).await?;
+    let socket = if lent.is_some() { Socket::Lent } else { Socket::Own };
+    let (listener, address) = listen(config, lent).await?;
+    let url = greet(config, &parts, address).await?;
     let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
     let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)));
     let requests = RequestMetrics::default().with_answering(answering.clone());
-    let options = ServerOptions { connections: requests.connections().clone(), ..server_options(config)? };
+    let options = ServerOptions { socket, connections: requests.connections().clone(), ..server_options(config)? };
     let (node, store) = (about.node.clone(), parts.store.clone());
     let state = parts.state(config, requests.clone(), about);
     let pushing = watch::push(config, state.clone(), parts.pushes.clone());
@@ -138,19 +143,28 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let router = http::layers(router, parts.clock.clone(), &options, requests);
     let counting = Arc::new(watch::Counting::new(answering, store.clone(), parts.clock.clone()));
     let keeping = counting.clone().start();
-    let intake = parts.intake.clone();
+    let (intake, stopping) = (parts.intake.clone(), parts.stopping.clone());
     let stop = async {
         signals.next().await;
         tracing::info!("stopping: requests in flight finish, then everything queued is committed");
-        intake.drain();
+        supervisor.stopping();
+        stopping.store(true, Ordering::Relaxed);
         tokio::spawn(async move {
             signals.next().await;
             tracing::warn!("told to stop twice: ending now");
             std::process::exit(1);
         });
-        tokio::time::sleep(FAREWELL).await;
+        // Who waits at a lent socket is served by the next process, so nobody needs to be sent away.
+        if socket == Socket::Own {
+            intake.drain();
+            tokio::time::sleep(FAREWELL).await;
+        }
     };
-    http::serve(listener, router, options, stop).await.context("the server failed")?;
+    supervisor.ready(&url);
+    tokio::select! {
+        served = http::serve(listener, router, options, stop) => served.context("the server failed")?,
+        () = supervisor.feed(parts.writer.pulse()) => {}
+    }
 
     drop(intake);
     [keeping, beating].into_iter().chain(pushing).for_each(|task| task.abort());
@@ -188,6 +202,8 @@ struct Parts {
     writer: Writer,
     jobs: Jobs,
     progress: Progress,
+    /// Set when the box has been told to stop.
+    stopping: Arc<AtomicBool>,
 }
 
 impl Parts {
@@ -236,6 +252,7 @@ impl Parts {
             writer,
             jobs,
             progress,
+            stopping: Arc::default(),
         })
     }
 
@@ -262,7 +279,7 @@ impl Parts {
 
     fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> WebState {
         let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
-        let intake = self.intake.clone();
+        let stopping = self.stopping.clone();
         let metrics = MetricsParts {
             requests,
             identify: self.identify.clone(),
@@ -285,7 +302,7 @@ impl Parts {
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
             keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
-            draining: Arc::new(move || intake.is_draining()),
+            draining: Arc::new(move || stopping.load(Ordering::Relaxed)),
             metrics,
         })
     }
@@ -383,18 +400,25 @@ fn server_options(config: &Config) -> anyhow::Result<ServerOptions> {
     })
 }
 
-async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
+async fn listen(config: &Config, lent: Option<std::net::TcpListener>) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let wanted = SocketAddr::new(config.host, config.port);
-    let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
+    let listener = match lent {
+        Some(lent) => lent.set_nonblocking(true).and_then(|()| TcpListener::from_std(lent)),
+        None => TcpListener::bind(wanted).await,
+    };
+    let listener = listener.with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr().context("the listener has no address")?;
+    if wanted.port() != 0 && address != wanted {
+        tracing::warn!(%address, %wanted, "the socket that was handed over decides: host and port are not used");
+    }
     let path = config.data_dir.join(ADDRESS_FILE);
     std::fs::write(&path, address.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok((listener, address))
 }
 
 /// Says where the box is found and, on its first run, how its owner gets in. The link goes to standard output and never
-/// into a log.
-async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::Result<()> {
+/// into a log. Returns the address.
+async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::Result<String> {
     let url = config.public_url.clone().unwrap_or_else(|| {
         let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -403,17 +427,19 @@ async fn greet(config: &Config, parts: &Parts, address: SocketAddr) -> anyhow::R
     tracing::info!(version = env!("CARGO_PKG_VERSION"), url, "listening");
     let (logins, fixed) = (parts.logins.clone(), config.setup_token.clone());
     match welcome(&logins, fixed.as_ref(), &url).await {
+        Ok(()) => {}
         Err(error @ StoreError::Unavailable(_)) => {
             tracing::info!(%error, "whether the box is set up is asked again when the database is there");
+            let again = url.clone();
             tokio::spawn(async move {
-                while welcome(&logins, fixed.as_ref(), &url).await.is_err() {
+                while welcome(&logins, fixed.as_ref(), &again).await.is_err() {
                     tokio::time::sleep(AGAIN).await;
                 }
             });
-            Ok(())
         }
-        done => done.context("the set-up link cannot be made"),
+        Err(error) => return Err(error).context("the set-up link cannot be made"),
     }
+    Ok(url)
 }
 
 /// Prints the link on the first run.

@@ -8,6 +8,7 @@ mod settings;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use postgres_url::PostgresUrl;
@@ -116,6 +117,16 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError { problems }),
         }
+    }
+
+    /// Where a server would listen; what else may be wrong, such as a secret that only the server can read, is its own
+    /// business.
+    pub fn address(sources: &Sources) -> Result<SocketAddr, ConfigError> {
+        let values = layers::gather(sources, &mut Vec::new());
+        let mut problems = Vec::new();
+        let host = values.read("host", read::host, &mut problems);
+        let port = values.read("port", read::port, &mut problems);
+        host.zip(port).map(SocketAddr::from).ok_or(ConfigError { problems })
     }
 
     /// Every setting with its value and source, in the order of [`SETTINGS`]; secrets are masked.

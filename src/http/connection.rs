@@ -32,6 +32,8 @@ const LAST_CALL: Duration = Duration::from_millis(250);
 /// closed with unread bytes would take the refusal away from the client.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
+/// What it must bring in each such stretch, so that nobody holds a place by trickling.
+const LINGER_LEAST: usize = 2 << 10;
 /// Connections over the cap that are told so at the same time; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 /// Seconds after which a connection over the cap should come again.
@@ -162,14 +164,26 @@ impl Door {
             }
         }
         if stream.shutdown().await.is_ok() && sending {
-            let mut scratch = vec![0; 16 << 10];
-            let until = Instant::now() + LINGER;
-            while Instant::now() < until {
-                match timeout(LINGER_IDLE, stream.read(&mut scratch)).await {
-                    Ok(Ok(count)) if count > 0 => {}
-                    Ok(Ok(_) | Err(_)) | Err(_) => break,
-                }
+            linger(stream).await;
+        }
+    }
+}
+
+/// Takes in what a client is still sending, as long as it does so at a pace.
+async fn linger(mut stream: TcpStream) {
+    let mut scratch = vec![0; 16 << 10];
+    let until = Instant::now() + LINGER;
+    let (mut stretch, mut brought) = (Instant::now(), 0);
+    while Instant::now() < until {
+        match timeout(LINGER_IDLE, stream.read(&mut scratch)).await {
+            Ok(Ok(count)) if count > 0 => brought += count,
+            Ok(Ok(_) | Err(_)) | Err(_) => break,
+        }
+        if stretch.elapsed() >= LINGER_IDLE {
+            if brought < LINGER_LEAST {
+                break;
             }
+            (stretch, brought) = (Instant::now(), 0);
         }
     }
 }
@@ -299,6 +313,20 @@ mod tests {
             if let Ok(Ok(byte)) = timeout(Duration::from_millis(40), stream.read_u8()).await {
                 return assert_refusal(&format!("{}{}", char::from(byte), rest(&mut stream).await), 408);
             }
+        }
+        panic!("still open");
+    }
+
+    #[tokio::test]
+    async fn whoever_trickles_on_after_the_refusal_is_cut_off() {
+        let server = start(brisk()).await;
+        let mut stream = connect(&server).await;
+        let begun = Instant::now();
+        while begun.elapsed() < LINGER / 2 {
+            if stream.write_all(b"x: y\r\n").await.is_err() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
         }
         panic!("still open");
     }

@@ -21,4 +21,4 @@ pub use crate::model::{IpNet, IpNetError};
 pub use edge::{AnswerPanic, layers};
 pub use refuse::refuse;
 pub use route::{Access, Route, Routes};
-pub use server::{ServerOptions, serve};
+pub use server::{ServerOptions, Socket, serve};

@@ -14,12 +14,28 @@ use super::connection::{Door, Phase};
 use super::metrics::Connections;
 use crate::model::IpNet;
 
+/// Most bytes of answers that the kernel keeps for a client that does not take them, for each connection. By itself it
+/// would keep four megabytes.
+const SEND_BUFFER: usize = 256 << 10;
+
 /// Shortest time between two log lines about the same trouble of the listener.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// Whose the listening socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// This process's alone: it ends with the server.
+    Own,
+    /// A supervisor's, which lends it to one process after the other: whoever waits at it when this one stops is
+    /// served by the next.
+    Lent,
+}
 
 /// What the listener allows.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
+    /// Whose the listening socket is.
+    pub socket: Socket,
     /// Connections open at once; one more is answered 503.
     pub max_connections: usize,
     /// For the first byte after connecting, and for a head from its first byte to its last.
@@ -47,6 +63,7 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
+            socket: Socket::Own,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
@@ -73,6 +90,8 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    // Connections take it over from their listener. Where it is not to be had, they need more memory and nothing else.
+    _ = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER);
     let door = Arc::new(Door::new(router, &options));
     let phase = watch::Sender::new(Phase::Open);
     let mut trouble = Trouble::default();
@@ -88,7 +107,9 @@ pub async fn serve(
         }
     }
     // Whoever has connected already must not see a reset.
-    while let Some(Ok(connection)) = now(listener.accept()).await {
+    while options.socket == Socket::Own
+        && let Some(Ok(connection)) = now(listener.accept()).await
+    {
         door.admit(connection, phase.subscribe());
     }
     drop(listener);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::pulse::Pulse;
 use super::{Counters, Submission};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{Limits, Receipt, Refusal};
@@ -25,7 +26,10 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// The writer's threads, as many as the store has use for. They end when the last [`Intake`](super::Intake) is dropped
 /// and its queue is empty.
-pub struct Writer(Vec<JoinHandle<()>>);
+pub struct Writer {
+    threads: Vec<JoinHandle<()>>,
+    pulse: Pulse,
+}
 
 impl Writer {
     pub(super) fn spawn(
@@ -36,20 +40,27 @@ impl Writer {
         queue: Receiver<Submission>,
     ) -> std::io::Result<Self> {
         let writers = store.writers();
-        let shared = Arc::new(Loop { store, limits, clock, counters, queue: Mutex::new(queue) });
-        let threads = (0..writers).map(|_| {
+        let pulse = Pulse::of(writers, clock.clone());
+        let shared = Loop { store, limits, clock, counters, pulse: pulse.clone(), queue: Mutex::new(queue) };
+        let shared = Arc::new(shared);
+        let threads = (0..writers).map(|thread| {
             let shared = shared.clone();
             std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
                 let _guard = EndWithTheWriter;
-                shared.run();
+                shared.run(thread);
             })
         });
-        threads.collect::<std::io::Result<_>>().map(Self)
+        Ok(Self { threads: threads.collect::<std::io::Result<_>>()?, pulse })
+    }
+
+    /// Whether the threads get on.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Waits until everything queued is committed and the threads have ended.
     pub fn join(self) {
-        for thread in self.0 {
+        for thread in self.threads {
             // A panic of the thread has ended the process already.
             _ = thread.join();
         }
@@ -74,18 +85,23 @@ struct Loop {
     limits: Arc<Limits>,
     clock: Clock,
     counters: Arc<Counters>,
+    pulse: Pulse,
     queue: Mutex<Receiver<Submission>>,
 }
 
 impl Loop {
-    fn run(&self) {
+    fn run(&self, thread: usize) {
         while let Some(group) = self.next() {
-            if !group.is_empty() {
-                self.commit(group);
-            }
-            if let Err(error) = self.store.tend(self.clock.now()) {
-                tracing::warn!(%error, "looking after the store failed");
-            }
+            self.pulse.during(thread, || self.turn(group));
+        }
+    }
+
+    fn turn(&self, group: Vec<Submission>) {
+        if !group.is_empty() {
+            self.commit(group);
+        }
+        if let Err(error) = self.store.tend(self.clock.now()) {
+            tracing::warn!(%error, "looking after the store failed");
         }
     }
 

@@ -333,7 +333,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
 }
 
 /// The verbs that `--help` lists, those of a group with its name in front.
-fn verbs() -> BTreeSet<String> {
+pub fn verbs() -> BTreeSet<String> {
     let server = Server::with().prepare();
     let listed = |arguments: &[&str]| -> Vec<String> {
         let help = server.run(arguments);

@@ -19,6 +19,7 @@ mod limits;
 mod live;
 mod matrix;
 mod moving;
+mod packaging;
 mod pages;
 mod privacy;
 mod routes;

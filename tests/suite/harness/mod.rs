@@ -13,7 +13,8 @@ pub mod terminal;
 mod verbs;
 
 use std::fs::{self, File, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -35,12 +36,15 @@ const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8
 const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
+/// Starts a program with what is its standard input as the socket that a supervisor lends it, as systemd does it.
+const LENDING: &str = r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@""#;
 
 /// What a server is started with.
 pub struct Launch {
     settings: Vec<(String, String)>,
     data: Option<PathBuf>,
     database: Option<postgres::Database>,
+    socket: Option<TcpListener>,
 }
 
 /// A server and the files it works on. Dropping it kills the process and deletes the files.
@@ -50,6 +54,8 @@ pub struct Server {
     database: Database,
     settings: Vec<(String, String)>,
     address: Option<SocketAddr>,
+    /// Lent to every process.
+    socket: Option<TcpListener>,
     child: Option<Child>,
 }
 
@@ -84,13 +90,21 @@ impl Launch {
         Self { database: Some(database), ..told }
     }
 
+    /// Lends every process one socket, which stays open between them.
+    #[must_use]
+    pub fn lent_socket(self) -> Self {
+        Self { socket: Some(TcpListener::bind("127.0.0.1:0").unwrap()), ..self }
+    }
+
     /// Everything but the process.
     pub fn prepare(self) -> Server {
         let home = tempfile::tempdir().unwrap();
         let data = self.data.unwrap_or_else(|| home.path().join("data"));
         let file = || Database::Sqlite(data.join("tallybox.db"));
         let database = self.database.map_or_else(file, Database::Postgres);
-        Server { home, data, database, settings: self.settings, address: None, child: None }
+        let (settings, socket) = (self.settings, self.socket);
+        let address = socket.as_ref().map(|socket| socket.local_addr().unwrap());
+        Server { home, data, database, settings, address, socket, child: None }
     }
 
     /// A server nobody has set up yet.
@@ -111,7 +125,7 @@ impl Launch {
 impl Server {
     /// Settings to be made before the start.
     pub fn with() -> Launch {
-        Launch { settings: Vec::new(), data: None, database: None }
+        Launch { settings: Vec::new(), data: None, database: None, socket: None }
     }
 
     /// A server with its owner, and everything else as it comes.
@@ -143,6 +157,11 @@ impl Server {
 
     /// As [`Server::launch`], with other arguments.
     pub fn launch_with(&mut self, arguments: &[&str]) {
+        self.launch_as(self.command(arguments));
+    }
+
+    /// As [`Server::launch`], by another program that starts it.
+    pub fn launch_as(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "it runs already");
         let note = self.data.join("tallybox.addr");
         if self.address.is_none() {
@@ -150,9 +169,12 @@ impl Server {
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let port = self.address.map_or(0, |address| address.port());
-        let mut command = self.command(arguments);
         command.env("TALLYBOX_PORT", port.to_string());
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.stdin(Stdio::null());
+        if let Some(socket) = &self.socket {
+            command = lending(&command, socket.try_clone().unwrap());
+        }
+        command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
         let address = poll::until(START, "address", || {
             self.assert_running();
@@ -270,6 +292,20 @@ impl Drop for Server {
             _ = child.wait();
         }
     }
+}
+
+/// A figure of a drill: the first as tests run it, the second where `DRILLS=full` asks for the whole of it.
+pub fn size<T>(quick: T, full: T) -> T {
+    if std::env::var_os("DRILLS").is_some_and(|size| size == "full") { full } else { quick }
+}
+
+/// The same command, with a socket lent to it.
+fn lending(command: &Command, socket: TcpListener) -> Command {
+    let mut lending = Command::new("/bin/sh");
+    lending.args(["-c", LENDING]).arg(command.get_program()).args(command.get_args());
+    lending.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    lending.current_dir(command.get_current_dir().expect("it was given one")).stdin(OwnedFd::from(socket));
+    lending
 }
 
 /// Held by one test of the whole run at a time: drills measure times, and should not disturb each other.

@@ -36,7 +36,7 @@ fn limit(server: &Server, app: &Credentials, [key, whole, network, day]: [&str; 
 
 /// Bans or lifts through the page.
 #[track_caller]
-fn set(server: &Server, app: &Credentials, fields: &[(&str, &str)]) {
+pub fn set(server: &Server, app: &Credentials, fields: &[(&str, &str)]) {
     post(server, &server.sign_in(), &format!("/apps/{}/limits", app.slug), fields).expect(303);
 }
 

@@ -1,0 +1,146 @@
+//! Goal R7: clients that send their heads or bodies byte by byte, or read nothing, beside one that is in good health.
+
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::http::{Connection, Request};
+use crate::harness::kit::{self, Credentials};
+use crate::harness::{Server, alone, poll, size};
+
+/// How often a slow client sends a byte.
+const TRICKLE: Duration = Duration::from_millis(500);
+
+/// Which deadline a slow client runs into, and how long that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sloth {
+    Head,
+    Body,
+    Reader,
+}
+
+/// A slow client's socket.
+struct Slow {
+    sloth: Sloth,
+    stream: TcpStream,
+    begun: Instant,
+    /// When it last sent a byte.
+    sent: Instant,
+    /// When the server was done with it.
+    ended: Option<Duration>,
+}
+
+impl Sloth {
+    fn limit(self) -> Duration {
+        match self {
+            Self::Head | Self::Body => Duration::from_secs(10),
+            Self::Reader => Duration::from_secs(30),
+        }
+    }
+}
+
+impl Slow {
+    fn open(sloth: Sloth, address: SocketAddr, app: &Credentials, large: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let begin = match sloth {
+            Sloth::Head => b"POST /v1/ingest HTTP/1.1\r\nhost: a\r\nx-slow: ".to_vec(),
+            Sloth::Body => app.sdk(b"").header("content-length", "100000").bytes("127.0.0.1"),
+            // Answers that nobody reads: more than both ends of a socket hold, and no more than needed for that.
+            Sloth::Reader => Request::get(large).bytes("127.0.0.1").repeat(60),
+        };
+        _ = stream.write_all(&begin);
+        stream.set_nonblocking(true).unwrap();
+        let now = Instant::now();
+        Self { sloth, stream, begun: now, sent: now, ended: None }
+    }
+
+    /// Sends a byte more, whatever it was told, and looks whether the socket is closed: to read would be to hurry.
+    fn step(&mut self) {
+        if self.ended.is_none() && self.sent.elapsed() >= TRICKLE {
+            self.sent = Instant::now();
+            let closed = matches!(self.stream.write(b"x"), Err(e) if e.kind() != ErrorKind::WouldBlock);
+            self.ended = closed.then(|| self.begun.elapsed());
+        }
+    }
+}
+
+#[test]
+fn slow_clients_are_closed_and_hurt_nobody() {
+    let _alone = alone();
+    let server = Server::start();
+    let app = server.app("Patient");
+    let page = server.get("/login").expect(200).text();
+    let large = page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".css"));
+    let large = large.expect("pages have a style sheet").to_owned();
+    assert!(server.get(&large).expect(200).body.len() > 30_000);
+    let counts = [(Sloth::Head, size(400, 5_000)), (Sloth::Body, size(100, 1_000)), (Sloth::Reader, size(50, 1_000))];
+    let (address, stop) = (server.address(), AtomicBool::new(false));
+    let (mut slow, mut healthy) = (Vec::new(), (0, Duration::ZERO));
+    thread::scope(|scope| {
+        let client = scope.spawn(|| well(address, &app, &stop));
+        let stopper = Stop(&stop);
+        for (sloth, count) in counts {
+            for number in 1..=count {
+                slow.push(Slow::open(sloth, address, &app, &large));
+                if number % 100 == 0 {
+                    slow.iter_mut().for_each(Slow::step);
+                }
+            }
+        }
+        // That readers are closed is seen in the whole drill alone: it takes half a minute.
+        let awaited = |one: &Slow| one.sloth != Sloth::Reader || size(false, true);
+        poll::until(Duration::from_secs(size(25, 60)), "end of every slow client", || {
+            poll::pause();
+            slow.iter_mut().for_each(Slow::step);
+            slow.iter().filter(|one| awaited(one)).all(|one| one.ended.is_some()).then_some(())
+        });
+        drop(stopper);
+        healthy = client.join().unwrap();
+    });
+    println!("{} requests of the healthy client, 0 errors, the slowest {:?}", healthy.0, healthy.1);
+    for (sloth, count) in counts {
+        let ended: Vec<_> = slow.iter().filter(|one| one.sloth == sloth).filter_map(|one| one.ended).collect();
+        let (first, last) = (ended.iter().min(), ended.iter().max());
+        println!("{sloth:?}: {} of {count} closed, after {first:?} to {last:?}", ended.len());
+        // It is seen at the second byte after it, and later where the machine is busy with other tests.
+        let limit = sloth.limit() + Duration::from_secs(2) + 2 * TRICKLE + Duration::from_secs(3);
+        assert!(last.is_none_or(|last| *last <= limit), "{sloth:?}: only after {last:?}");
+        // Nobody is closed who was not slow yet.
+        assert!(first.is_none_or(|first| *first >= sloth.limit()), "{first:?}");
+    }
+    assert!(healthy.0 > 20, "{} requests are no load", healthy.0);
+    server.get("/health/ready").expect(200);
+}
+
+/// Ends the healthy client even when the test fails meanwhile.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Events and pages in turn, each of which must be answered well: how many there were, and the longest wait.
+fn well(address: SocketAddr, app: &Credentials, stop: &AtomicBool) -> (usize, Duration) {
+    let (mut count, mut slowest) = (0, Duration::ZERO);
+    let mut connection = Connection::open(address).unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        let request = match count % 3 {
+            0 => app.sdk(&kit::batch(&[kit::event("healthy")])),
+            1 => Request::get("/health/live"),
+            _ => Request::get("/login"),
+        };
+        let begun = Instant::now();
+        connection.send(&request).unwrap().expect(200);
+        slowest = slowest.max(begun.elapsed());
+        count += 1;
+        if count % 10 == 0 {
+            connection = Connection::open(address).unwrap();
+        }
+        poll::pause();
+    }
+    (count, slowest)
+}
