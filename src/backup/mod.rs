@@ -1,6 +1,7 @@
 //! Backups: a folder for each, with a copy of the database and a manifest that says what is in it. Made beside a running
 //! server, checked before they count, restored only into an empty place.
 
+pub mod age;
 mod keep;
 
 use std::collections::BTreeMap;
