@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 
 use super::datadir;
 use crate::auth::seal::MasterKey;
@@ -11,7 +12,8 @@ use crate::auth::session_token::SessionTokens;
 use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
-use crate::model::Millis;
+use crate::jobs::{Backups, Ground, LEASE, Progress};
+use crate::model::{Millis, Node};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -71,6 +73,35 @@ fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     let path = config.database_path().context("the database is no SQLite file")?;
     let store = SqliteStore::open(path, options);
     Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
+}
+
+/// This process, as it is called in the database.
+pub fn node(clock: &Clock) -> Node {
+    let now = clock.now();
+    // A machine without a name is called by its process.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+    Node {
+        id: uuid::Uuid::new_v4().to_string(),
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: now,
+        seen_at: now,
+    }
+}
+
+/// What jobs have in hand.
+pub fn ground_of_jobs(config: &Config, store: Arc<dyn Store>, node: &Node, progress: Progress) -> Ground {
+    let backups = config.backup_dir.clone().zip(config.database_path());
+    Ground {
+        store,
+        clock: Clock::system(),
+        worker: Ground::worker(node),
+        lease: LEASE,
+        backups: backups.map(|(into, database)| Backups { database: database.to_owned(), into }),
+        progress,
+        erasure: Mutex::default(),
+    }
 }
 
 /// For how many milliseconds events are kept, `None` for ever.

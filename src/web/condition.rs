@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::auth::ingest_key::KeyStats;
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{AsideCount, BackupStanding, Millis, Node};
+use crate::model::{AsideCount, BackupStanding, JobStanding, Millis, Node};
 use crate::query::Stats;
 use crate::store::{StoreError, StoreStatus};
 
@@ -50,6 +50,8 @@ pub struct Condition {
     pub warnings: Vec<String>,
     /// How the backups stand that the box makes.
     pub backup: BackupStanding,
+    /// How jobs stand, as this node knows it.
+    pub jobs: Vec<JobStanding>,
 }
 
 /// What became of events since the start.
@@ -132,6 +134,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         aside,
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
+        jobs: state.metrics.jobs.lock().clone(),
     })
 }
 
@@ -177,11 +180,31 @@ impl Condition {
                 "It is tried again every hour. Make room, or let backup_dir be a folder that the box can write to.";
             say(Level::Wrong, format!("The last backup has failed: {why}."), advice);
         }
+        for standing in &self.jobs {
+            of_job(standing, self.now, &mut say);
+        }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");
         }
         found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         found
+    }
+}
+
+/// A job that fails again and again, or that nobody does. A failed backup is told by itself.
+fn of_job(standing: &JobStanding, now: Millis, say: &mut impl FnMut(Level, String, &str)) {
+    let (name, Some(run)) = (standing.job.name, &standing.run) else { return };
+    if run.failures > 0 && name != "backup" {
+        let times = if run.failures == 1 {
+            "has failed".to_owned()
+        } else {
+            format!("has failed {} times in a row", run.failures)
+        };
+        let advice = format!("It is tried again by itself. The log says more; tallybox jobs run {name} tries it now.");
+        say(Level::Look, sentence(&format!("the job {name} {times}: {}", run.result)), &advice);
+    } else if standing.is_overdue(now) {
+        let what = format!("The job {name} is overdue: {}.", standing.job.what);
+        say(Level::Look, what, &format!("tallybox jobs run {name} does it now and says what stands in its way."));
     }
 }
 
@@ -251,6 +274,7 @@ mod tests {
             aside: Vec::new(),
             warnings: Vec::new(),
             backup: BackupStanding::default(),
+            jobs: Vec::new(),
         }
     }
 

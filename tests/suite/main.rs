@@ -14,6 +14,7 @@ mod docs;
 mod durability;
 mod harness;
 mod http;
+mod jobs;
 mod limits;
 mod live;
 mod matrix;

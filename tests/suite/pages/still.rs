@@ -168,6 +168,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
             counters: intake.counters().clone(),
             identify,
             backup: Arc::default(),
+            jobs: Arc::default(),
             token: None,
         },
     });
