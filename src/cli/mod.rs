@@ -74,10 +74,10 @@ enum Verb {
     /// Show the settings with where each came from, or check them.
     #[command(subcommand)]
     Config(config::Verb),
-    /// Copy everything that the box keeps in SQLite, beside a running server, and check the copy.
+    /// Copy everything that the box keeps, beside a running server, and check the copy.
     Backup(backup::Backup),
     /// Check a backup to the last byte.
-    Verify(backup::Which),
+    Verify(backup::Verify),
     /// Put a backup to where a database is to be, which must be empty.
     Restore(backup::Which),
     /// Copy everything into another database, SQLite or PostgreSQL, while the server goes on.
@@ -130,7 +130,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Tail(args) => tail::run(&args),
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Backup(args) => backup::run(&load()?, &args),
-        Verb::Verify(args) => backup::verify(&args),
+        Verb::Verify(args) => backup::verify(&load()?, &args),
         Verb::Restore(args) => backup::restore(&load()?, &args),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
@@ -240,6 +240,8 @@ mod tests {
         for line in [
             "tallybox --setup-token x",
             "tallybox --master-key x",
+            "tallybox --backup-key x",
+            "tallybox --s3-secret-key x",
             "tallybox --database-password x",
             "tallybox --read-replica-url postgres://db",
             "tallybox member create ada --password x",

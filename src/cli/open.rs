@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use super::datadir;
 use crate::auth::seal::MasterKey;
 use crate::auth::session_token::SessionTokens;
-use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::jobs::{Backups, Ground, LEASE, Progress};
@@ -60,12 +59,12 @@ fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
     let Some(path) = config.database_path().filter(|_| config.backup_before_migration) else { return Ok(()) };
     let outdated = outdated(path).with_context(|| format!("the database {} cannot be read", path.display()))?;
     let Some(schema) = outdated else { return Ok(()) };
-    let into = super::backup::folder(config).join(format!("before-schema-{}", schema + 1));
-    let made = backup::make(path, &into, Clock::system().now()).context(
+    let shelf = super::backup::shelf(config)?.under(&format!("before-schema-{}", schema + 1))?;
+    let made = shelf.make(&super::backup::database(config), Clock::system().now()).context(
         "this version changes the schema of the database, and no backup could be made before it; make room, or set \
          backup_before_migration to false",
     )?;
-    tracing::info!(folder = %made.folder.display(), "the database is kept as it was before its schema changes");
+    tracing::info!(place = made.place, "the database is kept as it was before its schema changes");
     Ok(())
 }
 
@@ -91,17 +90,28 @@ pub fn node(clock: &Clock) -> Node {
 }
 
 /// What jobs have in hand.
-pub fn ground_of_jobs(config: &Config, store: Arc<dyn Store>, node: &Node, progress: Progress) -> Ground {
-    let backups = config.backup_dir.clone().zip(config.database_path());
-    Ground {
+///
+/// # Errors
+/// Where backups are to be made in a place that the settings do not suffice for.
+pub fn ground_of_jobs(
+    config: &Config,
+    store: Arc<dyn Store>,
+    node: &Node,
+    progress: Progress,
+) -> anyhow::Result<Ground> {
+    let backups = config.backup_dir.as_ref().map(|_| {
+        let shelf = super::backup::shelf(config).context("backups cannot be made as backup_dir wants them")?;
+        anyhow::Ok(Backups { database: super::backup::database(config), shelf })
+    });
+    Ok(Ground {
         store,
         clock: Clock::system(),
         worker: Ground::worker(node),
         lease: LEASE,
-        backups: backups.map(|(into, database)| Backups { database: database.to_owned(), into }),
+        backups: backups.transpose()?,
         progress,
         erasure: Mutex::default(),
-    }
+    })
 }
 
 /// For how many milliseconds events are kept, `None` for ever.

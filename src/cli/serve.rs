@@ -201,7 +201,7 @@ impl Parts {
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
         let node = open::node(&clock);
-        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone());
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone())?;
         let jobs = jobs::start(ground).context("jobs cannot start")?;
         Ok(Self { clock, node, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
     }

@@ -346,6 +346,17 @@ pub fn master_key(text: &str) -> Read<SecretString> {
     }
 }
 
+/// A key of the program age, maybe with comments around it. Whether it is one is seen where it is used.
+pub fn backup_key(text: &str) -> Read<SecretString> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match lines.collect::<Vec<_>>()[..] {
+        [line] if line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-1") => Ok(SecretString::from(line)),
+        _ => {
+            Err("must be one key that begins with AGE-SECRET-KEY-1 (`tallybox backup --make-key` makes one)".to_owned())
+        }
+    }
+}
+
 /// At least 22 characters of visible ASCII (128 bits in base64), since it goes into a link or a header.
 pub fn token(text: &str) -> Read<SecretString> {
     let fits = (22..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::layers::{self, Surroundings, Values};
+use super::place::Place;
 use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
 use super::{Shown, Source};
 use crate::model::GroupRole;
@@ -254,9 +255,13 @@ settings! {
     disk_floor_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("0"), read: read::size_u64 }
     /// Size of the file that is given up when the disk is full, so that the box can still tidy up.
     disk_ballast_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("16777216"), read: read::size_u64 }
-    /// Folder for backups, of which the server then makes one a day: best on another disk.
-    backup_dir: Option<PathBuf> {
-        kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
+    /// Where backups go, of which the server then makes one a day: a folder, best on another disk, or `s3://BUCKET/PREFIX`.
+    backup_dir: Option<Place> {
+        kind: Plain, value: "PLACE", alias: None, default: Fallback::Nothing, read: read::optional(Place::parse),
+    }
+    /// Key that encrypts backups and opens them again, as `tallybox backup --make-key` or `age-keygen` makes one.
+    backup_key: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::backup_key),
     }
     /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
     s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }

@@ -235,15 +235,16 @@ fn check(name: &str) -> Result<()> {
     Err(DepotError::Unfit(format!("`{}` is no name of a file there", name.escape_debug())))
 }
 
-/// Counts and hashes what goes through.
-struct Tally<T> {
+/// Counts and hashes what is read or written through it.
+pub struct Tally<T> {
     through: T,
     bytes: u64,
     hash: Sha256,
 }
 
 impl<T> Tally<T> {
-    fn new(through: T) -> Self {
+    /// Before anything.
+    pub fn new(through: T) -> Self {
         Self { through, bytes: 0, hash: Sha256::new() }
     }
 
@@ -252,7 +253,8 @@ impl<T> Tally<T> {
         self.hash.update(part);
     }
 
-    fn laid(self) -> Laid {
+    /// What has gone through.
+    pub fn laid(self) -> Laid {
         Laid { bytes: self.bytes, sha256: hex::encode(self.hash.finalize()) }
     }
 }

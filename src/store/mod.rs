@@ -6,6 +6,7 @@ mod aside;
 mod audit;
 mod backend;
 mod commit;
+pub mod contents;
 mod directory;
 mod duties;
 mod erasing;

@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-pub use stream::{Opener, Sealer};
+pub use stream::{Opener, Sealer, sealed_bytes};
 
 /// What keys and recipients begin with, before the `1` that divides.
 const IDENTITY: &str = "age-secret-key-";
@@ -131,7 +131,7 @@ mod tests {
     fn sealed(key: &Key, text: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
         Sealer::new(key, text).read_to_end(&mut sealed).unwrap();
-        assert_eq!(sealed.len() as u64, stream::sealed_bytes(text.len() as u64));
+        assert_eq!(sealed.len() as u64, sealed_bytes(text.len() as u64));
         sealed
     }
 

@@ -6,17 +6,9 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::open::{Migrations, applied, harden};
+use crate::store::contents::Contents;
 use crate::store::migrate;
 use crate::store::{Result, StoreError};
-
-/// What a database holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contents {
-    /// Number of its last migration.
-    pub schema: i64,
-    /// Rows of each table.
-    pub tables: BTreeMap<String, i64>,
-}
 
 /// Writes one state of the database at `from` into the file `to`, which must not be there, packed and without a log.
 /// Readers and the writer go on meanwhile; the write-ahead log is not cut until it is done.
