@@ -60,6 +60,8 @@ impl Shelf {
         }
         let folder = database.parent().unwrap_or(Path::new("/"));
         let (_scratch, copy) = self.bring(found, folder)?;
+        // It is of the database that was there, which had more.
+        _ = fs::remove_file(backup::mark_path(database));
         fs::rename(&copy, database).map_err(|error| BackupError::File(database.to_owned(), error))?;
         sync(folder)
     }

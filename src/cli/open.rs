@@ -1,5 +1,6 @@
 //! Opens what verbs work with: the database and the master key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub fn store_to_serve(config: &Config, options: Options) -> anyhow::Result<Arc<d
 /// Keeps the database as it is before this version changes its schema.
 fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
     let Some(path) = config.database_path().filter(|_| config.backup_before_migration) else { return Ok(()) };
-    let outdated = outdated(path).with_context(|| format!("the database {} cannot be read", path.display()))?;
+    let outdated = outdated(path).map_err(|error| unusable(error, path))?;
     let Some(schema) = outdated else { return Ok(()) };
     let shelf = super::backup::shelf(config)?.under(&format!("before-schema-{}", schema + 1))?;
     let made = shelf.make(&super::backup::database(config), Clock::system().now()).context(
@@ -71,7 +72,7 @@ fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
 fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     let path = config.database_path().context("the database is no SQLite file")?;
     let store = SqliteStore::open(path, options);
-    Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
+    Ok(Arc::new(store.map_err(|error| unusable(error, path))?))
 }
 
 /// This process, as it is called in the database.
@@ -112,6 +113,19 @@ pub fn ground_of_jobs(
         progress,
         erasure: Mutex::default(),
     })
+}
+
+/// Why a database cannot be opened, and what to do.
+fn unusable(error: StoreError, path: &Path) -> anyhow::Error {
+    let place = path.display();
+    let what = match error {
+        StoreError::Corrupt(_) => format!(
+            "the database {place} cannot be used, and was left as it is; move it and what lies beside it away, and put \
+             the newest backup in its place with `tallybox restore`"
+        ),
+        _ => format!("the database {place} cannot be opened"),
+    };
+    anyhow::Error::new(error).context(what)
 }
 
 /// For how many milliseconds events are kept, `None` for ever.

@@ -46,6 +46,10 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
 const BLOCKING_THREADS: usize = 16;
 
+/// How long a database is looked for damage before anything is written to it: all of one of some hundred megabytes. The
+/// job `check` looks at larger ones.
+const GLANCE: Duration = Duration::from_millis(300);
+
 /// Failed proofs of an ingest key that an address may make.
 const FAILURES: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
@@ -185,6 +189,7 @@ impl Parts {
             disk_ballast: config.disk_ballast_bytes,
             slow: config.slow_query_ms,
             retention: open::retention(config),
+            glance: GLANCE,
             ..Options::default()
         };
         let store = open::store_to_serve(config, options)?;

@@ -1,6 +1,7 @@
 //! What is done in the background, beside commits and reports: one file for each job, and what runs them.
 
 mod backup;
+mod check;
 mod drill;
 mod erase;
 mod runner;
@@ -52,7 +53,7 @@ pub enum Room {
 }
 
 /// Every job. A step that tells nothing but its pause stands here as `|ground| step(ground).into()`.
-pub const ALL: [Duty; 4] = [
+pub const ALL: [Duty; 5] = [
     Duty {
         name: "settle",
         what: "writes what is over in the form in which it is counted fastest",
@@ -66,6 +67,14 @@ pub const ALL: [Duty; 4] = [
         what: "erases people, devices and apps for good, a little at a time",
         period: Duration::from_secs(1),
         work: Work::EveryNode(erase::step),
+        room: Room::Makes,
+        off: on,
+    },
+    Duty {
+        name: "check",
+        what: "looks at every page of the database for damage",
+        period: Duration::from_secs(24 * 3_600),
+        work: Work::EveryNode(check::step),
         room: Room::Makes,
         off: on,
     },

@@ -445,4 +445,8 @@ pub trait Store: Accounts + Duties + Erasing + SignIns + Send + Sync + 'static {
 
     /// Whether a write would succeed now: the readiness probe. It writes and rolls back.
     fn probe(&self) -> Result<()>;
+
+    /// Looks at every page for damage, beside commits; what came of it, in words. Where some is found nothing is written
+    /// any more until a restart.
+    fn check(&self) -> Result<&'static str>;
 }
