@@ -18,9 +18,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List the jobs, with how they went and when they are due; also what happens without either.
+    List,
     /// Do a job now, whether or not it is due, and say what came of it.
     Run {
-        /// Its name, as `tallybox jobs` lists it.
+        /// Its name, as the list has it.
         name: String,
     },
 }
@@ -28,7 +30,7 @@ enum Verb {
 /// Lists the jobs, or does one.
 pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     match &args.verb {
-        None => list(config),
+        None | Some(Verb::List) => list(config),
         Some(Verb::Run { name }) => do_now(config, name),
     }
 }
