@@ -132,14 +132,13 @@ impl SqliteStore {
         open::check_engine(rusqlite::version_number())?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
-        let conn = open_writer(path, options, &disk)?;
+        let (conn, mark) = open_writer(path, options, &disk)?;
         // After a crash the log holds pages that the next writes, on a full disk, need the place of.
         if let Err(error) = wal::write_back(&conn, 1) {
             tracing::warn!(%error, "the log could not be written back");
         }
         disk.lay_ballast();
         let readers = RwLock::new(Some(open::readers(path, options)?));
-        let mark = Mark::open(path, &conn)?;
         let writer = Writer { conn, mark, memory: Memory::default(), tended_at: Millis(0), purged_at: Millis(0) };
         Ok(Self {
             path: path.to_path_buf(),
@@ -215,7 +214,7 @@ impl SqliteStore {
         writer.conn = Connection::open_in_memory()?;
         writer.memory = Memory::default();
         *self.readers.write() = None;
-        writer.conn = open_writer(&self.path, self.options, &self.disk)?;
+        (writer.conn, writer.mark) = open_writer(&self.path, self.options, &self.disk)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt(verdict));
@@ -241,8 +240,17 @@ impl SqliteStore {
             Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
             other => other,
         };
-        self.recover(writer, &result);
+        self.note(writer, &result);
         result
+    }
+
+    /// Notes how far commits have come, and what one that failed tells of the disk.
+    fn note<T>(&self, writer: &mut Writer, result: &Result<T>) {
+        // Without a sync the mark could outlive what it tells of.
+        if result.is_ok() && self.options.synchronous == Synchronous::Full {
+            writer.mark.set(&writer.conn);
+        }
+        self.recover(writer, result);
     }
 
     fn counter(&self, environment: EnvironmentId) -> &AtomicU64 {
@@ -271,7 +279,7 @@ fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
 }
 
 /// A full disk also has no room for the shared memory file: then the ballast is given up for it.
-fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
+fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<(Connection, Mark)> {
     match open::writer(path, options) {
         Err(error) if disk.release_ballast() => {
             tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
@@ -305,8 +313,6 @@ impl Backend for SqliteStore {
         open::set_overwriting(&writer.conn, Overwriting::Everything)?;
         let result = self.transact(&mut writer, change);
         writer.memory.forget_people();
-        let Writer { conn, mark, .. } = &mut *writer;
-        mark.set(conn);
         open::set_overwriting(&writer.conn, Overwriting::WhatIsWritten)?;
         result
     }
@@ -331,16 +337,12 @@ impl Backend for SqliteStore {
             wal::write_back(&writer.conn, 1)?;
             return Err(full);
         }
-        let Writer { conn, mark, memory, .. } = &mut *writer;
+        let Writer { conn, memory, .. } = &mut *writer;
         let result = commit::commit(conn, memory, drafts, limits);
-        // Without a sync the mark could outlive what it tells of.
-        if result.is_ok() && self.options.synchronous == Synchronous::Full {
-            mark.set(conn);
-        }
         for draft in drafts {
             self.counter(draft.environment).fetch_add(1, Ordering::Release);
         }
-        self.recover(&mut writer, &result);
+        self.note(&mut writer, &result);
         result
     }
 

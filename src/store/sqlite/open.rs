@@ -30,7 +30,8 @@ pub(super) fn check_engine(version: i32) -> Result<()> {
     Err(StoreError::Schema(format!("SQLite {version} can lose committed data: 3.51.3 or later but 3.52.0 is needed")))
 }
 
-pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
+/// The one connection that writes, and the mark of what it has written: looked at before anything is.
+pub(super) fn writer(path: &Path, options: Options) -> Result<(Connection, Mark)> {
     // A database that begins anew has nothing that could be behind.
     if !path.exists() {
         _ = fs::remove_file(sound::mark_path(path));
@@ -53,7 +54,7 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     if !options.glance.is_zero() {
         sound::glance(&conn, options.glance)?;
     }
-    Mark::open(path, &conn)?;
+    let mark = Mark::open(path, &conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     // Takes effect on a database that has no table yet. On others it would write, and on a full disk fail.
     if conn.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? != 2 {
@@ -72,7 +73,7 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     set_overwriting(&conn, Overwriting::WhatIsWritten)?;
     conn.set_prepared_statement_cache_capacity(96);
     migrate(&mut conn)?;
-    Ok(conn)
+    Ok((conn, mark))
 }
 
 pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {

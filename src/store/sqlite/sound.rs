@@ -16,6 +16,8 @@ use crate::store::{Result, StoreError};
 
 /// Digits of a mark, with leading noughts.
 const DIGITS: usize = 20;
+/// How often a log begins anew at the most between two marks.
+const RESTARTS: u32 = 1 << 16;
 
 /// Refuses a database of another program, before anything is changed in it.
 pub(super) fn check_owner(conn: &Connection) -> Result<()> {
@@ -59,12 +61,24 @@ fn look(conn: &Connection) -> Result<()> {
     if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt(found)) }
 }
 
-/// How far commits have come, in a file beside the database: a database that has less has lost what was acknowledged,
-/// such as by a log that was taken away. It is behind after a power cut, and never ahead.
+/// How far commits have come, and in which log, in a file beside the database: one that has less has lost what was
+/// acknowledged, such as by a log that was taken away, and a log that does not follow on from the noted one is another's. It
+/// is behind after a power cut, and never ahead.
 pub(super) struct Mark {
     path: PathBuf,
     file: Option<File>,
-    last: i64,
+    log: PathBuf,
+    last: Noted,
+}
+
+/// What a mark says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Noted {
+    /// The newest event.
+    event: i64,
+    /// What the header of the log says of itself: a number that grows by one whenever the log begins anew, from one that
+    /// is drawn when its file is made.
+    salt: Option<u32>,
 }
 
 impl Mark {
@@ -73,25 +87,28 @@ impl Mark {
     /// # Errors
     /// [`StoreError::Corrupt`] where the database has less than was marked.
     pub(super) fn open(database: &Path, conn: &Connection) -> Result<Self> {
-        let mut mark = Self { path: mark_path(database), file: None, last: 0 };
+        let (path, log) = (mark_path(database), beside(database, "-wal"));
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'events'";
         let is_new = conn.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0;
-        let there = if is_new { 0 } else { newest(conn)? };
-        let marked = fs::read_to_string(&mark.path).ok().and_then(|text| text.trim().parse::<i64>().ok());
-        if let Some(marked) = marked.filter(|marked| *marked > there) {
-            return Err(StoreError::Corrupt(format!(
-                "it ends at event {there}, and {marked} was committed: its log was taken away, or an older copy was put \
-                 in its place (if that was you, delete {})",
-                mark.path.display()
-            )));
-        }
-        mark.last = marked.unwrap_or(0);
-        Ok(mark)
+        let there = Noted { event: if is_new { 0 } else { newest(conn)? }, salt: salt(&log) };
+        let noted = fs::read_to_string(&path).ok().and_then(|text| Noted::read(&text)).unwrap_or_default();
+        let why = if noted.event > there.event {
+            format!("it ends at event {}, and {} was committed", there.event, noted.event)
+        } else if noted.is_not_before(there) {
+            "its log is not the one that it was written with".to_owned()
+        } else {
+            return Ok(Self { path, file: None, log, last: noted });
+        };
+        Err(StoreError::Corrupt(format!(
+            "{why}: the log was taken away or swapped, or an older copy was put in its place (if that was you, delete {})",
+            path.display()
+        )))
     }
 
     /// Notes how far commits have come. Where that cannot be written, less is noticed.
     pub(super) fn set(&mut self, conn: &Connection) {
-        let Ok(now) = newest(conn) else { return };
+        let Ok(event) = newest(conn) else { return };
+        let now = Noted { event, salt: salt(&self.log) };
         if now == self.last {
             return;
         }
@@ -100,11 +117,36 @@ impl Mark {
             self.file = opened.ok();
         }
         if let Some(file) = &self.file
-            && file.write_all_at(format!("{now:0DIGITS$}\n").as_bytes(), 0).is_ok()
+            && file.write_all_at(now.text().as_bytes(), 0).is_ok()
         {
             self.last = now;
         }
     }
+}
+
+impl Noted {
+    fn text(self) -> String {
+        format!("{:0DIGITS$} {:08x}\n", self.event, self.salt.unwrap_or(0))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (event, salt) = text.trim().split_once(' ')?;
+        let salt = u32::from_str_radix(salt, 16).ok()?;
+        Some(Self { event: event.parse().ok()?, salt: Some(salt).filter(|salt| *salt != 0) })
+    }
+
+    /// Whether there is a log that cannot have followed on from the noted one.
+    fn is_not_before(self, there: Self) -> bool {
+        let (Some(noted), Some(there)) = (self.salt, there.salt) else { return false };
+        there.wrapping_sub(noted) > RESTARTS
+    }
+}
+
+/// The number in the header of a log; `None` where there is none.
+fn salt(log: &Path) -> Option<u32> {
+    let mut bytes = [0; 4];
+    File::open(log).and_then(|file| file.read_exact_at(&mut bytes, 16)).ok()?;
+    Some(u32::from_be_bytes(bytes))
 }
 
 /// Where the mark of a database lies.
