@@ -41,7 +41,7 @@ fn do_now(config: &Config, name: &str) -> anyhow::Result<()> {
         bail!("there is no job {name}: there are {}", names.join(", "));
     };
     let (store, node) = (open::store(config)?, open::node(&Clock::system()));
-    let ground = open::ground_of_jobs(config, store, &node, Progress::default());
+    let ground = open::ground_of_jobs(config, store, &node, Progress::default())?;
     let result = jobs::run_now(&ground, duty).with_context(|| format!("the job {name} was not done"))?;
     table::print(&format!("{}\n", table::printable(&result)))
 }

@@ -84,10 +84,10 @@ enum Verb {
     Config(config::Verb),
     /// Seal every secret anew under the first master key, so that older ones may go.
     Rekey,
-    /// Copy everything that the box keeps in SQLite, beside a running server, and check the copy.
+    /// Copy everything that the box keeps, beside a running server, and check the copy.
     Backup(backup::Backup),
     /// Check a backup to the last byte.
-    Verify(backup::Which),
+    Verify(backup::Verify),
     /// Put a backup to where a database is to be, which must be empty.
     Restore(backup::Which),
     /// Copy everything into another database, SQLite or PostgreSQL, while the server goes on.
@@ -156,7 +156,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::Config(verb) => config::run(&load()?, &verb),
         Verb::Rekey => rekey::run(&load()?),
         Verb::Backup(args) => backup::run(&load()?, &args),
-        Verb::Verify(args) => backup::verify(&args),
+        Verb::Verify(args) => backup::verify(&load()?, &args),
         Verb::Restore(args) => backup::restore(&load()?, &args),
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
@@ -165,7 +165,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
         Verb::Doctor(args) => return doctor::run(load(), &args),
         Verb::Migrate(verb) => migrate::run(&load()?, &verb),
-        Verb::Upgrade(args) => upgrade::run(&args),
+        Verb::Upgrade(args) => upgrade::run(&load()?, &args),
         Verb::Jobs(args) => jobs::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
@@ -273,6 +273,8 @@ mod tests {
         for line in [
             "tallybox --setup-token x",
             "tallybox --master-key x",
+            "tallybox --backup-key x",
+            "tallybox --s3-secret-key x",
             "tallybox --database-password x",
             "tallybox --read-replica-url postgres://db",
             "tallybox member create ada --password x",

@@ -1,5 +1,6 @@
 //! Opens what verbs work with: the database and the master key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use parking_lot::Mutex;
 use super::datadir;
 use crate::auth::seal::MasterKey;
 use crate::auth::session_token::SessionTokens;
-use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::jobs::{Backups, Ground, LEASE, Progress};
@@ -68,21 +68,21 @@ pub fn look(config: &Config) -> Result<Option<Look>, StoreError> {
 /// Keeps the database as it is before this version changes its schema.
 pub fn backup_before_migration(config: &Config) -> anyhow::Result<()> {
     let Some(path) = config.database_path().filter(|_| config.backup_before_migration) else { return Ok(()) };
-    let outdated = outdated(path).with_context(|| format!("the database {} cannot be read", path.display()))?;
+    let outdated = outdated(path).map_err(|error| unusable(error, path))?;
     let Some(schema) = outdated else { return Ok(()) };
-    let into = super::backup::folder(config).join(format!("before-schema-{}", schema + 1));
-    let made = backup::make(path, &into, Clock::system().now()).context(
+    let shelf = super::backup::shelf(config)?.under(&format!("before-schema-{}", schema + 1))?;
+    let made = shelf.make(&super::backup::database(config), Clock::system().now()).context(
         "this version changes the schema of the database, and no backup could be made before it; make room, or set \
          backup_before_migration to false",
     )?;
-    tracing::info!(folder = %made.folder.display(), "the database is kept as it was before its schema changes");
+    tracing::info!(place = made.place, "the database is kept as it was before its schema changes");
     Ok(())
 }
 
 fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     let path = config.database_path().context("the database is no SQLite file")?;
     let store = SqliteStore::open(path, options);
-    Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
+    Ok(Arc::new(store.map_err(|error| unusable(error, path))?))
 }
 
 /// This process, as it is called in the database.
@@ -101,17 +101,41 @@ pub fn node(clock: &Clock) -> Node {
 }
 
 /// What jobs have in hand.
-pub fn ground_of_jobs(config: &Config, store: Arc<dyn Store>, node: &Node, progress: Progress) -> Ground {
-    let backups = config.backup_dir.clone().zip(config.database_path());
-    Ground {
+///
+/// # Errors
+/// Where backups are to be made in a place that the settings do not suffice for.
+pub fn ground_of_jobs(
+    config: &Config,
+    store: Arc<dyn Store>,
+    node: &Node,
+    progress: Progress,
+) -> anyhow::Result<Ground> {
+    let backups = config.backup_dir.as_ref().map(|_| {
+        let shelf = super::backup::shelf(config).context("backups cannot be made as backup_dir wants them")?;
+        anyhow::Ok(Backups { database: super::backup::database(config), shelf })
+    });
+    Ok(Ground {
         store,
         clock: Clock::system(),
         worker: Ground::worker(node),
         lease: LEASE,
-        backups: backups.map(|(into, database)| Backups { database: database.to_owned(), into }),
+        backups: backups.transpose()?,
         progress,
         erasure: Mutex::default(),
-    }
+    })
+}
+
+/// Why a database cannot be opened, and what to do.
+fn unusable(error: StoreError, path: &Path) -> anyhow::Error {
+    let place = path.display();
+    let what = match error {
+        StoreError::Corrupt(_) => format!(
+            "the database {place} cannot be used, and was left as it is; move it and what lies beside it away, and put \
+             the newest backup in its place with `tallybox restore`"
+        ),
+        _ => format!("the database {place} cannot be opened"),
+    };
+    anyhow::Error::new(error).context(what)
 }
 
 /// For how many milliseconds events are kept, `None` for ever.

@@ -52,6 +52,10 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Threads for work that blocks: reading the database, hashing passwords, unpacking bodies.
 const BLOCKING_THREADS: usize = 16;
 
+/// How long a database is looked for damage before anything is written to it: all of one of some hundred megabytes. The
+/// job `check` looks at larger ones.
+const GLANCE: Duration = Duration::from_millis(300);
+
 /// Failed proofs of an ingest key that an address may make.
 const FAILURES: Allowance = Allowance { burst: 100, per: 10 * Millis::MINUTE };
 
@@ -218,6 +222,7 @@ impl Parts {
             disk_ballast: config.disk_ballast_bytes,
             slow: config.slow_query_ms,
             retention: open::retention(config),
+            glance: GLANCE,
             ..Options::default()
         };
         let store = open::store_to_serve(config, options)?;
@@ -234,7 +239,7 @@ impl Parts {
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
         let node = open::node(&clock);
-        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone());
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone())?;
         let jobs = jobs::start(ground).context("jobs cannot start")?;
         let (roster, pushes) = (Roster::new(store.clone(), clock.clone()), Arc::default());
         Ok(Self {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::table;
-use crate::backup;
+use super::{backup, table};
 use crate::clock::Stopwatch;
+use crate::config::Config;
 use crate::store::look::{Census, Depth, Look};
 use crate::store::sqlite::backup::copy;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -29,10 +29,14 @@ pub struct Args {
 }
 
 /// Tries on a copy what this version would make of a database.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     let file = if args.check.is_dir() {
-        backup::verify(&args.check)?;
-        args.check.join("tallybox.db")
+        let manifest = backup::whole(config, &args.check)?;
+        if manifest.encrypted.is_some() {
+            bail!("that backup is encrypted: restore it to a folder of its own, and try the file there");
+        }
+        let dump = args.check.join("tallybox.dump");
+        if dump.exists() { dump } else { args.check.join("tallybox.db") }
     } else {
         args.check.clone()
     };

@@ -1,6 +1,7 @@
 //! The settings of one run, gathered from flags, environment, file and defaults, each with where it came from.
 
 mod layers;
+mod place;
 mod postgres_url;
 mod read;
 mod remote;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use place::{Place, StorageAccess};
 pub use postgres_url::PostgresUrl;
 pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant, database};
 pub use remote::Remote;

@@ -213,6 +213,12 @@ pub fn label(text: &str) -> Read<String> {
     if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 visible characters".to_owned()) }
 }
 
+/// The name of a region: 1 to 64 letters, digits and dashes.
+pub fn region(text: &str) -> Read<String> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits { Ok(text.to_owned()) } else { Err(format!("must be a region such as eu-central-1, not `{text}`")) }
+}
+
 /// The name of a header, in lower case, that no proxy or browser uses for something else.
 pub fn user_header(text: &str) -> Read<String> {
     const TAKEN: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "user-agent"];
@@ -344,6 +350,17 @@ pub fn master_key(text: &str) -> Read<SecretString> {
                   at most seven older keys"
                 .to_owned(),
         ),
+    }
+}
+
+/// A key of the program age, maybe with comments around it. Whether it is one is seen where it is used.
+pub fn backup_key(text: &str) -> Read<SecretString> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match lines.collect::<Vec<_>>()[..] {
+        [line] if line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-1") => Ok(SecretString::from(line)),
+        _ => {
+            Err("must be one key that begins with AGE-SECRET-KEY-1 (`tallybox backup --make-key` makes one)".to_owned())
+        }
     }
 }
 

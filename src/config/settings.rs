@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::layers::{self, Surroundings, Values};
+use super::place::Place;
 use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
 use super::{Shown, Source};
 use crate::model::GroupRole;
@@ -282,9 +283,26 @@ settings! {
     disk_floor_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("0"), read: read::size_u64 }
     /// Size of the file that is given up when the disk is full, so that the box can still tidy up.
     disk_ballast_bytes: u64 { kind: Plain, value: "SIZE", alias: None, default: Fallback::Text("16777216"), read: read::size_u64 }
-    /// Folder for backups, of which the server then makes one a day: best on another disk.
-    backup_dir: Option<PathBuf> {
-        kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
+    /// Where backups go, of which the server then makes one a day: a folder, best on another disk, or `s3://BUCKET/PREFIX`.
+    backup_dir: Option<Place> {
+        kind: Plain, value: "PLACE", alias: None, default: Fallback::Nothing, read: read::optional(Place::parse),
+    }
+    /// Key that encrypts backups and opens them again, as `tallybox backup --make-key` or `age-keygen` makes one.
+    backup_key: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::backup_key),
+    }
+    /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
+    s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }
+    /// Address of S3-compatible storage, for places that begin with `s3://`.
+    s3_endpoint: String {
+        kind: Plain, value: "URL", alias: None,
+        default: Fallback::Derived(layers::s3_endpoint, "Amazon S3 in s3_region"), read: read::public_url,
+    }
+    /// Access key for that storage: one that may read, write, list and delete in the bucket, and nothing else.
+    s3_access_key: Option<String> { kind: Plain, value: "KEY", alias: None, default: Fallback::Nothing, read: read::optional(read::label) }
+    /// Secret key for that storage.
+    s3_secret_key: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
     }
     /// Make a backup before the schema of a database is changed by a newer version.
     backup_before_migration: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("true"), read: read::switch }

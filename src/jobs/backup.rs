@@ -1,28 +1,28 @@
-//! Makes a backup once a day, where a folder is set for them, and keeps as many as the rule says.
+//! Makes a backup once a day, where a place is set for them, and keeps as many as the rule says.
 
 use std::time::Duration;
 
 use super::{Backups, Ground, Held, Turn};
-use crate::backup::{self, BackupError};
+use crate::backup::{BackupError, Database};
 use crate::model::Millis;
 
 /// How old the newest may become.
 const PERIOD: i64 = Millis::DAY;
-/// How often it looks at the folder, of which copies may have been taken away.
+/// How often it looks at that place, of which copies may have been taken away.
 const LOOK: u64 = Millis::HOUR.unsigned_abs();
 
 /// Why there are none.
 pub(super) fn off(ground: &Ground) -> Option<&'static str> {
-    ground.backups.is_none().then_some("no folder for backups is set (backup_dir), or PostgreSQL has the data")
+    ground.backups.is_none().then_some("no place for backups is set (backup_dir)")
 }
 
 /// Tells at the start of what was made before it.
 pub(super) fn recall(ground: &Ground) {
     let Some(backups) = &ground.backups else { return };
-    // A folder that cannot be read is told of by the first run.
-    let made = backup::list(&backups.into).unwrap_or_default();
+    // What lies elsewhere is not asked for while the box starts, nor is what cannot be read told of here.
+    let made = backups.shelf.is_here().then(|| backups.shelf.times().ok()).flatten().unwrap_or_default();
     let mut standing = ground.progress.backup.lock();
-    standing.newest = newest(made.iter().map(|one| Millis(one.manifest.made_at)), ground.clock.now());
+    standing.newest = newest(made.into_iter(), ground.clock.now());
     standing.scheduled = standing.newest.is_some();
 }
 
@@ -54,14 +54,15 @@ pub(super) fn step(ground: &Ground, held: &Held) -> Turn {
 
 /// When the newest was made, after what was due is done.
 fn due(backups: &Backups, now: Millis, held: &Held) -> Result<Option<Millis>, BackupError> {
-    let Backups { database, into } = backups;
-    let newest = newest(backup::list(into)?.iter().map(|one| Millis(one.manifest.made_at)), now);
-    if newest.is_some_and(|at| now.since(at) < PERIOD) || !database.exists() {
+    let Backups { database, shelf } = backups;
+    let newest = newest(shelf.times()?.into_iter(), now);
+    let is_there = !matches!(database, Database::Sqlite(path) if !path.exists());
+    if newest.is_some_and(|at| now.since(at) < PERIOD) || !is_there {
         return Ok(newest);
     }
-    let made = backup::make(database, into, now)?;
+    let made = shelf.make(database, now)?;
     // Whoever has taken over decides what goes.
-    let gone = if held.is_lost() { Vec::new() } else { backup::prune(into)? };
+    let gone = if held.is_lost() { Vec::new() } else { shelf.prune()? };
     tracing::info!(bytes = made.manifest.bytes, deleted = gone.len(), "a backup was made and checked");
     Ok(Some(now))
 }

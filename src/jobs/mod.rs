@@ -1,16 +1,18 @@
 //! What is done in the background, beside commits and reports: one file for each job, and what runs them.
 
 mod backup;
+mod check;
+mod drill;
 mod erase;
 mod runner;
 mod settle;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::backup::{Database, Shelf};
 use crate::clock::Clock;
 use crate::model::{BackupStanding, Erasure, Job, JobRun, JobScope, JobStanding, Node};
 use crate::store::{Backlog, Store};
@@ -51,7 +53,7 @@ pub enum Room {
 }
 
 /// Every job. A step that tells nothing but its pause stands here as `|ground| step(ground).into()`.
-pub const ALL: [Duty; 3] = [
+pub const ALL: [Duty; 5] = [
     Duty {
         name: "settle",
         what: "writes what is over in the form in which it is counted fastest",
@@ -69,10 +71,26 @@ pub const ALL: [Duty; 3] = [
         off: on,
     },
     Duty {
+        name: "check",
+        what: "looks at every page of the database for damage",
+        period: Duration::from_secs(24 * 3_600),
+        work: Work::EveryNode(check::step),
+        room: Room::Makes,
+        off: on,
+    },
+    Duty {
         name: "backup",
-        what: "copies the database into the folder of backups, and keeps as many copies as the rule says",
+        what: "copies the database to the place of backups, and keeps as many copies as the rule says",
         period: Duration::from_secs(24 * 3_600),
         work: Work::OneOfFleet(backup::step),
+        room: Room::Takes,
+        off: backup::off,
+    },
+    Duty {
+        name: "drill",
+        what: "restores the newest backup to scratch, checks all of it, and deletes it again",
+        period: Duration::from_secs(30 * 24 * 3_600),
+        work: Work::OneOfFleet(drill::step),
         room: Room::Takes,
         off: backup::off,
     },
@@ -119,10 +137,10 @@ impl Ground {
 
 /// What is copied, and to where.
 pub struct Backups {
-    /// The SQLite file.
-    pub database: PathBuf,
-    /// The folder of backups.
-    pub into: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// Where backups lie.
+    pub shelf: Shelf,
 }
 
 /// What is told of jobs at `/metrics` and on the status page. Clones share it.

@@ -53,6 +53,10 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn status(&self) -> Result<StoreStatus>;
     /// As [`Store::probe`].
     fn probe(&self) -> Result<()>;
+    /// As [`Store::check`].
+    fn check(&self) -> Result<&'static str> {
+        Ok("PostgreSQL looks after its own pages")
+    }
     /// Who is told of what takes long.
     fn slow_log(&self) -> &SlowLog;
 
@@ -359,5 +363,9 @@ impl<B: Backend> Store for B {
 
     fn probe(&self) -> Result<()> {
         Backend::probe(self)
+    }
+
+    fn check(&self) -> Result<&'static str> {
+        Backend::check(self)
     }
 }

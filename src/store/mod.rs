@@ -7,6 +7,7 @@ mod aside;
 mod audit;
 mod backend;
 mod commit;
+pub mod contents;
 mod directory;
 mod duties;
 mod erasing;
@@ -465,4 +466,8 @@ pub trait Store: Accounts + Duties + Erasing + Sealing + SignIns + Send + Sync +
 
     /// Whether a write would succeed now: the readiness probe. It writes and rolls back.
     fn probe(&self) -> Result<()>;
+
+    /// Looks at every page for damage, beside commits; what came of it, in words. Where some is found nothing is written
+    /// any more until a restart.
+    fn check(&self) -> Result<&'static str>;
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Ground;
 use super::finding::{Finding, length};
-use crate::backup;
+use crate::config::Place;
 use crate::jobs;
 use crate::model::{JobRun, Millis};
 use crate::store::StoreError;
@@ -19,33 +19,41 @@ const BEHIND: i64 = 3 * Millis::DAY;
 pub fn backups(ground: &Ground<'_>) -> Vec<Finding> {
     const CHECK: &str = "backups";
     let config = ground.config;
-    let Some(database) = config.database_path() else {
-        let text = "PostgreSQL's own tools make backups: the box cannot see whether there are any.";
+    let database = config.database_path();
+    if database.is_none() && config.backup_dir.is_none() {
+        let text =
+            "PostgreSQL's own tools make backups, or backup_dir is set: the box cannot see whether there are any.";
         return vec![Finding::ok(CHECK, text)];
-    };
-    let folder = super::super::backup::folder(config);
-    let found = match backup::list(&folder) {
+    }
+    let found = super::super::backup::shelf(config).and_then(|shelf| Ok((shelf.times()?, shelf)));
+    let (times, shelf) = match found {
         Ok(found) => found,
         Err(error) => {
-            let fix = format!("let this user read and write {}", folder.display());
-            return vec![Finding::problem(CHECK, format!("The folder of backups cannot be read: {error}."), fix)];
+            let fix = "mend backup_dir and what belongs to it; tallybox config show tells what holds";
+            return vec![Finding::problem(CHECK, format!("Backups cannot be looked for: {error:#}."), fix)];
         }
     };
-    let newest = found.iter().map(|one| Millis(one.manifest.made_at)).find(|at| *at <= ground.now);
+    let newest = times.into_iter().find(|at| *at <= ground.now);
     let schedule =
         if config.backup_dir.is_some() { "tallybox jobs run backup" } else { "tallybox backup, and set backup_dir" };
     vec![match newest {
-        _ if !database.exists() => Finding::ok(CHECK, "There is nothing to copy yet."),
-        None => Finding::warning(CHECK, format!("There is no backup in {}.", folder.display()), schedule),
+        _ if database.is_some_and(|path| !path.exists()) => Finding::ok(CHECK, "There is nothing to copy yet."),
+        None => Finding::warning(CHECK, format!("There is no backup in {shelf}."), schedule),
         Some(at) if ground.now.since(at) > BACKUP => {
             let text = format!("The newest backup is {} old.", length(ground.now.since(at)));
             Finding::problem(CHECK, text, schedule)
         }
         Some(at) => {
-            let beside = if is_beside(database, &folder) {
-                " It lies on the disk of the database: keep another elsewhere."
-            } else {
-                ""
+            let folder = match &config.backup_dir {
+                None => Some(config.data_dir.join("backups")),
+                Some(Place::Folder(folder)) => Some(folder.clone()),
+                Some(Place::Bucket { .. }) => None,
+            };
+            let beside = match database.zip(folder) {
+                Some((database, folder)) if is_beside(database, &folder) => {
+                    " It lies on the disk of the database: keep another elsewhere."
+                }
+                _ => "",
             };
             Finding::ok(CHECK, format!("The newest backup is {} old.{beside}", length(ground.now.since(at))))
         }

@@ -1,5 +1,6 @@
 //! The backend for PostgreSQL, which other nodes may write to at the same time.
 
+pub mod backup;
 mod commit;
 mod copy;
 mod failure;

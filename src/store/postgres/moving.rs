@@ -26,7 +26,7 @@ use crate::store::{Result, StoreError};
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Ends no statement and no transaction for its length; a transaction waits while the other side works.
-const UNLIMITED: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+pub(super) const UNLIMITED: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// Rows are always wanted in the order of a key, and in a stream. Tables that were just filled have no statistics yet,
 /// so that the planner might sort a month to find a day.
@@ -79,7 +79,7 @@ impl PostgresHouse {
 }
 
 /// What connections are made with; nothing is connected to yet.
-fn reach(options: &PostgresOptions) -> Result<(Runtime, Pool)> {
+pub(super) fn reach(options: &PostgresOptions) -> Result<(Runtime, Pool)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

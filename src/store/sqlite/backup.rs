@@ -3,21 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::open::{harden, known};
 use super::read::Conn;
+pub use super::sound::mark_path;
+use crate::store::contents::Contents;
 use crate::store::migrate;
 use crate::store::{Result, StoreError};
-
-/// What a database holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contents {
-    /// Number of its last migration.
-    pub schema: i64,
-    /// Rows of each table.
-    pub tables: BTreeMap<String, i64>,
-}
 
 /// Writes one state of the database at `from` into the file `to`, which must not be there, packed and without a log.
 /// Readers and the writer go on meanwhile; the write-ahead log is not cut until it is done.
@@ -54,6 +48,8 @@ pub fn outdated(path: &Path) -> Result<Option<i64>> {
         return Ok(None);
     }
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // It only looks: whether the log belongs to it is found out by who opens it to write.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'";
     if conn.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(None);

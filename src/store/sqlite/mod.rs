@@ -9,12 +9,13 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod read;
+mod sound;
 mod wal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -34,6 +35,7 @@ use commit::Memory;
 use disk::Disk;
 use open::Overwriting;
 use read::Conn;
+use sound::Mark;
 
 pub(super) use look::Looker;
 pub(super) use moving::SqliteHouse;
@@ -76,11 +78,21 @@ pub struct Options {
     pub slow: Duration,
     /// For how many milliseconds events are kept, `None` for ever.
     pub retention: Option<i64>,
+    /// How long it is looked for damage while it is opened.
+    pub glance: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6, slow: SLOW, retention: None }
+        Self {
+            synchronous: Synchronous::Full,
+            disk_floor: 0,
+            disk_ballast: 0,
+            readers: 6,
+            slow: SLOW,
+            retention: None,
+            glance: Duration::ZERO,
+        }
     }
 }
 
@@ -102,8 +114,8 @@ pub struct SqliteStore {
     commits: [AtomicU64; COUNTERS],
     /// See [`Backend::believe`].
     believed: AtomicI64,
-    /// Set by a second I/O error in a row: writes are refused until a restart.
-    failed: AtomicBool,
+    /// Set by a second I/O error in a row, and by damage: why writes are refused until a restart.
+    failed: OnceLock<String>,
     /// How well the writer's memory does.
     counts: Arc<Remembered>,
     /// The newest schema that this program knows.
@@ -117,6 +129,7 @@ type Readers = r2d2::Pool<SqliteConnectionManager>;
 
 struct Writer {
     conn: Connection,
+    mark: Mark,
     memory: Memory,
     tended_at: Millis,
     purged_at: Millis,
@@ -128,7 +141,7 @@ impl SqliteStore {
         open::check_engine(rusqlite::version_number())?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let disk = Disk::new(directory, options.disk_floor, options.disk_ballast);
-        let conn = open_writer(path, options, &disk)?;
+        let (conn, mark) = open_writer(path, options, &disk)?;
         // After a crash the log holds pages that the next writes, on a full disk, need the place of.
         if let Err(error) = wal::write_back(&conn, 1) {
             tracing::warn!(%error, "the log could not be written back");
@@ -137,7 +150,7 @@ impl SqliteStore {
         let readers = RwLock::new(Some(open::readers(path, options)?));
         let memory = Memory::default();
         let counts = memory.counts.clone();
-        let writer = Writer { conn, memory, tended_at: Millis(0), purged_at: Millis(0) };
+        let writer = Writer { conn, mark, memory, tended_at: Millis(0), purged_at: Millis(0) };
         Ok(Self {
             path: path.to_path_buf(),
             options,
@@ -147,7 +160,7 @@ impl SqliteStore {
             slow: SlowLog::new(options.slow),
             commits: std::array::from_fn(|_| AtomicU64::new(0)),
             believed: AtomicI64::new(0),
-            failed: AtomicBool::new(false),
+            failed: OnceLock::new(),
             counts,
             schema_known: migrate::newest(&open::known()),
         })
@@ -162,21 +175,50 @@ impl SqliteStore {
     fn healthy_writer(&self) -> Result<MutexGuard<'_, Writer>> {
         let writer = self.writer.lock();
         // Asked last: whoever held the connection before may have left it unusable.
-        if self.failed.load(Ordering::Relaxed) {
-            return Err(StoreError::Unavailable("the disk failed twice; restart after repairing it".to_owned()));
+        if let Some(why) = self.failed.get() {
+            return Err(StoreError::Unavailable(why.clone()));
         }
         Ok(writer)
     }
 
-    /// Opens the database anew where the disk failed. Where that fails too, nothing is written until a restart.
+    /// Opens the database anew where the disk failed. Where that fails too, or the database is damaged, nothing is written
+    /// until a restart.
     fn recover<T>(&self, writer: &mut Writer, result: &Result<T>) {
-        if let Err(StoreError::Io(error)) = result {
-            tracing::error!(error, "a commit failed on the disk; opening the database anew");
-            if let Err(error) = self.reopen(writer) {
-                tracing::error!(%error, "opening anew failed: no more writes until a restart");
-                self.failed.store(true, Ordering::Relaxed);
+        match result {
+            Err(StoreError::Io(error)) => {
+                tracing::error!(error, "a commit failed on the disk; opening the database anew");
+                match self.reopen(writer) {
+                    Err(StoreError::Corrupt(found)) => self.damaged(&found),
+                    Err(error) => {
+                        tracing::error!(%error, "opening anew failed: no more writes until a restart");
+                        _ = self.failed.set("the disk failed twice; restart after repairing it".to_owned());
+                    }
+                    Ok(()) => {}
+                }
             }
+            // What one commit has met may be a part of one table, or what a part says of itself: every page is asked.
+            Err(StoreError::Corrupt(_)) => _ = self.look(),
+            _ => {}
         }
+    }
+
+    /// Looks at every page; where one is damaged nothing is written any more.
+    fn look(&self) -> Result<()> {
+        sound::check(&self.path).inspect_err(|error| {
+            if let StoreError::Corrupt(found) = error {
+                self.damaged(found);
+            }
+        })
+    }
+
+    fn damaged(&self, found: &str) {
+        let why =
+            format!("the database is damaged ({found}): stop the box, move the database away, and `tallybox restore`");
+        tracing::error!(
+            found,
+            "the database is damaged: no more writes; restore the newest backup with `tallybox restore`"
+        );
+        _ = self.failed.set(why);
     }
 
     /// After a failed sync nothing that the old connections hold can be trusted: all are closed and opened anew, and
@@ -185,7 +227,7 @@ impl SqliteStore {
         writer.conn = Connection::open_in_memory()?;
         writer.memory.forget();
         *self.readers.write() = None;
-        writer.conn = open_writer(&self.path, self.options, &self.disk)?;
+        (writer.conn, writer.mark) = open_writer(&self.path, self.options, &self.disk)?;
         let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt(verdict));
@@ -211,8 +253,17 @@ impl SqliteStore {
             Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
             other => other,
         };
-        self.recover(writer, &result);
+        self.note(writer, &result);
         result
+    }
+
+    /// Notes how far commits have come, and what one that failed tells of the disk.
+    fn note<T>(&self, writer: &mut Writer, result: &Result<T>) {
+        // Without a sync the mark could outlive what it tells of.
+        if result.is_ok() && self.options.synchronous == Synchronous::Full {
+            writer.mark.set(&writer.conn);
+        }
+        self.recover(writer, result);
     }
 
     fn counter(&self, environment: EnvironmentId) -> &AtomicU64 {
@@ -241,7 +292,7 @@ fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
 }
 
 /// A full disk also has no room for the shared memory file: then the ballast is given up for it.
-fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
+fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<(Connection, Mark)> {
     match open::writer(path, options) {
         Err(error) if disk.release_ballast() => {
             tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
@@ -304,7 +355,7 @@ impl Backend for SqliteStore {
         for draft in drafts {
             self.counter(draft.environment).fetch_add(1, Ordering::Release);
         }
-        self.recover(&mut writer, &result);
+        self.note(&mut writer, &result);
         result
     }
 
@@ -330,6 +381,10 @@ impl Backend for SqliteStore {
             self.write(|db| forget(db, now.plus(-age)))?;
         }
         let mut writer = self.healthy_writer()?;
+        if idle && self.options.synchronous == Synchronous::Full {
+            let Writer { conn, mark, .. } = &mut *writer;
+            mark.set(conn);
+        }
         if over(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);
@@ -356,11 +411,10 @@ impl Backend for SqliteStore {
         let writer =
             PoolStatus { name: "writer", max: 1, open: 1, active: u32::from(self.writer.is_locked()), waiting: 0 };
         let conn = self.reader()?;
-        let failed = self.failed.load(Ordering::Relaxed);
-        let read_only = match self.disk.check_floor() {
-            _ if failed => Some("the disk failed".to_owned()),
-            Err(error) => Some(error.to_string()),
-            Ok(()) => None,
+        let read_only = match (self.failed.get(), self.disk.check_floor()) {
+            (Some(why), _) => Some(why.clone()),
+            (None, Err(error)) => Some(error.to_string()),
+            (None, Ok(())) => None,
         };
         Ok(StoreStatus {
             engine: format!("SQLite {}", engine_version()),
@@ -392,6 +446,10 @@ impl Backend for SqliteStore {
         Ok(())
     }
 
+    fn check(&self) -> Result<&'static str> {
+        self.look().map(|()| "every page of the database is in order")
+    }
+
     fn slow_log(&self) -> &SlowLog {
         &self.slow
     }
@@ -411,6 +469,32 @@ mod tests {
         assert!(matches!(failing, Err(StoreError::Io(_))));
         assert!(!store.has_members().unwrap());
         Store::probe(&store).unwrap();
+    }
+
+    #[test]
+    fn a_database_that_is_found_damaged_is_read_and_not_written() {
+        use std::os::unix::fs::FileExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let store = SqliteStore::open(&path, Options::default()).unwrap();
+        assert!(wal::cut(&store.writer.lock().conn).unwrap());
+        assert_eq!(Store::check(&store).unwrap(), "every page of the database is in order");
+        // A commit that meets what is no damage of pages goes on.
+        let failing = store.write::<()>(|_| Err(StoreError::Corrupt("a part of a day".to_owned())));
+        assert!(matches!(failing, Err(StoreError::Corrupt(_))));
+        Store::probe(&store).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let pages = file.metadata().unwrap().len() / 4_096;
+        (2..pages).for_each(|page| file.write_all_at(&[0; 4_096], page * 4_096).unwrap());
+        assert!(matches!(Store::check(&store), Err(StoreError::Corrupt(_))));
+        let before = fs::read(&path).unwrap();
+        for _ in 0..3 {
+            let refused = Store::probe(&store).unwrap_err();
+            assert!(matches!(&refused, StoreError::Unavailable(why) if why.contains("tallybox restore")), "{refused}");
+            assert!(matches!(store.write::<()>(|_| Ok(())), Err(StoreError::Unavailable(_))));
+        }
+        drop(store);
+        assert!(fs::read(&path).unwrap() == before, "it was written further");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::read::Conn;
+use super::sound::{self, Mark};
 use super::{Options, Synchronous, WAL_MAX};
 use crate::store::migrate::{self, Migration};
 use crate::store::{Result, StoreError, directory};
@@ -30,7 +31,12 @@ pub(super) fn check_engine(version: i32) -> Result<()> {
     Err(StoreError::Schema(format!("SQLite {version} can lose committed data: 3.51.3 or later but 3.52.0 is needed")))
 }
 
-pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
+/// The one connection that writes, and the mark of what it has written: looked at before anything is.
+pub(super) fn writer(path: &Path, options: Options) -> Result<(Connection, Mark)> {
+    // A database that begins anew has nothing that could be behind.
+    if !path.exists() {
+        _ = fs::remove_file(sound::mark_path(path));
+    }
     fs::OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -38,9 +44,19 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
         .mode(0o600)
         .open(path)
         .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
+    sound::check_length(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
+    harden(&conn)?;
+    // What is found wrong stays as it is: also the log is not written back when this connection ends.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    sound::check_owner(&conn)?;
+    if !options.glance.is_zero() {
+        sound::glance(&conn, options.glance)?;
+    }
+    let mark = Mark::open(path, &conn)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     // Takes effect on a database that has no table yet. On others it would write, and on a full disk fail.
     if conn.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? != 2 {
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -55,11 +71,10 @@ pub(super) fn writer(path: &Path, options: Options) -> Result<Connection> {
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "foreign_keys", true)?;
-    harden(&conn)?;
     set_overwriting(&conn, Overwriting::WhatIsWritten)?;
     conn.set_prepared_statement_cache_capacity(96);
     migrate(&mut conn)?;
-    Ok(conn)
+    Ok((conn, mark))
 }
 
 pub(super) fn readers(path: &Path, options: Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {

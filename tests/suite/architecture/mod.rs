@@ -5,7 +5,7 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
@@ -14,6 +14,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("calls", &[]),
     ("rollup", &["model"]),
     ("demo", &["model"]),
+    ("depot", &["model", "config", "clock", "calls"]),
     ("store", &["model", "config", "clock", "trail", "rollup"]),
     ("ingest", &["model", "config", "clock", "trail", "rollup", "store"]),
     ("query", &["model", "config", "clock", "trail", "rollup", "store"]),
@@ -21,19 +22,19 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("http", &["model", "config", "clock", "trail", "auth", "ingest"]),
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
     ("web", &["model", "config", "clock", "trail", "store", "auth", "ingest", "query", "http"]),
-    ("backup", &["model", "clock", "store"]),
-    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup"]),
+    ("backup", &["model", "config", "clock", "store", "depot"]),
+    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot"]),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which
 /// is no reading of the time of day.
 const ONLY_IN: [(&str, &[&str]); 18] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
-    ("hyper", &["http/", "cli/serve", "cli/client", "calls"]),
+    ("hyper", &["http/", "cli/serve", "cli/client", "calls", "depot/bucket/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("tokio_postgres", &["store/postgres/"]),
     ("deadpool", &["store/postgres/"]),
-    ("rustls", &["store/postgres/", "cli/client", "calls"]),
+    ("rustls", &["store/postgres/", "cli/client", "calls", "depot/bucket/"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
     ("anyhow", &["cli/", "main.rs"]),

@@ -1,6 +1,6 @@
 //! Eight clients that send signed batches as fast as they are answered, and keep a ledger.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -150,6 +150,11 @@ impl Load {
 }
 
 impl Progress<'_> {
+    /// What is known by now of every event that was sent.
+    pub fn states(&self) -> HashMap<Uuid, State> {
+        self.ledger.read()
+    }
+
     /// No answer counts as heard any more.
     pub fn go_dark(&self) {
         self.ledger.set_dark(true);

@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod prometheus;
 pub mod provider;
 pub mod random;
+pub mod storage;
 pub mod terminal;
 mod verbs;
 
@@ -38,6 +39,15 @@ const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
 const START: Duration = Duration::from_secs(20);
 /// Starts a program with what is its standard input as the socket that a supervisor lends it, as systemd does it.
 const LENDING: &str = r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@""#;
+
+/// A program of `tests/clients/`, by its name.
+pub fn client_program(name: &str) -> PathBuf {
+    let triple = Path::new(PROGRAM).ancestors().nth(2).and_then(Path::file_name).unwrap();
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let candidates = [clients.join(triple).join("release"), clients.join("release")];
+    let program = candidates.iter().map(|folder| folder.join(name)).find(|path| path.exists());
+    program.unwrap_or_else(|| panic!("no {name} under {}: tests/run builds it", clients.display()))
+}
 
 /// What a server is started with.
 pub struct Launch {

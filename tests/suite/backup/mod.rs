@@ -1,5 +1,8 @@
 //! Backups: made beside a running server, checked, restored into an empty place and nowhere else.
 
+mod elsewhere;
+mod postgres;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +23,12 @@ fn only(folder: &Path) -> PathBuf {
     let found: Vec<_> = names.filter(|path| path.is_dir()).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
+}
+
+/// Folders of work that was not tidied up.
+fn leftovers(folder: &Path) -> usize {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".partial-")).count()
 }
 
 fn text(path: &Path) -> &str {
@@ -105,6 +114,11 @@ fn a_server_with_a_folder_for_backups_makes_one_by_itself() {
     until(PATIENCE, "backup", made);
     let folder = only(place.path());
     server.run(&["verify", text(&folder)]);
+    let tried = server.run(&["verify", "--drill"]);
+    assert!(tried.contains("was tried out in"), "{tried}");
+    let told = server.run(&["jobs", "run", "drill"]);
+    assert!(told.contains("can be restored") && told.contains("all as copied"), "{told}");
+    assert_eq!(leftovers(server.data()), 0);
     let mode =
         |path: &Path| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777;
     assert_eq!(mode(&folder), 0o700, "others can look into it");
@@ -135,12 +149,4 @@ fn a_database_is_kept_as_it_was_before_its_schema_changes() {
         serde_json::from_str(&fs::read_to_string(folder.join("manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["schema"], 5);
     assert!(server.count("SELECT max(number) FROM migrations") > 5);
-}
-
-#[test]
-fn a_box_over_postgres_is_told_how() {
-    let server = Server::over(Backend::Postgres);
-    let refused = server.try_run(&["backup"], "");
-    assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("pg_dump --format=custom"));
 }
