@@ -12,11 +12,13 @@ mod config;
 mod demo;
 mod erase;
 mod healthcheck;
+mod keeping;
 mod key;
 mod member;
 mod moving;
 mod org;
 mod progress;
+mod prune;
 mod query;
 mod rebuild;
 mod routes;
@@ -85,6 +87,8 @@ enum Verb {
     Demo(demo::Args),
     /// Count the summaries anew from events, sessions and users, and tell what differs.
     Rebuild(rebuild::Args),
+    /// Delete what is older than it is kept, or tell what that is. A running server does it by itself.
+    Prune(prune::Args),
     /// Erase one person or device of an app for good.
     Erase(erase::EraseArgs),
     /// Write everything about one person or device of an app to a file, as JSON.
@@ -132,6 +136,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),
+        Verb::Prune(args) => prune::run(&load()?, &args),
         Verb::Erase(args) => erase::erase(&load()?, &args),
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),

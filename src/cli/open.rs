@@ -11,7 +11,7 @@ use crate::auth::session_token::SessionTokens;
 use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
-use crate::model::Millis;
+use crate::model::{Keeps, MOST_DAYS};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -34,7 +34,7 @@ pub fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             store.wait(PATIENCE).context("the PostgreSQL database cannot be used")?;
             Ok(Arc::new(store))
         }
-        None => sqlite(config, Options::default()),
+        None => sqlite(config, Options { keeps: keeps(config), ..Options::default() }),
     }
 }
 
@@ -73,9 +73,14 @@ fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", path.display()))?))
 }
 
-/// For how many milliseconds events are kept, `None` for ever.
-pub fn retention(config: &Config) -> Option<i64> {
-    i64::try_from(config.retention_days).ok().filter(|days| *days > 0).map(|days| days * Millis::DAY)
+/// For how long things are kept where nothing else was chosen.
+pub fn keeps(config: &Config) -> Keeps {
+    let days = |days: usize| u32::try_from(days).unwrap_or(MOST_DAYS);
+    Keeps {
+        events: days(config.retention_days),
+        sessions: days(config.retention_session_days),
+        set_aside: days(config.retention_set_aside_days),
+    }
 }
 
 /// How PostgreSQL is reached, where the events are kept there.
@@ -91,7 +96,7 @@ pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
         idle_timeout: config.database_idle_timeout_ms,
         replica_max_lag: config.read_replica_max_lag_ms,
         slow: config.slow_query_ms,
-        retention: retention(config),
+        keeps: keeps(config),
     })
 }
 

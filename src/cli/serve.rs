@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -23,7 +24,8 @@ use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{Backups, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange};
+use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange, age_of};
+use crate::pruning::Pruner;
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -64,6 +66,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("the runtime cannot start")?
         .block_on(serve(&config))
 }
+
+/// With more requests than these in the queue, nothing is deleted by age.
+const QUIET: u64 = 64;
 
 /// What the status page tells of this process.
 fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
@@ -118,7 +123,7 @@ fn limits(config: &Config) -> Limits {
         wire_bytes: config.max_body_bytes,
         body_bytes: config.max_body_bytes,
         event_bytes: config.max_event_bytes,
-        age: open::retention(config).unwrap_or(i64::MAX),
+        age: age_of(open::keeps(config).events).unwrap_or(i64::MAX),
         ..Limits::default()
     }
 }
@@ -193,7 +198,7 @@ impl Parts {
             disk_floor: config.disk_floor_bytes,
             disk_ballast: config.disk_ballast_bytes,
             slow: config.slow_query_ms,
-            retention: open::retention(config),
+            keeps: open::keeps(config),
             ..Options::default()
         };
         let store = open::store_to_serve(config, options)?;
@@ -211,7 +216,11 @@ impl Parts {
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
         let backups = config.backup_dir.clone().zip(config.database_path());
         let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
-        let jobs = Jobs::start(store.clone(), clock.clone(), backups, progress.clone()).context("jobs cannot start")?;
+        let counters = intake.counters().clone();
+        let busy = Arc::new(move || counters.queued.load(Ordering::Relaxed) > QUIET);
+        let pruner = Pruner::new(store.clone(), busy);
+        let jobs = Jobs::start(store.clone(), clock.clone(), backups, pruner, progress.clone());
+        let jobs = jobs.context("jobs cannot start")?;
         Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
     }
 
@@ -239,6 +248,7 @@ impl Parts {
             identify: self.identify.clone(),
             backlog: self.progress.backlog.clone(),
             backup: self.progress.backup.clone(),
+            pruning: self.progress.pruning.clone(),
             token: config.metrics_token.clone(),
         };
         let state = WebState::new(WebParts {
@@ -252,7 +262,7 @@ impl Parts {
             about,
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
-            keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
+            keeping: Keeping { respects_dnt: config.respect_dnt },
             draining: Arc::new(move || intake.is_draining()),
             metrics,
         });

@@ -105,6 +105,11 @@ pub(super) fn database_url(around: &Surroundings<'_>) -> String {
     format!("sqlite:{}", Path::new(around.values.text("data_dir")).join("tallybox.db").display())
 }
 
+/// As long as events.
+pub(super) fn retention_days(around: &Surroundings<'_>) -> String {
+    around.values.text("retention_days").to_owned()
+}
+
 /// The path of the public address.
 pub(super) fn base_path(around: &Surroundings<'_>) -> String {
     // A wrong address is reported by its own check.

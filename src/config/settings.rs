@@ -171,8 +171,18 @@ settings! {
     slow_query_ms: Duration {
         kind: Plain, value: "MS", alias: None, default: Fallback::Text("500"), read: read::millis(1..=3_600_000),
     }
-    /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay.
-    retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("0"), read: read::number(0..=36_500) }
+    /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay, and apps may choose otherwise.
+    retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("90"), read: read::number(0..=36_500) }
+    /// Days for which sessions are kept, by when they ended: never less than `retention_days`; 0 keeps them for ever.
+    retention_session_days: usize {
+        kind: Plain, value: "DAYS", alias: None,
+        default: Fallback::Derived(layers::retention_days, "as retention_days"), read: read::number(0..=36_500),
+    }
+    /// Days for which events that were set aside are kept; 0 keeps them until there are too many.
+    retention_set_aside_days: usize {
+        kind: Plain, value: "DAYS", alias: None,
+        default: Fallback::Derived(layers::retention_days, "as retention_days"), read: read::number(0..=36_500),
+    }
     /// The address under which people and apps reach the box, such as `https://stats.example.org`.
     public_url: Option<String> {
         kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::public_url),

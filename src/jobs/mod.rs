@@ -2,6 +2,7 @@
 
 mod backup;
 mod erase;
+mod prune;
 mod settle;
 
 use std::path::PathBuf;
@@ -12,14 +13,16 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
-use crate::model::{BackupStanding, Erasure};
+use crate::model::{BackupStanding, Erasure, PruneStanding};
+use crate::pruning::{Guard, Pruner};
 use crate::store::{Backlog, Store};
 
 /// A job: one step of it, and the pause before the next.
 type Step = fn(&Ground) -> Duration;
 
 /// Every job, by the name of its thread.
-const ALL: [(&str, Step); 3] = [("settle", settle::step), ("backup", backup::step), ("erase", erase::step)];
+const ALL: [(&str, Step); 4] =
+    [("settle", settle::step), ("backup", backup::step), ("erase", erase::step), ("prune", prune::step)];
 
 /// What jobs have in hand.
 struct Ground {
@@ -29,6 +32,8 @@ struct Ground {
     progress: Progress,
     /// How the erasure that was last worked on stood.
     erasure: Mutex<Option<Erasure>>,
+    guard: Mutex<Guard>,
+    pruner: Mutex<Pruner>,
 }
 
 /// What is copied, and to where.
@@ -46,6 +51,8 @@ pub struct Progress {
     pub backlog: Arc<Mutex<Option<Backlog>>>,
     /// How backups stand.
     pub backup: Arc<Mutex<BackupStanding>>,
+    /// How the deletion by age stands.
+    pub pruning: Arc<Mutex<PruneStanding>>,
 }
 
 /// The threads of all jobs. Dropped, they end after the step that they are at.
@@ -67,9 +74,11 @@ impl Jobs {
         store: Arc<dyn Store>,
         clock: Clock,
         backups: Option<Backups>,
+        pruner: Pruner,
         progress: Progress,
     ) -> std::io::Result<Self> {
-        let ground = Arc::new(Ground { store, clock, backups, progress, erasure: Mutex::default() });
+        let (guard, pruner) = (Mutex::default(), Mutex::new(pruner));
+        let ground = Arc::new(Ground { store, clock, backups, progress, erasure: Mutex::default(), guard, pruner });
         let mut jobs = Self { over: Arc::default(), threads: Vec::new() };
         for (name, step) in ALL {
             let (ground, over) = (ground.clone(), jobs.over.clone());

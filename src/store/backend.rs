@@ -9,7 +9,7 @@ use super::{
     SetRule, SetStatus, Store, StoreStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use super::{AppChange, By};
+use super::{AppChange, By, Keeps};
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use super::{Backlog, Recount, SummaryDifference};
@@ -47,8 +47,12 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
-    /// For how many milliseconds events are kept, `None` for ever.
-    fn retention(&self) -> Option<i64>;
+    /// For how long things are kept where nothing else was chosen.
+    fn keeps(&self) -> Keeps;
+    /// As [`Keepers::remove_whole`](super::Keepers::remove_whole).
+    fn drop_whole(&self, before: Millis) -> Result<u64>;
+    /// As [`Keepers::give_back`](super::Keepers::give_back).
+    fn give_back(&self) -> Result<bool>;
     /// As [`Store::status`].
     fn status(&self) -> Result<StoreStatus>;
     /// As [`Store::probe`].

@@ -11,6 +11,8 @@ mod erasing;
 mod funnels;
 mod identify;
 mod intern;
+mod keepers;
+mod keeping;
 mod limits;
 mod members;
 pub mod migrate;
@@ -19,6 +21,7 @@ mod nodes;
 mod organizations;
 mod people;
 pub mod postgres;
+mod records;
 mod recount;
 mod report;
 mod rights;
@@ -40,7 +43,7 @@ use crate::model::{
     SavedFunnel, SetAside, SetRule, SetStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use crate::model::{AppChange, By};
+use crate::model::{AppChange, By, Keeps};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
@@ -48,6 +51,7 @@ use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
 pub use erasing::Erasing;
+pub use keepers::Keepers;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use settled::Backlog;
 pub use sign_ins::SignIns;
@@ -80,11 +84,21 @@ pub struct Draft {
     pub again: Option<i64>,
 }
 
+impl Draft {
+    /// Whether it brings back what is counted already.
+    pub fn restores(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::Restored(_)))
+    }
+}
+
 /// One event of a [`Draft`].
 #[derive(Debug)]
 pub enum Entry {
     /// To be stored if it is new.
     Event(Event),
+    /// The same of one that the summaries count already, since it was stored before: it comes back, and counts nowhere.
+    /// It stands only among its like.
+    Restored(Event),
     /// To be kept aside.
     SetAside(SetAside),
     /// Of somebody who is banned: to be counted only.
@@ -231,7 +245,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Erasing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Erasing + Keepers + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///

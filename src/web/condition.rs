@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::auth::ingest_key::KeyStats;
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{AsideCount, BackupStanding, Millis, Node};
+use crate::model::{AsideCount, BackupStanding, Held, Millis, Node, PruneStanding};
 use crate::query::Stats;
 use crate::store::{StoreError, StoreStatus};
 
@@ -50,6 +50,8 @@ pub struct Condition {
     pub warnings: Vec<String>,
     /// How the backups stand that the box makes.
     pub backup: BackupStanding,
+    /// How the deletion by age stands.
+    pub pruning: PruneStanding,
 }
 
 /// What became of events since the start.
@@ -132,6 +134,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         aside,
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
+        pruning: state.metrics.pruning.lock().clone(),
     })
 }
 
@@ -177,6 +180,16 @@ impl Condition {
                 "It is tried again every hour. Make room, or let backup_dir be a folder that the box can write to.";
             say(Level::Wrong, format!("The last backup has failed: {why}."), advice);
         }
+        if let Some(held) = &self.pruning.held {
+            let advice = match held {
+                Held::Ahead(_) => "Put the clock right, or say below that it is right.",
+                Held::First(_) => "Choose how long things are to be kept (retention_days, or the pages of apps), then say below that it is right.",
+            };
+            say(Level::Wrong, sentence(&held.told()), advice);
+        }
+        if let Some((_, why)) = &self.pruning.failed {
+            say(Level::Look, format!("What is too old could not be deleted: {why}."), "It is tried again every minute.");
+        }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");
         }
@@ -205,7 +218,12 @@ fn of_database(database: &StoreStatus, say: &mut impl FnMut(Level, String, &str)
         say(Level::Look, what, "They are counted like all others; clients sent them with times far from now.");
     }
     for note in &database.notes {
-        say(Level::Look, sentence(note), "It is a setting of the database server.");
+        let advice = if database.engine.starts_with("SQLite") {
+            "Stop the box once and run: sqlite3 tallybox.db 'pragma auto_vacuum = 2; vacuum'"
+        } else {
+            "It is a setting of the database server."
+        };
+        say(Level::Look, sentence(note), advice);
     }
 }
 
@@ -251,6 +269,7 @@ mod tests {
             aside: Vec::new(),
             warnings: Vec::new(),
             backup: BackupStanding::default(),
+            pruning: PruneStanding::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::auth::token;
 use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
 use crate::http::refuse;
 use crate::ingest::{Counters, Door};
-use crate::model::{BackupStanding, Millis, Origin};
+use crate::model::{BackupStanding, Kept, Millis, Origin, PruneStanding};
 use crate::query::Stats;
 use crate::store::{Backlog, PoolStatus, StoreStatus};
 
@@ -48,6 +48,8 @@ pub struct MetricsParts {
     pub backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     /// How backups stand.
     pub backup: Arc<parking_lot::Mutex<BackupStanding>>,
+    /// How the deletion by age stands.
+    pub pruning: Arc<parking_lot::Mutex<PruneStanding>>,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
@@ -59,6 +61,7 @@ pub struct Metrics {
     identify: IdentifyMetrics,
     backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     pub(super) backup: Arc<parking_lot::Mutex<BackupStanding>>,
+    pub(super) pruning: Arc<parking_lot::Mutex<PruneStanding>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -67,9 +70,9 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, identify, backlog, backup, token } = parts;
+        let MetricsParts { requests, counters, identify, backlog, backup, pruning, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, identify, backlog, backup, token_hash, database: Mutex::default() }
+        Self { requests, counters, identify, backlog, backup, pruning, token_hash, database: Mutex::default() }
     }
 }
 
@@ -105,8 +108,20 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
         let failed = u64::from(backup.failed.is_some());
         text.gauge("tallybox_backup_failed", "1 while the last backup has failed.", failed);
     }
+    expose_pruning(&mut text, &state.metrics.pruning.lock().clone());
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
+}
+
+fn expose_pruning(text: &mut Exposition, standing: &PruneStanding) {
+    let help = "1 while nothing is deleted by age because the clock is doubted.";
+    text.gauge("tallybox_prune_held", help, u64::from(standing.held.is_some()));
+    text.gauge("tallybox_prune_failed", "1 while the last deletion by age has failed.", u64::from(standing.failed.is_some()));
+    let mut rows = text.family("tallybox_pruned_rows_total", Kind::Counter, "Rows deleted by age, by what they were.");
+    for (kind, removed) in Kept::ALL.iter().zip(standing.removed) {
+        rows.sample(&[("what", kind.as_str())], removed);
+    }
+    text.counter("tallybox_archived_files_total", "Files laid down before their rows were deleted.", standing.archived);
 }
 
 fn expose_events(text: &mut Exposition, counters: &Counters) {
@@ -291,7 +306,7 @@ mod tests {
             store,
             clock: clock.clone(),
             site: Site::default(),
-            keeping: Keeping { retention: None, respects_dnt: true },
+            keeping: Keeping { respects_dnt: true },
             draining: Arc::new(|| false),
             metrics: MetricsParts {
                 requests: requests.clone(),
@@ -299,6 +314,7 @@ mod tests {
                 identify: IdentifyMetrics::default(),
                 backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),
                 backup: Arc::default(),
+                pruning: Arc::default(),
                 token,
             },
         });

@@ -11,6 +11,7 @@ use super::pool::{Connection, Pool};
 use super::session::{CALL, Session};
 use super::{LOST, keeper};
 use crate::clock::Deadline;
+use crate::model::Keeps;
 use crate::store::slow::SlowLog;
 use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
 
@@ -36,8 +37,8 @@ pub(super) struct Link {
     pub(super) attention: Condvar,
     pub(super) figures: Mutex<keeper::Figures>,
     pub(super) slow: SlowLog,
-    /// For how many milliseconds events are kept.
-    pub(super) retention: Option<i64>,
+    /// For how long things are kept where nothing else was chosen.
+    pub(super) keeps: Keeps,
 }
 
 /// Whether the database can be used.
@@ -76,7 +77,7 @@ impl Link {
             attention: Condvar::new(),
             figures: Mutex::default(),
             slow: SlowLog::new(options.slow),
-            retention: options.retention,
+            keeps: options.keeps,
         })
     }
 

@@ -8,6 +8,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod read;
+mod room;
 mod wal;
 
 use std::fs;
@@ -24,7 +25,7 @@ use super::backend::Backend;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, settled,
+    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members,
 };
 use commit::Memory;
 use disk::Disk;
@@ -68,13 +69,20 @@ pub struct Options {
     pub readers: u32,
     /// What takes this long is slow, and is told in the log.
     pub slow: Duration,
-    /// For how many milliseconds events are kept, `None` for ever.
-    pub retention: Option<i64>,
+    /// For how long things are kept where nothing else was chosen.
+    pub keeps: Keeps,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, disk_floor: 0, disk_ballast: 0, readers: 6, slow: SLOW, retention: None }
+        Self {
+            synchronous: Synchronous::Full,
+            disk_floor: 0,
+            disk_ballast: 0,
+            readers: 6,
+            slow: SLOW,
+            keeps: Keeps::FOREVER,
+        }
     }
 }
 
@@ -212,20 +220,6 @@ impl SqliteStore {
     }
 }
 
-/// Forgets some of the events that occurred before `before`: no more than commits can wait for.
-fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
-    for environment in db.rows("SELECT id FROM environments", &[])? {
-        let id = EnvironmentId(environment.int(0));
-        settled::forget(db, id, before)?;
-        db.run(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events \
-             WHERE env_id = $1 AND claimed_at < $2 AND claimed_at + skew < $2 LIMIT 2000)",
-            &[id.0.into(), before.0.into()],
-        )?;
-    }
-    Ok(())
-}
-
 /// A full disk also has no room for the shared memory file: then the ballast is given up for it.
 fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<Connection> {
     match open::writer(path, options) {
@@ -311,11 +305,6 @@ impl Backend for SqliteStore {
         let affordable = self.disk.room() / (4 * PAGE);
         let due = if idle { 1 } else { affordable.min(CHECKPOINT_PAGES) };
         let written_back = wal::write_back(&writer.conn, due);
-        drop(writer);
-        if idle && let Some(age) = self.options.retention {
-            self.write(|db| forget(db, now.plus(-age)))?;
-        }
-        let mut writer = self.healthy_writer()?;
         if over(writer.purged_at, Millis::MINUTE) {
             writer.purged_at = now;
             drop(writer);
@@ -324,8 +313,18 @@ impl Backend for SqliteStore {
         written_back
     }
 
-    fn retention(&self) -> Option<i64> {
-        self.options.retention
+    fn keeps(&self) -> Keeps {
+        self.options.keeps
+    }
+
+    // A file has no part that belongs to one stretch of time alone.
+    fn drop_whole(&self, _: Millis) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn give_back(&self) -> Result<bool> {
+        let writer = self.healthy_writer()?;
+        room::give_back(&writer.conn, self.disk.room())
     }
 
     fn status(&self) -> Result<StoreStatus> {
@@ -362,7 +361,7 @@ impl Backend for SqliteStore {
             floor_bytes: self.disk.floor(),
             ballast_bytes: self.disk.ballast(),
             read_only,
-            notes: Vec::new(),
+            notes: room::notes(&conn)?,
         })
     }
 

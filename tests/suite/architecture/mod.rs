@@ -5,7 +5,7 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
@@ -20,7 +20,8 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
     ("web", &["model", "config", "clock", "store", "auth", "ingest", "query", "http"]),
     ("backup", &["model", "clock", "store"]),
-    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup"]),
+    ("pruning", &["model", "clock", "store"]),
+    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "pruning"]),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which

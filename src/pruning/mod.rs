@@ -1,0 +1,189 @@
+//! What is too old goes: found by app, environment and kind, laid down in an archive where there is one, and deleted in small
+//! steps. Every step can be the last one: what was begun goes on from what the database says.
+
+mod guard;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+use crate::model::{EnvironmentId, Keeping, Kept, Millis, Outdated, TimeRange};
+use crate::store::{Result, Store};
+
+pub use guard::{Clearance, Guard};
+
+/// After so long a step is over.
+const STEP: Duration = Duration::from_millis(250);
+/// So long a transaction may take; commits wait for no longer.
+const TURN: Duration = Duration::from_millis(25);
+/// Rows that are removed together: at first, at least and at the most.
+const ROWS: (u32, u32, u32) = (200, 50, 5_000);
+/// What is done has to be looked for again after so long, whatever is remembered.
+const FORGET: Duration = Duration::from_secs(3_600);
+
+/// What one step did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Rows that were removed.
+    pub removed: BTreeMap<(EnvironmentId, Kept), u64>,
+    /// Stretches of events that were removed at one stroke.
+    pub whole: u64,
+    /// Files that were laid down in the archive.
+    pub archived: u64,
+    /// Whether there is more to do.
+    pub more: bool,
+}
+
+impl Done {
+    /// All rows of a kind.
+    pub fn rows(&self, kind: Kept) -> u64 {
+        self.removed.iter().filter(|((_, of), _)| *of == kind).map(|(_, rows)| rows).sum()
+    }
+}
+
+/// Whether events wait to be written, so that it is better to wait.
+pub type Busy = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Deletes what is too old.
+pub struct Pruner {
+    store: Arc<dyn Store>,
+    busy: Busy,
+    rows: u32,
+    /// Up to where everything was found to be removed.
+    clean: BTreeMap<(EnvironmentId, Kept), i64>,
+    since: Stopwatch,
+    /// Whether stretches may be removed at one stroke that were not looked at yet.
+    moved: bool,
+    /// Whose; everybody's where none are named.
+    only: Option<Vec<EnvironmentId>>,
+}
+
+impl Pruner {
+    /// Begins with nothing known.
+    pub fn new(store: Arc<dyn Store>, busy: Busy) -> Self {
+        Self { store, busy, rows: ROWS.0, clean: BTreeMap::new(), since: Stopwatch::start(), moved: true, only: None }
+    }
+
+    /// The same for some environments alone.
+    #[must_use]
+    pub fn only(self, environments: Vec<EnvironmentId>) -> Self {
+        Self { only: Some(environments), ..self }
+    }
+
+    /// How everything is kept that is in its hands.
+    fn keeping(&self) -> Result<Vec<Keeping>> {
+        let mut all = self.store.keeping()?;
+        if let Some(only) = &self.only {
+            all.retain(|kept| only.contains(&kept.environment));
+        }
+        Ok(all)
+    }
+
+    /// Does some of what there is to do at an instant that the guard has cleared.
+    pub fn step(&mut self, now: Millis) -> Result<Done> {
+        let watch = Stopwatch::start();
+        let mut done = Done::default();
+        if self.since.elapsed() > FORGET {
+            (self.clean, self.since, self.moved) = (BTreeMap::new(), Stopwatch::start(), true);
+        }
+        for kept in &self.keeping()? {
+            if let Some(before) = kept.due(now) {
+                self.store.let_go((kept.environment, kept.kind), before)?;
+                self.moved |= kept.kind == Kept::Events;
+            }
+        }
+        let all = self.keeping()?;
+        if std::mem::take(&mut self.moved)
+            && let Some(before) = everywhere(&self.store.keeping()?, now)
+        {
+            done.whole = self.store.remove_whole(Millis(before * Millis::DAY))?;
+        }
+        for kept in &all {
+            let Some(before) = kept.going(now) else { continue };
+            if !self.remove(kept, before, watch, &mut done)? {
+                done.more = true;
+                return Ok(done);
+            }
+        }
+        while self.store.give_back()? {
+            if self.is_over(watch) {
+                done.more = true;
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Removes rows until there are none or the step is over; whether there are none.
+    fn remove(&mut self, kept: &Keeping, before: i64, watch: Stopwatch, done: &mut Done) -> Result<bool> {
+        let of = (kept.environment, kept.kind);
+        if self.clean.get(&of).is_some_and(|clean| *clean >= before) {
+            return Ok(true);
+        }
+        loop {
+            if self.is_over(watch) {
+                return Ok(false);
+            }
+            let turn = Stopwatch::start();
+            let removed = self.store.remove(of, Millis(before * Millis::DAY), self.rows)?;
+            let took = turn.elapsed();
+            if removed == 0 {
+                self.clean.insert(of, before);
+                return Ok(true);
+            }
+            *done.removed.entry(of).or_default() += removed;
+            self.rows = if took > TURN { self.rows / 2 } else { self.rows + self.rows / 4 }.clamp(ROWS.1, ROWS.2);
+        }
+    }
+
+    fn is_over(&self, watch: Stopwatch) -> bool {
+        watch.elapsed() > STEP || (self.busy)()
+    }
+}
+
+/// The UTC day before which nobody's events have to stay; none where somebody keeps all.
+fn everywhere(all: &[Keeping], now: Millis) -> Option<i64> {
+    let events = all.iter().filter(|kept| kept.kind == Kept::Events);
+    events.map(|kept| kept.going(now)).min().flatten()
+}
+
+/// Everything that is too old at an instant, but for how many rows that are.
+pub fn outdated(store: &dyn Store, now: Millis) -> Result<Vec<Outdated>> {
+    let found = store.keeping()?.into_iter().map(|kept| store.outdated(&kept, now));
+    Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The same with how many rows there are, counted day by day so that no question takes long; `tell` hears of each.
+pub fn counted(store: &dyn Store, now: Millis, tell: &mut dyn FnMut(&Outdated)) -> Result<Vec<Outdated>> {
+    let mut all = outdated(store, now)?;
+    for found in &mut all {
+        let of = (found.keeping.environment, found.keeping.kind);
+        let end = Millis(found.before * Millis::DAY);
+        let mut from = Millis(i64::MIN / 2);
+        while let Some(oldest) = oldest_from(store, of, from, end)? {
+            let to = Millis((oldest.0.div_euclid(Millis::DAY) + 1) * Millis::DAY).min(end);
+            found.rows += store.count_records(of, TimeRange { from, to })?;
+            tell(found);
+            from = to;
+        }
+    }
+    all.retain(|found| found.rows > 0);
+    Ok(all)
+}
+
+/// The first day that is to be counted at all, and then every day.
+fn oldest_from(
+    store: &dyn Store,
+    of: (EnvironmentId, Kept),
+    from: Millis,
+    end: Millis,
+) -> Result<Option<Millis>> {
+    if from >= end {
+        return Ok(None);
+    }
+    if from.0 > i64::MIN / 2 {
+        return Ok(Some(from));
+    }
+    store.oldest(of, end)
+}
