@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod depot;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -1,6 +1,7 @@
 //! The settings of one run, gathered from flags, environment, file and defaults, each with where it came from.
 
 mod layers;
+mod place;
 mod postgres_url;
 mod read;
 mod remote;
@@ -10,6 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use place::{Place, StorageAccess};
 pub use postgres_url::PostgresUrl;
 pub use read::{Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant, database};
 pub use remote::Remote;

@@ -213,6 +213,12 @@ pub fn label(text: &str) -> Read<String> {
     if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 visible characters".to_owned()) }
 }
 
+/// The name of a region: 1 to 64 letters, digits and dashes.
+pub fn region(text: &str) -> Read<String> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits { Ok(text.to_owned()) } else { Err(format!("must be a region such as eu-central-1, not `{text}`")) }
+}
+
 /// The name of a header, in lower case, that no proxy or browser uses for something else.
 pub fn user_header(text: &str) -> Read<String> {
     const TAKEN: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "user-agent"];

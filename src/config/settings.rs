@@ -268,6 +268,19 @@ settings! {
     backup_dir: Option<PathBuf> {
         kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
     }
+    /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
+    s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }
+    /// Address of S3-compatible storage, for places that begin with `s3://`.
+    s3_endpoint: String {
+        kind: Plain, value: "URL", alias: None,
+        default: Fallback::Derived(layers::s3_endpoint, "Amazon S3 in s3_region"), read: read::public_url,
+    }
+    /// Access key for that storage: one that may read, write, list and delete in the bucket, and nothing else.
+    s3_access_key: Option<String> { kind: Plain, value: "KEY", alias: None, default: Fallback::Nothing, read: read::optional(read::label) }
+    /// Secret key for that storage.
+    s3_secret_key: Option<SecretString> {
+        kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::secret),
+    }
     /// Make a backup before the schema of a database is changed by a newer version.
     backup_before_migration: bool { kind: Switch, value: "BOOL", alias: None, default: Fallback::Text("true"), read: read::switch }
     /// Keep data on a network file system in spite of the danger to it.

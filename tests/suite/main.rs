@@ -9,6 +9,7 @@ mod backup;
 mod browser;
 mod cli;
 mod demo;
+mod depot;
 mod docs;
 mod durability;
 mod harness;

@@ -5,13 +5,14 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
     ("logging", &["model", "config", "clock"]),
     ("rollup", &["model"]),
     ("demo", &["model"]),
+    ("depot", &["model", "config", "clock"]),
     ("store", &["model", "config", "clock", "rollup"]),
     ("ingest", &["model", "config", "clock", "rollup", "store"]),
     ("query", &["model", "config", "clock", "rollup", "store"]),
@@ -19,20 +20,23 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("http", &["model", "config", "clock", "auth", "ingest"]),
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
     ("web", &["model", "config", "clock", "store", "auth", "ingest", "query", "http"]),
-    ("backup", &["model", "clock", "store"]),
-    ("pruning", &["model", "clock", "store"]),
-    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "pruning"]),
+    ("backup", &["model", "config", "clock", "store", "depot"]),
+    ("pruning", &["model", "clock", "store", "depot"]),
+    (
+        "jobs",
+        &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot", "pruning"],
+    ),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which
 /// is no reading of the time of day.
 const ONLY_IN: [(&str, &[&str]); 18] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
-    ("hyper", &["http/", "cli/serve", "cli/client", "auth/oidc/"]),
+    ("hyper", &["http/", "cli/serve", "cli/client", "auth/oidc/", "depot/bucket/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("tokio_postgres", &["store/postgres/"]),
     ("deadpool", &["store/postgres/"]),
-    ("rustls", &["store/postgres/", "cli/client", "auth/oidc/client"]),
+    ("rustls", &["store/postgres/", "cli/client", "auth/oidc/client", "depot/bucket/"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
     ("anyhow", &["cli/", "main.rs"]),

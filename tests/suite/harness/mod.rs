@@ -7,6 +7,7 @@ pub mod poll;
 pub mod postgres;
 pub mod provider;
 pub mod random;
+pub mod storage;
 pub mod terminal;
 mod verbs;
 
@@ -33,6 +34,15 @@ const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8
 const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
+
+/// A program of `tests/clients/`, by its name.
+pub fn client_program(name: &str) -> PathBuf {
+    let triple = Path::new(PROGRAM).ancestors().nth(2).and_then(Path::file_name).unwrap();
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let candidates = [clients.join(triple).join("release"), clients.join("release")];
+    let program = candidates.iter().map(|folder| folder.join(name)).find(|path| path.exists());
+    program.unwrap_or_else(|| panic!("no {name} under {}: tests/run builds it", clients.display()))
+}
 
 /// What a server is started with.
 pub struct Launch {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{server_with_app, set_aside, stored};
 use crate::harness::backend::on_both_backends;
 use crate::harness::kit::Credentials;
-use crate::harness::{Backend, PROGRAM, Server};
+use crate::harness::{Backend, Server, client_program};
 
 on_both_backends! {
     the_published_sdk_delivers_everything_and_forgets_it,
@@ -62,7 +62,7 @@ fn recorded_requests_of_the_sdk_are_taken_whole(backend: Backend) {
 /// buffer stays from one run to the next.
 #[track_caller]
 fn client(server: &Server, app: &Credentials, url: &str, arguments: &[&str]) -> Value {
-    let output = Command::new(client_program())
+    let output = Command::new(client_program("telemetry-kit-client"))
         .args(arguments)
         .env_clear()
         .env("HOME", server.home())
@@ -78,14 +78,6 @@ fn client(server: &Server, app: &Credentials, url: &str, arguments: &[&str]) -> 
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{}: {said}{errors}", output.status))
-}
-
-fn client_program() -> PathBuf {
-    let triple = Path::new(PROGRAM).ancestors().nth(2).and_then(Path::file_name).unwrap();
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let candidates = [clients.join(triple).join("release"), clients.join("release")];
-    let program = candidates.iter().map(|folder| folder.join("telemetry-kit-client")).find(|path| path.exists());
-    program.unwrap_or_else(|| panic!("no client under {}: tests/run builds it", clients.display()))
 }
 
 /// A proxy that hands requests on, and loses the replies to the first few. How many it lost is counted.
