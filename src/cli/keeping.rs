@@ -51,7 +51,8 @@ pub fn answer(store: &dyn Store, args: &Args, now: Millis) -> anyhow::Result<Str
         store.choose_keeping(&choice, &By::command_line(now))?;
     }
     let kept = store.keeping()?;
-    let rows = kept.iter().filter(|kept| environments.contains(&kept.environment)).map(|kept| row(&app, kept)).collect();
+    let rows =
+        kept.iter().filter(|kept| environments.contains(&kept.environment)).map(|kept| row(&app, kept)).collect();
     Ok(table::columns(["ENVIRONMENT", "WHAT", "DAYS", "CHOSEN BY", "GONE BEFORE"], rows))
 }
 
@@ -91,7 +92,8 @@ mod tests {
 
     #[test]
     fn days_are_a_number_or_a_word() {
-        for (text, found) in [("30", Some(Some(30))), ("forever", Some(Some(0))), ("0", Some(Some(0))), ("box", Some(None))]
+        for (text, found) in
+            [("30", Some(Some(30))), ("forever", Some(Some(0))), ("0", Some(Some(0))), ("box", Some(None))]
         {
             assert_eq!(days(text).ok().map(|days| days.0), found, "{text}");
         }

@@ -21,6 +21,7 @@ mod progress;
 mod prune;
 mod query;
 mod rebuild;
+mod records;
 mod routes;
 mod table;
 mod tail;
@@ -89,6 +90,10 @@ enum Verb {
     Rebuild(rebuild::Args),
     /// Delete what is older than it is kept, or tell what that is. A running server does it by itself.
     Prune(prune::Args),
+    /// Write an app's events to files, one for each day; sessions and what was set aside where asked for.
+    Export(records::Export),
+    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were.
+    Import(records::Import),
     /// Erase one person or device of an app for good.
     Erase(erase::EraseArgs),
     /// Write everything about one person or device of an app to a file, as JSON.
@@ -137,6 +142,8 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Demo(args) => demo::run(&load()?, &args),
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),
         Verb::Prune(args) => prune::run(&load()?, &args),
+        Verb::Export(args) => records::export(&load()?, &args),
+        Verb::Import(args) => records::import(&load()?, &args),
         Verb::Erase(args) => erase::erase(&load()?, &args),
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),

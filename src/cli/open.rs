@@ -11,6 +11,7 @@ use crate::auth::session_token::SessionTokens;
 use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::depot::Depot;
 use crate::model::{Keeps, MOST_DAYS};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
@@ -81,6 +82,12 @@ pub fn keeps(config: &Config) -> Keeps {
         sessions: days(config.retention_session_days),
         set_aside: days(config.retention_set_aside_days),
     }
+}
+
+/// Where what is too old is laid down before it is deleted, where there is such a place.
+pub fn archive(config: &Config) -> anyhow::Result<Option<Depot>> {
+    let open = |place| Depot::open(place, config.storage_access().as_ref());
+    config.archive_dir.as_ref().map(open).transpose().context("archive_dir cannot be used")
 }
 
 /// How PostgreSQL is reached, where the events are kept there.

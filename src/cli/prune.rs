@@ -54,7 +54,8 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     if args.dry_run || found.is_empty() {
         return Ok(());
     }
-    let pruner = Pruner::new(store.clone(), Arc::new(|| false)).only(environments(&apps));
+    let pruner = Pruner::new(store.clone(), Arc::new(|| false));
+    let pruner = pruner.with_archive(open::archive(config)?).only(environments(&apps));
     table::print(&delete(pruner, &*store, &found, &clock)?)
 }
 

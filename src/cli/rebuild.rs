@@ -49,11 +49,7 @@ struct Account {
     differences: usize,
 }
 
-fn environment_of(
-    store: &dyn Store,
-    (app, environment): (&App, &Environment),
-    args: &Args,
-) -> anyhow::Result<Account> {
+fn environment_of(store: &dyn Store, (app, environment): (&App, &Environment), args: &Args) -> anyhow::Result<Account> {
     let mut text = String::new();
     let mut differences = 0;
     let (first, last) = store.summary_days(environment.id)?.unwrap_or((0, -1));

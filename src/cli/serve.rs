@@ -25,11 +25,11 @@ use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{Backups, Jobs, Progress};
 use crate::logging;
 use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange, age_of};
-use crate::pruning::Pruner;
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
 use crate::protocol::{self, Cors, Gate, Ground};
+use crate::pruning::Pruner;
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
@@ -218,7 +218,7 @@ impl Parts {
         let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
         let counters = intake.counters().clone();
         let busy = Arc::new(move || counters.queued.load(Ordering::Relaxed) > QUIET);
-        let pruner = Pruner::new(store.clone(), busy);
+        let pruner = Pruner::new(store.clone(), busy).with_archive(open::archive(config)?);
         let jobs = Jobs::start(store.clone(), clock.clone(), backups, pruner, progress.clone());
         let jobs = jobs.context("jobs cannot start")?;
         Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })

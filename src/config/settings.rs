@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::layers::{self, Surroundings, Values};
 use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
-use super::{Shown, Source};
+use super::{Place, Shown, Source};
 use crate::model::GroupRole;
 
 /// How a setting is given.
@@ -267,6 +267,10 @@ settings! {
     /// Folder for backups, of which the server then makes one a day: best on another disk.
     backup_dir: Option<PathBuf> {
         kind: Plain, value: "DIR", alias: None, default: Fallback::Nothing, read: read::optional(read::path),
+    }
+    /// Where what is too old is laid down before it is deleted: a folder, or s3://BUCKET/PREFIX. Without one it is only deleted.
+    archive_dir: Option<Place> {
+        kind: Plain, value: "PLACE", alias: None, default: Fallback::Nothing, read: read::optional(Place::parse),
     }
     /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
     s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }

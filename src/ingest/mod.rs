@@ -8,6 +8,7 @@ mod normalize;
 mod places;
 mod privacy;
 mod refusals;
+mod restore;
 mod roster;
 mod writer;
 
@@ -21,8 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{
-    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome,
-    RawEvent, RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
+    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
+    RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
@@ -33,6 +34,7 @@ pub use door::{Credential, Door, Knock};
 pub use places::Places;
 pub use privacy::{device_hash, identifier_hash, user_hash};
 pub use refusals::{Refused, RefusedFor};
+pub use restore::{Names, vouch};
 pub use roster::Roster;
 pub use writer::Writer;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Ground;
 use crate::clock::Stopwatch;
 use crate::model::{Kept, Millis};
-use crate::pruning::{Clearance, Done};
+use crate::pruning::{Clearance, Done, PruneError};
 use crate::store::StoreError;
 
 /// How often it looks where nothing is too old.
@@ -29,12 +29,15 @@ pub(super) fn step(ground: &Ground) -> Duration {
             let reminded = standing.looked.is_some_and(|at| (0..REMIND).contains(&now.since(at)));
             if standing.held.is_none() || !reminded {
                 standing.looked = Some(now);
-                tracing::error!("{}; confirm it with `tallybox prune --confirm-clock` or on the status page", held.told());
+                tracing::error!(
+                    "{}; confirm it with `tallybox prune --confirm-clock` or on the status page",
+                    held.told()
+                );
             }
             standing.held = Some(held);
             return REST;
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     let mut standing = ground.progress.pruning.lock();
     match done {
@@ -47,7 +50,7 @@ pub(super) fn step(ground: &Ground) -> Duration {
             tell(&done);
             if done.more { watch.elapsed().max(BREATH) } else { REST }
         }
-        Err(StoreError::Unavailable(_)) => AWAY,
+        Err(PruneError::Store(StoreError::Unavailable(_))) => AWAY,
         Err(error) => {
             tracing::warn!(%error, "what is too old could not be deleted");
             standing.failed = Some((now, error.to_string()));

@@ -288,7 +288,8 @@ mod tests {
     #[test]
     fn a_day_goes_as_a_whole_and_late() {
         let midnight = 20_000 * Millis::DAY;
-        for (at, first) in [(0, 19_989), (Millis::HOUR - 1, 19_989), (Millis::HOUR, 19_990), (Millis::DAY - 1, 19_990)] {
+        for (at, first) in [(0, 19_989), (Millis::HOUR - 1, 19_989), (Millis::HOUR, 19_990), (Millis::DAY - 1, 19_990)]
+        {
             assert_eq!(first_kept_day(10, Millis(midnight + at)), Some(first), "{at}");
         }
         assert_eq!(first_kept_day(0, NOW), None);

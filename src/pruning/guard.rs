@@ -29,9 +29,10 @@ pub enum Clearance {
 impl Guard {
     /// Judges a reading of the clock.
     pub fn ask(&mut self, store: &dyn Store, now: Millis) -> Result<Clearance> {
-        let passed = self.since.replace(Stopwatch::start()).map_or(0, |since| {
-            i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
-        });
+        let passed = self
+            .since
+            .replace(Stopwatch::start())
+            .map_or(0, |since| i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX));
         let noted = store.trust()?;
         if noted != self.noted {
             (self.trust, self.noted) = (noted, noted); // another process, or somebody who has confirmed the clock

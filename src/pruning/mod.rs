@@ -1,17 +1,23 @@
 //! What is too old goes: found by app, environment and kind, laid down in an archive where there is one, and deleted in small
 //! steps. Every step can be the last one: what was begun goes on from what the database says.
 
+mod archive;
 mod guard;
+mod line;
+mod unpack;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::model::{EnvironmentId, Keeping, Kept, Millis, Outdated, TimeRange};
+use crate::depot::Depot;
+use crate::model::{App, EnvironmentId, Keeping, Kept, Millis, Outdated, TimeRange};
 use crate::store::{Result, Store};
 
+pub use archive::{Manifest, Parcel, PruneError, lay, manifests};
 pub use guard::{Clearance, Guard};
+pub use unpack::Unpacked;
 
 /// After so long a step is over.
 const STEP: Duration = Duration::from_millis(250);
@@ -48,6 +54,8 @@ pub type Busy = Arc<dyn Fn() -> bool + Send + Sync>;
 /// Deletes what is too old.
 pub struct Pruner {
     store: Arc<dyn Store>,
+    /// Where everything is laid down before it is deleted.
+    archive: Option<Depot>,
     busy: Busy,
     rows: u32,
     /// Up to where everything was found to be removed.
@@ -62,7 +70,22 @@ pub struct Pruner {
 impl Pruner {
     /// Begins with nothing known.
     pub fn new(store: Arc<dyn Store>, busy: Busy) -> Self {
-        Self { store, busy, rows: ROWS.0, clean: BTreeMap::new(), since: Stopwatch::start(), moved: true, only: None }
+        Self {
+            store,
+            archive: None,
+            busy,
+            rows: ROWS.0,
+            clean: BTreeMap::new(),
+            since: Stopwatch::start(),
+            moved: true,
+            only: None,
+        }
+    }
+
+    /// The same with an archive: nothing is deleted before it lies there.
+    #[must_use]
+    pub fn with_archive(self, archive: Option<Depot>) -> Self {
+        Self { archive, ..self }
     }
 
     /// The same for some environments alone.
@@ -81,18 +104,16 @@ impl Pruner {
     }
 
     /// Does some of what there is to do at an instant that the guard has cleared.
-    pub fn step(&mut self, now: Millis) -> Result<Done> {
+    ///
+    /// # Errors
+    /// Where something could not be laid down in the archive, what lay there before is deleted all the same.
+    pub fn step(&mut self, now: Millis) -> std::result::Result<Done, PruneError> {
         let watch = Stopwatch::start();
         let mut done = Done::default();
         if self.since.elapsed() > FORGET {
             (self.clean, self.since, self.moved) = (BTreeMap::new(), Stopwatch::start(), true);
         }
-        for kept in &self.keeping()? {
-            if let Some(before) = kept.due(now) {
-                self.store.let_go((kept.environment, kept.kind), before)?;
-                self.moved |= kept.kind == Kept::Events;
-            }
-        }
+        let let_go = self.let_go(now, watch, &mut done);
         let all = self.keeping()?;
         if std::mem::take(&mut self.moved)
             && let Some(before) = everywhere(&self.store.keeping()?, now)
@@ -103,7 +124,7 @@ impl Pruner {
             let Some(before) = kept.going(now) else { continue };
             if !self.remove(kept, before, watch, &mut done)? {
                 done.more = true;
-                return Ok(done);
+                return let_go.map(|()| done);
             }
         }
         while self.store.give_back()? {
@@ -112,7 +133,58 @@ impl Pruner {
                 break;
             }
         }
-        Ok(done)
+        let_go.map(|()| done)
+    }
+
+    /// Notes what may be gone from now on, after it is laid down where there is an archive.
+    fn let_go(&mut self, now: Millis, watch: Stopwatch, done: &mut Done) -> std::result::Result<(), PruneError> {
+        let apps = if self.archive.is_some() { self.store.apps()? } else { Vec::new() };
+        for kept in &self.keeping()? {
+            let Some(before) = kept.due(now) else { continue };
+            let of = (kept.environment, kept.kind);
+            let mut gone = kept.gone_before;
+            while let Some((day, app)) = self.next_day(kept, (gone, before), &apps)? {
+                if watch.elapsed() > STEP {
+                    done.more = true;
+                    return Ok(());
+                }
+                done.archived += u64::from(self.lay(app, kept, day)?);
+                gone = day + 1;
+                self.store.let_go(of, gone)?;
+                self.moved |= kept.kind == Kept::Events;
+                // Sessions are found by when they began: the rest is quicker without those that are over.
+                if kept.kind == Kept::Sessions
+                    && !self.remove(&Keeping { gone_before: gone, ..*kept }, gone, watch, done)?
+                {
+                    done.more = true;
+                    return Ok(());
+                }
+            }
+            self.store.let_go(of, before)?;
+            self.moved |= kept.kind == Kept::Events;
+        }
+        Ok(())
+    }
+
+    /// The next UTC day that has to be laid down before all of before `before` may go.
+    fn next_day<'a>(
+        &self,
+        kept: &Keeping,
+        (gone, before): (i64, i64),
+        apps: &'a [App],
+    ) -> Result<Option<(i64, &'a App)>> {
+        let Some(app) = apps.iter().find(|app| app.id == kept.app) else { return Ok(None) };
+        let oldest = self.store.oldest((kept.environment, kept.kind), Millis(before * Millis::DAY))?;
+        let day = oldest.map(|at| at.0.div_euclid(Millis::DAY).max(gone));
+        Ok(day.filter(|day| *day < before).map(|day| (day, app)))
+    }
+
+    /// Whether there was something to lay down.
+    fn lay(&self, app: &App, kept: &Keeping, day: i64) -> std::result::Result<bool, PruneError> {
+        let environment = app.environments.iter().find(|environment| environment.id == kept.environment);
+        let (Some(depot), Some(environment)) = (&self.archive, environment) else { return Ok(false) };
+        let range = TimeRange { from: Millis(day * Millis::DAY), to: Millis((day + 1) * Millis::DAY) };
+        Ok(lay(&*self.store, depot, Parcel { app, environment, kind: kept.kind, range })?.is_some())
     }
 
     /// Removes rows until there are none or the step is over; whether there are none.
@@ -173,12 +245,7 @@ pub fn counted(store: &dyn Store, now: Millis, tell: &mut dyn FnMut(&Outdated)) 
 }
 
 /// The first day that is to be counted at all, and then every day.
-fn oldest_from(
-    store: &dyn Store,
-    of: (EnvironmentId, Kept),
-    from: Millis,
-    end: Millis,
-) -> Result<Option<Millis>> {
+fn oldest_from(store: &dyn Store, of: (EnvironmentId, Kept), from: Millis, end: Millis) -> Result<Option<Millis>> {
     if from >= end {
         return Ok(None);
     }

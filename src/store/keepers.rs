@@ -23,7 +23,7 @@ pub trait Keepers {
     /// What is too old now, if anything is, but for how many rows that are.
     fn outdated(&self, keeping: &Keeping, now: Millis) -> Result<Option<Outdated>>;
 
-    /// The time of the oldest row of a kind, where that is before an instant. Of sessions, one of the oldest.
+    /// The time of the oldest row of a kind of which all is over before an instant: of sessions, when the first of them began.
     fn oldest(&self, of: (EnvironmentId, Kept), before: Millis) -> Result<Option<Millis>>;
 
     /// How many rows of a kind lie in a range.

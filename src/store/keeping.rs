@@ -29,7 +29,8 @@ fn read(db: &dyn Sql, of_box: Keeps, condition: &str, params: &[Cell]) -> Result
 fn of_environment(rows: &[Row], of_box: Keeps) -> [Keeping; 3] {
     let row = |kind: Kept| rows.iter().find(|row| row.text(2) == kind.as_str());
     let chosen = |kind: Kept| row(kind).and_then(|row| row.some_int(3)).and_then(|days| u32::try_from(days).ok());
-    let wanted = Kept::ALL.into_iter().fold(of_box, |keeps, kind| keeps.with(kind, chosen(kind).unwrap_or(of_box.of(kind))));
+    let wanted =
+        Kept::ALL.into_iter().fold(of_box, |keeps, kind| keeps.with(kind, chosen(kind).unwrap_or(of_box.of(kind))));
     let in_force = wanted.in_force();
     Kept::ALL.map(|kind| Keeping {
         app: AppId(rows[0].int(0)),
@@ -75,7 +76,8 @@ pub(super) fn choose(db: &dyn Sql, choice: &Choice, by: &By) -> Result<()> {
     changed(db)?;
     for environment in &choice.environments {
         let sql = "SELECT slug FROM environments WHERE id = $1 AND app_id = $2";
-        let slug = db.row(sql, &[environment.0.into(), choice.app.0.into()])?.ok_or(StoreError::NotFound("environment"))?;
+        let slug =
+            db.row(sql, &[environment.0.into(), choice.app.0.into()])?.ok_or(StoreError::NotFound("environment"))?;
         let mut told = Vec::new();
         for (kind, days) in &choice.kinds {
             let row = [environment.0.into(), kind.as_str().into(), days.map(i64::from).into(), by.at.0.into()];
@@ -140,7 +142,7 @@ pub(super) fn count(db: &dyn Sql, (environment, kind): (EnvironmentId, Kept), ra
     Ok(rows.max(0).unsigned_abs())
 }
 
-/// The time of the oldest row of a kind, where that is before an instant. Of sessions, one of the oldest.
+/// The time of the oldest row of a kind of which all is over before an instant: of sessions, when the first of them began.
 pub(super) fn oldest(
     db: &dyn Sql,
     (environment, kind): (EnvironmentId, Kept),
@@ -151,11 +153,9 @@ pub(super) fn oldest(
         Kept::Sessions => vec!["started_at"],
         Kept::SetAside => vec!["received_at"],
     };
-    let column = if kind == Kept::Sessions { "ended_at" } else { "" };
     let mut found: Option<i64> = None;
     for (part, at) in within(kind).iter().zip(times) {
-        let column = if column.is_empty() { at } else { column };
-        let sql = format!("SELECT {column} {part} ORDER BY {at} LIMIT 1");
+        let sql = format!("SELECT {at} {part} ORDER BY {at} LIMIT 1");
         let value = db.value(&sql, &[environment.0, i64::MIN / 2, before.0].map(Cell::Int))?.some_int();
         found = [found, value].into_iter().flatten().min();
     }
@@ -208,7 +208,9 @@ fn remove_events(
     let env = Cell::Int(environment.0);
     match db.row(&last, &[env.clone(), before.0.into(), i64::from(limit.saturating_sub(1)).into()])? {
         Some(row) => {
-            let sql = format!("DELETE FROM events WHERE env_id = $1 AND {at} <= $2 AND ({at}, event_id) <= ($2, $3) AND {clock}");
+            let sql = format!(
+                "DELETE FROM events WHERE env_id = $1 AND {at} <= $2 AND ({at}, event_id) <= ($2, $3) AND {clock}"
+            );
             db.run(&sql, &[env, row.int(0).into(), Cell::Uuid(row.array(1).unwrap_or_default())])
         }
         None => db.run(&format!("DELETE FROM events WHERE {own}"), &[env, before.0.into()]),

@@ -7,8 +7,8 @@ use super::rights::fact_texts;
 use super::scan::CLOCKS;
 use super::sql::{Cell, Row, Sql};
 use crate::model::{
-    AsideRecord, EnvironmentId, EventError, EventId, EventRecord, FactTexts, Kept, Millis, Record, RecordPlace, Records,
-    RecordsAsk, SessionHash, SessionRecord, UserHash,
+    AsideRecord, EnvironmentId, EventError, EventId, EventRecord, FactTexts, Kept, Millis, Record, RecordPlace,
+    Records, RecordsAsk, SessionHash, SessionRecord, UserHash,
 };
 
 /// What stands before the first row of all.

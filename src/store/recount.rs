@@ -8,9 +8,9 @@ use hashbrown::HashMap;
 
 use super::Result;
 use super::report::measures;
-use super::{keeping, rights};
 use super::scan::{fact_sets, scan_rows};
 use super::sql::{Cell, Row, Sql};
+use super::{keeping, rights};
 use crate::model::{Dimension, EnvironmentId, Fact, Kept, LENGTHS, LocalTime, Millis, TimeRange, Zone};
 use crate::rollup::{Bucket, Deltas, FactIds, Fold, InternedError, InternedFacts, Key, Measures};
 

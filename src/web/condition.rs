@@ -183,12 +183,18 @@ impl Condition {
         if let Some(held) = &self.pruning.held {
             let advice = match held {
                 Held::Ahead(_) => "Put the clock right, or say below that it is right.",
-                Held::First(_) => "Choose how long things are to be kept (retention_days, or the pages of apps), then say below that it is right.",
+                Held::First(_) => {
+                    "Choose how long things are to be kept (retention_days, or the pages of apps), then say below that it is right."
+                }
             };
             say(Level::Wrong, sentence(&held.told()), advice);
         }
         if let Some((_, why)) = &self.pruning.failed {
-            say(Level::Look, format!("What is too old could not be deleted: {why}."), "It is tried again every minute.");
+            say(
+                Level::Look,
+                format!("What is too old could not be deleted: {why}."),
+                "It is tried again every minute.",
+            );
         }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");

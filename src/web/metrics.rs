@@ -116,7 +116,11 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
 fn expose_pruning(text: &mut Exposition, standing: &PruneStanding) {
     let help = "1 while nothing is deleted by age because the clock is doubted.";
     text.gauge("tallybox_prune_held", help, u64::from(standing.held.is_some()));
-    text.gauge("tallybox_prune_failed", "1 while the last deletion by age has failed.", u64::from(standing.failed.is_some()));
+    text.gauge(
+        "tallybox_prune_failed",
+        "1 while the last deletion by age has failed.",
+        u64::from(standing.failed.is_some()),
+    );
     let mut rows = text.family("tallybox_pruned_rows_total", Kind::Counter, "Rows deleted by age, by what they were.");
     for (kind, removed) in Kept::ALL.iter().zip(standing.removed) {
         rows.sample(&[("what", kind.as_str())], removed);

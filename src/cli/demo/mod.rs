@@ -19,9 +19,7 @@ use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::config::Config;
 use crate::demo::{Plan, Story};
 use crate::ingest::{Intake, QueueSize, Scope};
-use crate::model::{
-    App, By, Choice, Kept, Limits, Millis, NewApp, Receipt, Refusal, Rules, Salt, Slug, Zone, age_of,
-};
+use crate::model::{App, By, Choice, Kept, Limits, Millis, NewApp, Receipt, Refusal, Rules, Salt, Slug, Zone, age_of};
 use crate::store::Store;
 
 /// What the app is called.
@@ -80,7 +78,9 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     let oldest = rules.oldest(environment, now, limits.age);
     if oldest > plan.range().from {
         let day = oldest.timestamp().strftime("%Y-%m-%d");
-        eprintln!("warning: events of before {day} are set aside: the app keeps none that are older (`tallybox app retention`)");
+        eprintln!(
+            "warning: events of before {day} are set aside: the app keeps none that are older (`tallybox app retention`)"
+        );
     }
     let story = Story::of(plan);
     let versions: Vec<_> = story.versions().map(|(version, bad)| (version.to_owned(), bad)).collect();
@@ -163,8 +163,8 @@ fn tell(
     story: Story,
     events: u64,
 ) -> anyhow::Result<Tally> {
-    let (intake, writer) = Intake::start(store, Arc::new(limits), clock, QueueSize::default())
-        .context("the writer cannot start")?;
+    let (intake, writer) =
+        Intake::start(store, Arc::new(limits), clock, QueueSize::default()).context("the writer cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("the runtime cannot start")?;
     let mut display = Display::new(events);
     let told = runtime.block_on(async {

@@ -57,5 +57,10 @@ pub(super) const KEEPING: Table = Table {
 };
 
 /// One row.
-pub(super) const TRUSTED_CLOCK: Table =
-    Table { name: "trusted_clock", columns: &[("id", Int), ("at", Int), ("credit", Int)], key: 1, prefix: 0, cut: WHOLE };
+pub(super) const TRUSTED_CLOCK: Table = Table {
+    name: "trusted_clock",
+    columns: &[("id", Int), ("at", Int), ("credit", Int)],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};

@@ -166,7 +166,12 @@ impl Watch {
 }
 
 /// Runs `work` on a connection, whatever the standing of the database.
-pub(super) fn on<T>(link: &Link, pool: &Pool, limit: Duration, work: impl FnOnce(&Session<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn on<T>(
+    link: &Link,
+    pool: &Pool,
+    limit: Duration,
+    work: impl FnOnce(&Session<'_>) -> Result<T>,
+) -> Result<T> {
     let connection: Connection = link.runtime.block_on(pool.get())?;
     let session = Session::new(&connection, &link.runtime, Deadline::after(limit));
     let result = work(&session);

@@ -338,10 +338,7 @@ impl Reading<'_> {
 }
 
 /// The texts of sets of facts, by set.
-pub(in crate::store) fn fact_texts(
-    db: &dyn Sql,
-    sets: impl Iterator<Item = i64>,
-) -> Result<HashMap<i64, FactTexts>> {
+pub(in crate::store) fn fact_texts(db: &dyn Sql, sets: impl Iterator<Item = i64>) -> Result<HashMap<i64, FactTexts>> {
     let sets: HashSet<i64> = sets.collect();
     let mut facts: HashMap<i64, FactTexts> = HashMap::new();
     if sets.is_empty() {

@@ -22,10 +22,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("web", &["model", "config", "clock", "store", "auth", "ingest", "query", "http"]),
     ("backup", &["model", "config", "clock", "store", "depot"]),
     ("pruning", &["model", "clock", "store", "depot"]),
-    (
-        "jobs",
-        &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot", "pruning"],
-    ),
+    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot", "pruning"]),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which

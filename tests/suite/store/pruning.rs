@@ -36,7 +36,7 @@ impl Bench {
         self.store.choose_keeping(&choice, &By::command_line(NOW)).unwrap();
     }
 
-    fn rows(&self, what: &str) -> i64 {
+    fn many(&self, what: &str) -> i64 {
         self.database.count(&format!("SELECT count(*) FROM {what}"))
     }
 
@@ -83,7 +83,7 @@ fn summaries_are_the_same_before_and_after(backend: Backend) {
     bench.accept(Request { scope: scope_of, received_at: NOW, sent_at, nonce: None, claims, sign_out: None }).unwrap();
     bench.settle(0);
     let before = bench.summaries();
-    let (events, sessions) = (bench.rows("events"), bench.rows("sessions"));
+    let (events, sessions) = (bench.many("events"), bench.many("sessions"));
     bench.choose(&scope, &[(Kept::Events, Some(30)), (Kept::Sessions, Some(50))]);
 
     let found = pruning::counted(&*bench.store, NOW.plus(1), &mut |_| {}).unwrap();
@@ -94,13 +94,13 @@ fn summaries_are_the_same_before_and_after(backend: Backend) {
     let told: u64 = found.iter().map(|found| found.rows).sum();
     assert_eq!(bench.prune(2), told);
     assert_eq!(bench.prune(2), 0);
-    assert_eq!(bench.rows("events"), events - found[0].rows as i64);
-    assert_eq!(bench.rows("sessions"), sessions - found[1].rows as i64);
+    assert_eq!(bench.many("events"), events - found[0].rows as i64);
+    assert_eq!(bench.many("sessions"), sessions - found[1].rows as i64);
     assert!(found[0].rows > 1_500 && found[1].rows > 100, "{found:?}");
     let edge = |days: i64| (later.0 - days * DAY - Millis::HOUR).div_euclid(DAY) * DAY;
-    assert_eq!(bench.rows(&format!("events WHERE claimed_at + skew < {}", edge(30))), 0);
-    assert_eq!(bench.rows(&format!("sessions WHERE ended_at < {}", edge(50))), 0);
-    assert_eq!(bench.rows(&format!("settled_days WHERE day * {DAY} < {}", edge(30))), 0);
+    assert_eq!(bench.many(&format!("events WHERE claimed_at + skew < {}", edge(30))), 0);
+    assert_eq!(bench.many(&format!("sessions WHERE ended_at < {}", edge(50))), 0);
+    assert_eq!(bench.many(&format!("settled_days WHERE day * {DAY} < {}", edge(30))), 0);
     assert_eq!(bench.summaries(), before);
     let (first, last) = bench.store.summary_days(scope.environment).unwrap().unwrap();
     for day in first..=last {
@@ -113,7 +113,7 @@ fn summaries_are_the_same_before_and_after(backend: Backend) {
     if backend == Backend::Postgres {
         // Whole months go as such: none is left that nobody has anything in.
         let month = "pg_class WHERE relname ~ '^events_2026_0[1-2]$' AND relkind = 'r'";
-        assert_eq!(bench.rows(month), 0);
+        assert_eq!(bench.many(month), 0);
     }
 }
 
@@ -121,7 +121,7 @@ fn each_environment_keeps_things_as_long_as_it_chose(backend: Backend) {
     let mut bench = Bench::new(backend);
     let app = bench.app("UTC");
     let scopes = [0, 1, 2].map(|environment| bench.scope(&app, environment));
-    let ages = [5, 15, 45];
+    let ages = [5_i64, 15, 45];
     for scope in &scopes {
         let events: Vec<_> = ages.iter().map(|days| Sent { at: NOW.plus(-days * DAY), ..Sent::new("e") }).collect();
         bench.send(scope, &events).unwrap();
@@ -137,7 +137,8 @@ fn each_environment_keeps_things_as_long_as_it_chose(backend: Backend) {
     };
     assert_eq!(scopes.each_ref().map(days), [vec![30, 30, 30], vec![10, 10, 1], vec![0, 0, 0]]);
     bench.prune(3);
-    let left = |what: &str| scopes.each_ref().map(|scope| bench.rows(&format!("{what} WHERE env_id = {}", scope.environment)));
+    let left =
+        |what: &str| scopes.each_ref().map(|scope| bench.many(&format!("{what} WHERE env_id = {}", scope.environment)));
     assert_eq!((left("events"), left("sessions"), left("set_aside")), ([2, 1, 3], [2, 1, 3], [1, 0, 1]));
     assert_eq!(bench.series(&scopes[1], Metric::Events, &[period(&app.zone, NOW.plus(-60 * DAY), NOW)]), [3]);
     let told = bench.database.sql("SELECT action, subject, detail FROM audit WHERE action = 'keeping.set' ORDER BY id");
@@ -157,7 +158,7 @@ fn what_is_brought_back_to_be_kept_longer_stays(backend: Backend) {
     bench.store.let_go((scope.environment, Kept::Events), day + 2).unwrap();
     bench.choose(&scope, &[(Kept::Events, Some(60))]);
     bench.prune(1);
-    assert_eq!(bench.rows("events"), 1);
+    assert_eq!(bench.many("events"), 1);
     bench.store.take_back(scope.environment, day).unwrap();
     let gone = bench.store.keeping().unwrap().iter().map(|kept| kept.gone_before).max();
     assert_eq!(gone, Some(day));
@@ -216,16 +217,16 @@ fn a_clock_that_jumps_deletes_nothing_until_somebody_confirms_it(backend: Backen
     ] {
         assert_eq!(at(jump), deleted, "{jump}");
     }
-    assert_eq!(bench.rows("events"), 30);
+    assert_eq!(bench.many("events"), 30);
     // Hour by hour without any time passing: a day's worth, and no more.
     let steps: Vec<_> = (1..60).map(|hours| at(hours * hour)).collect();
     assert!(steps.iter().filter(|deleted| **deleted > 0).sum::<i64>() <= 1, "{steps:?}");
     assert_eq!(steps.last(), Some(&-1));
     assert_eq!(at(400 * DAY), -1);
-    assert!(bench.rows("events") >= 29);
+    assert!(bench.many("events") >= 29);
     bench.store.confirm_clock(NOW.plus(400 * DAY), &By::command_line(NOW)).unwrap();
     assert!(at(400 * DAY) >= 29);
-    assert_eq!(bench.rows("events"), 0);
+    assert_eq!(bench.many("events"), 0);
     assert!(bench.database.sql("SELECT action FROM audit ORDER BY id DESC").contains("clock.confirmed"));
 }
 
