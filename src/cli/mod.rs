@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod erase;
 mod healthcheck;
+mod jobs;
 mod keeping;
 mod key;
 mod member;
@@ -98,6 +99,8 @@ enum Verb {
     Erase(erase::EraseArgs),
     /// Write everything about one person or device of an app to a file, as JSON.
     ExportPerson(erase::ExportArgs),
+    /// List the jobs of the background with how they went and when they are due, or do one of them now.
+    Jobs(jobs::Args),
     /// List everything that the server answers.
     Routes(routes::Args),
     /// Ask the running server whether it is well: exit code 0 if it is, 1 if not.
@@ -146,6 +149,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<()> {
         Verb::Import(args) => records::import(&load()?, &args),
         Verb::Erase(args) => erase::erase(&load()?, &args),
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
+        Verb::Jobs(args) => jobs::run(&load()?, &args),
         Verb::Routes(args) => routes::run(&load()?, &args),
         Verb::Healthcheck => healthcheck::run(&load()?),
         Verb::Version(args) => version::run(&args),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 
 use super::datadir;
 use crate::auth::seal::MasterKey;
@@ -12,7 +13,9 @@ use crate::backup;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::depot::Depot;
-use crate::model::{Keeps, MOST_DAYS};
+use crate::jobs::{Backups, Ground, LEASE, Progress};
+use crate::model::{Keeps, MOST_DAYS, Node};
+use crate::pruning::Pruner;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -88,6 +91,38 @@ pub fn keeps(config: &Config) -> Keeps {
 pub fn archive(config: &Config) -> anyhow::Result<Option<Depot>> {
     let open = |place| Depot::open(place, config.storage_access().as_ref());
     config.archive_dir.as_ref().map(open).transpose().context("archive_dir cannot be used")
+}
+
+/// This process, as it is called in the database.
+pub fn node(clock: &Clock) -> Node {
+    let now = clock.now();
+    // A machine without a name is called by its process.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+    Node {
+        id: uuid::Uuid::new_v4().to_string(),
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: now,
+        seen_at: now,
+    }
+}
+
+/// What jobs have in hand.
+pub fn ground_of_jobs(config: &Config, store: Arc<dyn Store>, node: &Node, progress: Progress) -> anyhow::Result<Ground> {
+    let backups = config.backup_dir.clone().zip(config.database_path());
+    let pruner = Pruner::new(store.clone()).with_archive(archive(config)?);
+    Ok(Ground {
+        store,
+        clock: Clock::system(),
+        worker: Ground::worker(node),
+        lease: LEASE,
+        backups: backups.map(|(into, database)| Backups { database: database.to_owned(), into }),
+        progress,
+        erasure: Mutex::default(),
+        guard: Mutex::default(),
+        pruner: Mutex::new(pruner),
+    })
 }
 
 /// How PostgreSQL is reached, where the events are kept there.

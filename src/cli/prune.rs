@@ -1,7 +1,6 @@
 //! The verb `prune`: tells what is older than it is kept, and deletes it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -38,23 +37,24 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
         Some(name) => vec![super::app::find(&*store, name)?],
         None => store.apps()?,
     };
-    if args.confirm_clock {
+    if args.confirm_clock && !args.dry_run {
         Guard::confirm(&*store, clock.now(), &By::command_line(clock.now()))?;
+    }
+    if args.dry_run {
+        return table::print(&told(&apps, &count(&*store, &apps, clock.now())?)?);
     }
     let now = match Guard::default().ask(&*store, clock.now())? {
         Clearance::By(at) => at,
-        // What would go can be told all the same.
-        Clearance::Held(_) if args.dry_run => clock.now(),
         Clearance::Held(held) => {
             bail!("{}; look with --dry-run, and say --confirm-clock if that is right", held.told())
         }
     };
     let found = count(&*store, &apps, now)?;
     table::print(&told(&apps, &found)?)?;
-    if args.dry_run || found.is_empty() {
+    if found.is_empty() {
         return Ok(());
     }
-    let pruner = Pruner::new(store.clone(), Arc::new(|| false));
+    let pruner = Pruner::new(store.clone());
     let pruner = pruner.with_archive(open::archive(config)?).only(environments(&apps));
     table::print(&delete(pruner, &*store, &found, &clock)?)
 }

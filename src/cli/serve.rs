@@ -22,14 +22,13 @@ use crate::http::limit::{AddressLimiter, Allowance};
 use crate::http::metrics::{IdentifyMetrics, RequestMetrics};
 use crate::http::{self, IpNet, Route, ServerOptions};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
-use crate::jobs::{Backups, Jobs, Progress};
+use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
 use crate::model::{Limits, Millis, Node, SessionTimes, VersionChange, age_of};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
 use crate::protocol::{self, Cors, Gate, Ground};
-use crate::pruning::Pruner;
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
@@ -71,19 +70,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 const QUIET: u64 = 64;
 
 /// What the status page tells of this process.
-fn about(config: &Config, clock: &Clock, address: SocketAddr) -> BoxParts {
-    let now = clock.now();
-    // A machine without a name is called by its process.
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    let name = name.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("process {}", std::process::id()));
+fn about(config: &Config, node: Node, address: SocketAddr) -> BoxParts {
     BoxParts {
-        node: Node {
-            id: uuid::Uuid::new_v4().to_string(),
-            name,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: now,
-            seen_at: now,
-        },
+        node,
         listening: address.to_string(),
         settings: config.shown().to_vec(),
         warnings: config.warnings(),
@@ -133,7 +122,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let parts = Parts::open(config, Clock::system())?;
     let (listener, address) = listen(config).await?;
     greet(config, &parts, address).await?;
-    let about = about(config, &parts.clock, address);
+    let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
     let options = server_options(config)?;
@@ -175,6 +164,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 /// What the server is made of.
 struct Parts {
     clock: Clock,
+    node: Node,
     store: Arc<dyn Store>,
     keys: IngestKeys,
     logins: Logins,
@@ -214,14 +204,12 @@ impl Parts {
         let oidc = oidc_options(config).map(|options| Oidc::new(options, key, clock.clone()));
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
-        let backups = config.backup_dir.clone().zip(config.database_path());
-        let backups = backups.map(|(into, database)| Backups { database: database.to_owned(), into });
+        let node = open::node(&clock);
         let counters = intake.counters().clone();
         let busy = Arc::new(move || counters.queued.load(Ordering::Relaxed) > QUIET);
-        let pruner = Pruner::new(store.clone(), busy).with_archive(open::archive(config)?);
-        let jobs = Jobs::start(store.clone(), clock.clone(), backups, pruner, progress.clone());
-        let jobs = jobs.context("jobs cannot start")?;
-        Ok(Self { clock, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone())?.while_quiet(busy);
+        let jobs = jobs::start(ground).context("jobs cannot start")?;
+        Ok(Self { clock, node, store, keys, logins, oidc, tokens, identify, intake, writer, jobs, progress })
     }
 
     fn router(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> anyhow::Result<axum::Router> {
@@ -249,6 +237,7 @@ impl Parts {
             backlog: self.progress.backlog.clone(),
             backup: self.progress.backup.clone(),
             pruning: self.progress.pruning.clone(),
+            jobs: self.progress.jobs.clone(),
             token: config.metrics_token.clone(),
         };
         let state = WebState::new(WebParts {

@@ -174,6 +174,7 @@ fn refusal(error: &StoreError) -> Refusal {
         StoreError::Exists(_)
         | StoreError::InUse(_)
         | StoreError::LastOwner
+        | StoreError::TakenOver
         | StoreError::NotFound(_)
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent

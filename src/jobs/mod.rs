@@ -1,39 +1,140 @@
-//! What is done in the background, beside commits and reports: one file for each job.
+//! What is done in the background, beside commits and reports: one file for each job, and what runs them.
 
 mod backup;
 mod erase;
 mod prune;
+mod runner;
 mod settle;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::model::{BackupStanding, Erasure, PruneStanding};
-use crate::pruning::{Guard, Pruner};
+use crate::model::{BackupStanding, Erasure, Job, JobRun, JobScope, JobStanding, Node, PruneStanding};
+use crate::pruning::{Busy, Guard, Pruner};
 use crate::store::{Backlog, Store};
 
-/// A job: one step of it, and the pause before the next.
-type Step = fn(&Ground) -> Duration;
+pub use runner::{Held, Jobs, RunError, Turn, run_now};
 
-/// Every job, by the name of its thread.
-const ALL: [(&str, Step); 4] =
-    [("settle", settle::step), ("backup", backup::step), ("erase", erase::step), ("prune", prune::step)];
+/// A job: when it is due, who does it, and what it does.
+pub struct Duty {
+    /// Its name, which is also that of its thread.
+    pub name: &'static str,
+    /// What it does, in words.
+    pub what: &'static str,
+    /// How far its beginnings lie apart.
+    pub period: Duration,
+    /// Who does it, and how.
+    pub work: Work,
+    /// What it needs to begin.
+    pub room: Room,
+    /// Why it is not done here, where it is not.
+    pub off: fn(&Ground) -> Option<&'static str>,
+}
+
+/// Who does a job: one step of it.
+pub enum Work {
+    /// Every node does it for itself; what it changes is safe from other nodes that do the same.
+    EveryNode(fn(&Ground) -> Turn),
+    /// One node of those that share a database does it, as long as it holds it.
+    OneOfFleet(fn(&Ground, &Held) -> Turn),
+}
+
+/// What a job needs of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It takes room, and does not begin while no events are taken for lack of it.
+    Takes,
+    /// It makes room, and is done also then.
+    Makes,
+}
+
+/// Every job. A step that tells nothing but its pause stands here as `|ground| step(ground).into()`.
+pub const ALL: [Duty; 4] = [
+    Duty {
+        name: "settle",
+        what: "writes what is over in the form in which it is counted fastest",
+        period: Duration::from_secs(60),
+        work: Work::EveryNode(settle::step),
+        room: Room::Takes,
+        off: on,
+    },
+    Duty {
+        name: "erase",
+        what: "erases people, devices and apps for good, a little at a time",
+        period: Duration::from_secs(1),
+        work: Work::EveryNode(erase::step),
+        room: Room::Makes,
+        off: on,
+    },
+    Duty {
+        name: "backup",
+        what: "copies the database into the folder of backups, and keeps as many copies as the rule says",
+        period: Duration::from_secs(24 * 3_600),
+        work: Work::OneOfFleet(backup::step),
+        room: Room::Takes,
+        off: backup::off,
+    },
+    Duty {
+        name: "prune",
+        what: "deletes what is older than it is kept, a little at a time",
+        period: Duration::from_secs(60),
+        work: Work::OneOfFleet(prune::step),
+        room: Room::Makes,
+        off: on,
+    },
+];
+
+/// Of a job that is done everywhere.
+const fn on(_: &Ground) -> Option<&'static str> {
+    None
+}
+
+/// Begins all jobs, and tells what is known of what was done before.
+pub fn start(ground: Ground) -> std::io::Result<Jobs> {
+    backup::recall(&ground);
+    Jobs::start(ground, &ALL)
+}
+
+/// How long a job stays in the hands of a node that says nothing any more.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// What jobs have in hand.
-struct Ground {
-    store: Arc<dyn Store>,
-    clock: Clock,
-    backups: Option<Backups>,
-    progress: Progress,
+pub struct Ground {
+    /// Everything that is kept.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What this process calls itself: a name for people, a blank, and what makes it the only one of that name.
+    pub worker: String,
+    /// How long a job stays with a node that says nothing: see [`LEASE`].
+    pub lease: Duration,
+    /// What is copied, and to where; without it no backups are made.
+    pub backups: Option<Backups>,
+    /// What is told of jobs.
+    pub progress: Progress,
     /// How the erasure that was last worked on stood.
-    erasure: Mutex<Option<Erasure>>,
-    guard: Mutex<Guard>,
-    pruner: Mutex<Pruner>,
+    pub erasure: Mutex<Option<Erasure>>,
+    /// How far the clock is believed.
+    pub guard: Mutex<Guard>,
+    /// What deletes by age.
+    pub pruner: Mutex<Pruner>,
+}
+
+impl Ground {
+    /// The same with something to ask whether events wait to be written: then nothing is deleted by age.
+    #[must_use]
+    pub fn while_quiet(self, busy: Busy) -> Self {
+        Self { pruner: Mutex::new(self.pruner.into_inner().while_quiet(busy)), ..self }
+    }
+
+    /// What a process calls itself when it takes a job.
+    pub fn worker(node: &Node) -> String {
+        format!("{} {}", node.name, node.id)
+    }
 }
 
 /// What is copied, and to where.
@@ -53,60 +154,30 @@ pub struct Progress {
     pub backup: Arc<Mutex<BackupStanding>>,
     /// How the deletion by age stands.
     pub pruning: Arc<Mutex<PruneStanding>>,
+    /// How all jobs stand, in the order of the table.
+    pub jobs: Arc<Mutex<Vec<JobStanding>>>,
 }
 
-/// The threads of all jobs. Dropped, they end after the step that they are at.
-pub struct Jobs {
-    over: Arc<Over>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-/// Whether it is time to end, and who waits for it.
-#[derive(Default)]
-struct Over {
-    is_over: Mutex<bool>,
-    told: Condvar,
-}
-
-impl Jobs {
-    /// Begins all jobs; what they have done is told through `progress`. Without `backups` none are made.
-    pub fn start(
-        store: Arc<dyn Store>,
-        clock: Clock,
-        backups: Option<Backups>,
-        pruner: Pruner,
-        progress: Progress,
-    ) -> std::io::Result<Self> {
-        let (guard, pruner) = (Mutex::default(), Mutex::new(pruner));
-        let ground = Arc::new(Ground { store, clock, backups, progress, erasure: Mutex::default(), guard, pruner });
-        let mut jobs = Self { over: Arc::default(), threads: Vec::new() };
-        for (name, step) in ALL {
-            let (ground, over) = (ground.clone(), jobs.over.clone());
-            let run = move || while !over.wait(step(&ground)) {};
-            jobs.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
+impl Progress {
+    fn tell(&self, job: Job, run: JobRun) {
+        if let Some(standing) = self.jobs.lock().iter_mut().find(|standing| standing.job == job) {
+            standing.run = Some(run);
         }
-        Ok(jobs)
     }
 }
 
-impl Over {
-    /// Waits for so long, or until it is over; whether it is.
-    fn wait(&self, pause: Duration) -> bool {
-        let mut is_over = self.is_over.lock();
-        if !*is_over {
-            self.told.wait_for(&mut is_over, pause);
-        }
-        *is_over
-    }
-}
-
-impl Drop for Jobs {
-    fn drop(&mut self) {
-        *self.over.is_over.lock() = true;
-        self.over.told.notify_all();
-        for thread in self.threads.drain(..) {
-            // A panic of the thread was told already.
-            _ = thread.join();
+impl Duty {
+    /// The same as data.
+    pub fn job(&self) -> Job {
+        let scope = match self.work {
+            Work::EveryNode(_) => JobScope::EveryNode,
+            Work::OneOfFleet(_) => JobScope::OneOfFleet,
+        };
+        Job {
+            name: self.name,
+            what: self.what,
+            period: i64::try_from(self.period.as_millis()).unwrap_or(i64::MAX),
+            scope,
         }
     }
 }

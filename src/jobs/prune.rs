@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::Ground;
+use super::{Ground, Held, Turn};
 use crate::clock::Stopwatch;
-use crate::model::{Kept, Millis};
+use crate::model::{Kept, Millis, PruneStanding};
 use crate::pruning::{Clearance, Done, PruneError};
 use crate::store::StoreError;
 
-/// How often it looks where nothing is too old.
-const REST: Duration = Duration::from_secs(60);
 /// How long it waits for a database that is away.
 const AWAY: Duration = Duration::from_secs(5);
 /// The least it waits while there is more to do.
@@ -18,24 +16,17 @@ const BREATH: Duration = Duration::from_millis(50);
 const REMIND: i64 = Millis::HOUR;
 
 /// One step. While there is more to do, it rests for as long as it has worked.
-pub(super) fn step(ground: &Ground) -> Duration {
+pub(super) fn step(ground: &Ground, held: &Held) -> Turn {
     let watch = Stopwatch::start();
     let now = ground.clock.now();
     let cleared = ground.guard.lock().ask(&*ground.store, now);
     let done = match cleared {
-        Ok(Clearance::By(at)) => ground.pruner.lock().step(at),
-        Ok(Clearance::Held(held)) => {
-            let mut standing = ground.progress.pruning.lock();
-            let reminded = standing.looked.is_some_and(|at| (0..REMIND).contains(&now.since(at)));
-            if standing.held.is_none() || !reminded {
-                standing.looked = Some(now);
-                tracing::error!(
-                    "{}; confirm it with `tallybox prune --confirm-clock` or on the status page",
-                    held.told()
-                );
-            }
-            standing.held = Some(held);
-            return REST;
+        Ok(Clearance::By(at)) if !held.is_lost() => ground.pruner.lock().step(at),
+        Ok(Clearance::By(_)) => return Turn::More(BREATH),
+        Ok(Clearance::Held(why)) => {
+            let told = why.told();
+            hold(&mut ground.progress.pruning.lock(), why, now);
+            return Turn::Done(told);
         }
         Err(error) => Err(error.into()),
     };
@@ -46,22 +37,27 @@ pub(super) fn step(ground: &Ground) -> Duration {
                 *sum += done.rows(kind);
             }
             standing.archived += done.archived;
-            (standing.looked, standing.held, standing.failed, standing.more) = (Some(now), None, None, done.more);
-            tell(&done);
-            if done.more { watch.elapsed().max(BREATH) } else { REST }
+            standing.held = None;
+            if done.more { Turn::More(watch.elapsed().max(BREATH)) } else { Turn::Done(told(&done)) }
         }
-        Err(PruneError::Store(StoreError::Unavailable(_))) => AWAY,
-        Err(error) => {
-            tracing::warn!(%error, "what is too old could not be deleted");
-            standing.failed = Some((now, error.to_string()));
-            REST
-        }
+        Err(PruneError::Store(StoreError::Unavailable(_))) => Turn::More(AWAY),
+        Err(error) => Turn::Failed(format!("what is too old could not be deleted: {error}")),
     }
 }
 
-fn tell(done: &Done) {
-    if !done.more && done.removed.values().sum::<u64>() > 0 {
-        let [events, sessions, set_aside] = Kept::ALL.map(|kind| done.rows(kind));
-        tracing::info!(events, sessions, set_aside, "what was older than it is kept is deleted");
+/// Alarms: at once, and then once an hour.
+fn hold(standing: &mut PruneStanding, why: crate::model::Held, now: Millis) {
+    let reminded = standing.reminded.is_some_and(|at| (0..REMIND).contains(&now.since(at)));
+    if standing.held.is_none() || !reminded {
+        standing.reminded = Some(now);
+        tracing::error!("{}; if that is right, say so on the status page or with prune --confirm-clock", why.told());
+    }
+    standing.held = Some(why);
+}
+
+fn told(done: &Done) -> String {
+    match Kept::ALL.map(|kind| done.rows(kind)) {
+        [0, 0, 0] => "nothing is older than it is kept".to_owned(),
+        [events, sessions, aside] => format!("deleted: {events} events, {sessions} sessions, {aside} set aside"),
     }
 }

@@ -2,28 +2,27 @@
 
 use std::time::Duration;
 
-use super::Ground;
+use super::{Ground, Turn};
 use crate::clock::Stopwatch;
 use crate::store::StoreError;
 
-/// How long it rests where nothing waits, or where it failed.
-const REST: Duration = Duration::from_secs(60);
 /// How long it waits for a database that is away or takes no events.
 const AWAY: Duration = Duration::from_secs(5);
 
 /// Settles some days and counts. While more wait, it rests for as long as it has worked: a backlog takes half of one
 /// thread at the most.
-pub(super) fn step(ground: &Ground) -> Duration {
+pub(super) fn step(ground: &Ground) -> Turn {
     let watch = Stopwatch::start();
     match ground.store.settle(ground.clock.now()) {
         Ok(left) => {
             *ground.progress.backlog.lock() = Some(left);
-            if left.is_empty() { REST } else { watch.elapsed() }
+            if left.is_empty() {
+                Turn::Done("all that is over is settled".to_owned())
+            } else {
+                Turn::More(watch.elapsed())
+            }
         }
-        Err(StoreError::Unavailable(_) | StoreError::Full) => AWAY,
-        Err(error) => {
-            tracing::warn!(%error, "what is over could not be settled");
-            REST
-        }
+        Err(StoreError::Unavailable(_) | StoreError::Full) => Turn::More(AWAY),
+        Err(error) => Turn::Failed(format!("what is over could not be settled: {error}")),
     }
 }

@@ -257,18 +257,14 @@ impl Held {
 /// What is known of the deletion by age in this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneStanding {
-    /// When it was last looked after.
-    pub looked: Option<Millis>,
     /// Why nothing is deleted.
     pub held: Option<Held>,
-    /// Whether there is more to do.
-    pub more: bool,
+    /// When the log has said so last.
+    pub reminded: Option<Millis>,
     /// Rows deleted since the start, in the order of [`Kept::ALL`].
     pub removed: [u64; 3],
     /// Files laid down since the start.
     pub archived: u64,
-    /// When the last attempt failed and why, until one succeeds.
-    pub failed: Option<(Millis, String)>,
 }
 
 #[cfg(test)]

@@ -69,7 +69,8 @@ pub struct Pruner {
 
 impl Pruner {
     /// Begins with nothing known.
-    pub fn new(store: Arc<dyn Store>, busy: Busy) -> Self {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let busy: Busy = Arc::new(|| false);
         Self {
             store,
             archive: None,
@@ -80,6 +81,12 @@ impl Pruner {
             moved: true,
             only: None,
         }
+    }
+
+    /// The same, which waits while something says that it is better to.
+    #[must_use]
+    pub fn while_quiet(self, busy: Busy) -> Self {
+        Self { busy, ..self }
     }
 
     /// The same with an archive: nothing is deleted before it lies there.

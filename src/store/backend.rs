@@ -60,6 +60,11 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Who is told of what takes long.
     fn slow_log(&self) -> &SlowLog;
 
+    /// The time by which nodes agree: that of the database's own clock, where it has one.
+    fn now(_: &dyn Sql, own: Millis) -> Result<Millis> {
+        Ok(own)
+    }
+
     /// Lets no commit that goes on end before, nor a new one change summaries, until this transaction ends.
     fn hold_commits(db: &dyn Sql) -> Result<()> {
         Self::HOLD_SUMMARIES.iter().try_for_each(|statement| db.run(statement, &[]).map(drop))

@@ -7,10 +7,12 @@ mod audit;
 mod backend;
 mod commit;
 mod directory;
+mod duties;
 mod erasing;
 mod funnels;
 mod identify;
 mod intern;
+mod jobs;
 mod keepers;
 mod keeping;
 mod limits;
@@ -50,6 +52,7 @@ use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, User
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
+pub use duties::Duties;
 pub use erasing::Erasing;
 pub use keepers::Keepers;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
@@ -230,6 +233,9 @@ pub enum StoreError {
     /// Nobody would be left who may do everything.
     #[error("nobody would be left to own it")]
     LastOwner,
+    /// What was to be done is in other hands by now: nothing was changed.
+    #[error("somebody else has taken this over")]
+    TakenOver,
     /// A one-time token is unknown, used or too old.
     #[error("the token is not valid any more")]
     TokenSpent,
@@ -245,7 +251,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Erasing + Keepers + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Duties + Erasing + Keepers + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::auth::ingest_key::KeyStats;
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{AsideCount, BackupStanding, Held, Millis, Node, PruneStanding};
+use crate::model::{AsideCount, BackupStanding, Held, JobStanding, Millis, Node, PruneStanding};
 use crate::query::Stats;
 use crate::store::{StoreError, StoreStatus};
 
@@ -52,6 +52,8 @@ pub struct Condition {
     pub backup: BackupStanding,
     /// How the deletion by age stands.
     pub pruning: PruneStanding,
+    /// How jobs stand, as this node knows it.
+    pub jobs: Vec<JobStanding>,
 }
 
 /// What became of events since the start.
@@ -135,6 +137,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
         pruning: state.metrics.pruning.lock().clone(),
+        jobs: state.metrics.jobs.lock().clone(),
     })
 }
 
@@ -183,24 +186,35 @@ impl Condition {
         if let Some(held) = &self.pruning.held {
             let advice = match held {
                 Held::Ahead(_) => "Put the clock right, or say below that it is right.",
-                Held::First(_) => {
-                    "Choose how long things are to be kept (retention_days, or the pages of apps), then say below that it is right."
-                }
+                Held::First(_) => "Choose how long things are to be kept, on the pages of apps or with retention_days; then confirm it below.",
             };
             say(Level::Wrong, sentence(&held.told()), advice);
         }
-        if let Some((_, why)) = &self.pruning.failed {
-            say(
-                Level::Look,
-                format!("What is too old could not be deleted: {why}."),
-                "It is tried again every minute.",
-            );
+        for standing in &self.jobs {
+            of_job(standing, self.now, &mut say);
         }
         for warning in &self.warnings {
             say(Level::Look, sentence(warning), "It comes from the settings.");
         }
         found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         found
+    }
+}
+
+/// A job that fails again and again, or that nobody does. A failed backup is told by itself.
+fn of_job(standing: &JobStanding, now: Millis, say: &mut impl FnMut(Level, String, &str)) {
+    let (name, Some(run)) = (standing.job.name, &standing.run) else { return };
+    if run.failures > 0 && name != "backup" {
+        let times = if run.failures == 1 {
+            "has failed".to_owned()
+        } else {
+            format!("has failed {} times in a row", run.failures)
+        };
+        let advice = format!("It is tried again by itself. The log says more; tallybox jobs run {name} tries it now.");
+        say(Level::Look, sentence(&format!("the job {name} {times}: {}", run.result)), &advice);
+    } else if standing.is_overdue(now) {
+        let what = format!("The job {name} is overdue: {}.", standing.job.what);
+        say(Level::Look, what, &format!("tallybox jobs run {name} does it now and says what stands in its way."));
     }
 }
 
@@ -276,6 +290,7 @@ mod tests {
             warnings: Vec::new(),
             backup: BackupStanding::default(),
             pruning: PruneStanding::default(),
+            jobs: Vec::new(),
         }
     }
 

@@ -217,6 +217,7 @@ fn store_failure(error: &StoreError) -> Shown {
         StoreError::Exists(_)
         | StoreError::InUse(_)
         | StoreError::LastOwner
+        | StoreError::TakenOver
         | StoreError::NoRoom(_)
         | StoreError::TokenSpent
         | StoreError::Schema(_)

@@ -19,7 +19,7 @@ use crate::auth::token;
 use crate::http::metrics::{Exposition, IdentifyMetrics, Kind, RequestMetrics};
 use crate::http::refuse;
 use crate::ingest::{Counters, Door};
-use crate::model::{BackupStanding, Kept, Millis, Origin, PruneStanding};
+use crate::model::{BackupStanding, JobRun, JobStanding, Kept, Millis, Origin, PruneStanding};
 use crate::query::Stats;
 use crate::store::{Backlog, PoolStatus, StoreStatus};
 
@@ -50,6 +50,8 @@ pub struct MetricsParts {
     pub backup: Arc<parking_lot::Mutex<BackupStanding>>,
     /// How the deletion by age stands.
     pub pruning: Arc<parking_lot::Mutex<PruneStanding>>,
+    /// How jobs stand.
+    pub jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     /// What other machines have to show; without one it is closed to them.
     pub token: Option<SecretString>,
 }
@@ -62,6 +64,7 @@ pub struct Metrics {
     backlog: Arc<parking_lot::Mutex<Option<Backlog>>>,
     pub(super) backup: Arc<parking_lot::Mutex<BackupStanding>>,
     pub(super) pruning: Arc<parking_lot::Mutex<PruneStanding>>,
+    pub(super) jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
     database: Mutex<Option<(Millis, Option<StoreStatus>)>>,
@@ -70,9 +73,9 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, counters, identify, backlog, backup, pruning, token } = parts;
+        let MetricsParts { requests, counters, identify, backlog, backup, pruning, jobs, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, counters, identify, backlog, backup, pruning, token_hash, database: Mutex::default() }
+        Self { requests, counters, identify, backlog, backup, pruning, jobs, token_hash, database: Mutex::default() }
     }
 }
 
@@ -109,6 +112,7 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
         text.gauge("tallybox_backup_failed", "1 while the last backup has failed.", failed);
     }
     expose_pruning(&mut text, &state.metrics.pruning.lock().clone());
+    expose_jobs(&mut text, &state.metrics.jobs.lock().clone(), state.clock.now());
     expose_database(&mut text, database.as_ref());
     Ok(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text()).into_response())
 }
@@ -116,11 +120,6 @@ pub async fn get(State(state): State<WebState>, origin: Origin, headers: HeaderM
 fn expose_pruning(text: &mut Exposition, standing: &PruneStanding) {
     let help = "1 while nothing is deleted by age because the clock is doubted.";
     text.gauge("tallybox_prune_held", help, u64::from(standing.held.is_some()));
-    text.gauge(
-        "tallybox_prune_failed",
-        "1 while the last deletion by age has failed.",
-        u64::from(standing.failed.is_some()),
-    );
     let mut rows = text.family("tallybox_pruned_rows_total", Kind::Counter, "Rows deleted by age, by what they were.");
     for (kind, removed) in Kept::ALL.iter().zip(standing.removed) {
         rows.sample(&[("what", kind.as_str())], removed);
@@ -174,6 +173,30 @@ fn expose_caches(text: &mut Exposition, keys: KeyStats, reports: Stats) {
     let mut reads = text.family("tallybox_report_reads_total", Kind::Counter, "Questions for reports, by the cache.");
     reads.sample(&[("result", "hit")], reports.hits);
     reads.sample(&[("result", "miss")], reports.misses);
+}
+
+/// Jobs that are done here, by name.
+fn expose_jobs(text: &mut Exposition, jobs: &[JobStanding], now: Millis) {
+    let known: Vec<_> = jobs.iter().filter_map(|standing| Some((standing, standing.run.as_ref()?))).collect();
+    type Figure = fn(&JobStanding, &JobRun, Millis) -> i64;
+    let figures: [(&str, &str, Figure); 6] = [
+        (
+            "tallybox_job_last_end_seconds",
+            "When a job last came to its end, in seconds since 1970; 0 for never.",
+            |_, run, _| run.ended_at.map_or(0, Millis::seconds),
+        ),
+        ("tallybox_job_duration_milliseconds", "How long the last run of a job took.", |_, run, _| run.took),
+        ("tallybox_job_failures", "How many runs of a job have failed in a row.", |_, run, _| run.failures),
+        ("tallybox_job_next_seconds", "When a job is due, in seconds since 1970.", |_, run, _| run.next_at.seconds()),
+        ("tallybox_job_running", "1 while one of the fleet is at a job.", |_, run, _| run.held.is_some().into()),
+        ("tallybox_job_overdue", "1 while a job is late.", |standing, _, now| standing.is_overdue(now).into()),
+    ];
+    for (name, help, figure) in figures {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (standing, run) in &known {
+            family.sample(&[("job", standing.job.name)], figure(standing, run, now));
+        }
+    }
 }
 
 fn expose_database(text: &mut Exposition, database: Option<&StoreStatus>) {
@@ -319,6 +342,7 @@ mod tests {
                 backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),
                 backup: Arc::default(),
                 pruning: Arc::default(),
+                jobs: Arc::default(),
                 token,
             },
         });

@@ -213,6 +213,10 @@ impl Backend for PostgresStore {
     // was before has everything.
     const HOLD_SUMMARIES: &'static [&'static str] = &["LOCK TABLE rollup_hours IN SHARE ROW EXCLUSIVE MODE"];
 
+    fn now(db: &dyn Sql, _: Millis) -> Result<Millis> {
+        Ok(Millis(db.value("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8", &[])?.int()))
+    }
+
     fn read<T>(&self, read: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
         self.link.call(&self.link.primary, |session| read(session))
     }

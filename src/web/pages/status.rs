@@ -1,5 +1,7 @@
 //! The status of the box: whether all is well, and every figure behind that.
 
+mod jobs;
+
 use askama::Template;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -17,6 +19,8 @@ use super::super::frame::Frame;
 use super::super::reason::words;
 use super::super::state::WebState;
 
+use jobs::JobRow;
+
 #[derive(Template)]
 #[template(path = "pages/status.html")]
 struct Status {
@@ -28,6 +32,7 @@ struct Status {
     facts: Vec<(&'static str, String)>,
     pools: Vec<PoolStatus>,
     caches: Vec<(&'static str, String, String)>,
+    jobs: Vec<JobRow>,
     events: Vec<(&'static str, String)>,
     refused: Vec<Refused>,
     aside: Vec<Aside>,
@@ -84,6 +89,7 @@ pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> P
         facts: facts(&state, &condition, &database, &calendar),
         pools: database.pools.clone(),
         caches: caches(&condition),
+        jobs: jobs::rows(&condition, &calendar),
         events: events(&condition),
         refused: refused(&condition, &calendar),
         aside: aside(&state, &condition, &apps, &calendar),
@@ -295,6 +301,7 @@ fn told(state: &WebState, condition: &Condition, apps: &[App]) -> Value {
             "newest_at": time(row.newest),
             "detail": row.detail,
         })).collect::<Vec<_>>(),
+        "jobs": jobs::told(condition),
         "nodes": condition.nodes.iter().map(|node| json!({
             "name": node.name,
             "version": node.version,
@@ -328,6 +335,7 @@ fn database_told(database: &StoreStatus) -> Value {
     })
 }
 
+/// As programs read it.
 fn time(at: Millis) -> String {
     at.timestamp().to_string()
 }

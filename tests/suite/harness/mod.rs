@@ -32,6 +32,8 @@ pub const PASSWORD: &str = "a quiet harbour at noon";
 /// What every node of a PostgreSQL database is given.
 const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8a990817263";
 const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
+/// For how many days a server keeps events.
+const KEPT: &str = "TALLYBOX_RETENTION_DAYS";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
 
@@ -160,6 +162,10 @@ impl Server {
         let port = self.address.map_or(0, |address| address.port());
         let mut command = self.command(arguments);
         command.env("TALLYBOX_PORT", port.to_string());
+        // Recorded requests are as old as they are, whenever the tests are run.
+        if !self.settings.iter().any(|(name, _)| name == KEPT) && !self.data.join("tallybox.toml").exists() {
+            command.env(KEPT, "0");
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
         let address = poll::until(START, "address", || {

@@ -169,6 +169,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
             identify,
             backup: Arc::default(),
             pruning: Arc::default(),
+            jobs: Arc::default(),
             token: None,
         },
     });

@@ -1,0 +1,20 @@
+-- Jobs of the background: how the last run went and when the next is due. `node` is empty for what one of the fleet does, else
+-- it names the node whose own it is. Whoever does it is `holder` until `held_until`; `fence` grows with each that takes it,
+-- so that one who was taken for dead finds out before it changes anything.
+CREATE TABLE jobs (
+    name       TEXT COLLATE "C" NOT NULL,
+    node       TEXT COLLATE "C" NOT NULL,
+    started_at BIGINT,
+    ended_at   BIGINT,
+    took       BIGINT NOT NULL DEFAULT 0,
+    result     TEXT COLLATE "C" NOT NULL DEFAULT '',
+    failures   BIGINT NOT NULL DEFAULT 0,
+    next_at    BIGINT NOT NULL DEFAULT 0,
+    holder     TEXT COLLATE "C",
+    held_until BIGINT,
+    fence      BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, node)
+);
+
+-- The number of the oldest schema whose programs can work with what a migration leaves; null: with none before it.
+ALTER TABLE migrations ADD COLUMN lowest BIGINT;
