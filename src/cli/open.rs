@@ -109,7 +109,12 @@ pub fn node(clock: &Clock) -> Node {
 }
 
 /// What jobs have in hand.
-pub fn ground_of_jobs(config: &Config, store: Arc<dyn Store>, node: &Node, progress: Progress) -> anyhow::Result<Ground> {
+pub fn ground_of_jobs(
+    config: &Config,
+    store: Arc<dyn Store>,
+    node: &Node,
+    progress: Progress,
+) -> anyhow::Result<Ground> {
     let backups = config.backup_dir.clone().zip(config.database_path());
     let pruner = Pruner::new(store.clone()).with_archive(archive(config)?);
     Ok(Ground {

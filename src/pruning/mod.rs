@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 use crate::depot::Depot;
 use crate::model::{App, EnvironmentId, Keeping, Kept, Millis, Outdated, TimeRange};
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 
 pub use archive::{Manifest, Parcel, PruneError, lay, manifests};
 pub use guard::{Clearance, Guard};
@@ -205,14 +205,24 @@ impl Pruner {
                 return Ok(false);
             }
             let turn = Stopwatch::start();
-            let removed = self.store.remove(of, Millis(before * Millis::DAY), self.rows)?;
+            let removed = match self.store.remove(of, Millis(before * Millis::DAY), self.rows) {
+                // A disk that is full has no room for a large change, and may have some for a small one.
+                Err(StoreError::Full) if self.rows > 1 => {
+                    self.rows = (self.rows / 4).max(1);
+                    _ = self.store.give_back();
+                    continue;
+                }
+                removed => removed?,
+            };
             let took = turn.elapsed();
             if removed == 0 {
                 self.clean.insert(of, before);
                 return Ok(true);
             }
             *done.removed.entry(of).or_default() += removed;
-            self.rows = if took > TURN { self.rows / 2 } else { self.rows + self.rows / 4 }.clamp(ROWS.1, ROWS.2);
+            self.rows =
+                if took > TURN { (self.rows / 2).max(ROWS.1.min(self.rows)) } else { self.rows + self.rows / 4 + 1 };
+            self.rows = self.rows.min(ROWS.2);
         }
     }
 

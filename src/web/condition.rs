@@ -186,7 +186,9 @@ impl Condition {
         if let Some(held) = &self.pruning.held {
             let advice = match held {
                 Held::Ahead(_) => "Put the clock right, or say below that it is right.",
-                Held::First(_) => "Choose how long things are to be kept, on the pages of apps or with retention_days; then confirm it below.",
+                Held::First(_) => {
+                    "Choose how long things are to be kept, on the pages of apps or with retention_days; then confirm it below."
+                }
             };
             say(Level::Wrong, sentence(&held.told()), advice);
         }

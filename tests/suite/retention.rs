@@ -40,7 +40,8 @@ fn told(text: &str, label: &str) -> i64 {
 }
 
 fn summaries(server: &Server) -> String {
-    server.sql("SELECT * FROM rollup_hours ORDER BY 1, 2, 3, 4") + &server.sql("SELECT * FROM rollup_days ORDER BY 1, 2, 3, 4")
+    server.sql("SELECT * FROM rollup_hours ORDER BY 1, 2, 3, 4")
+        + &server.sql("SELECT * FROM rollup_days ORDER BY 1, 2, 3, 4")
 }
 
 fn manifests(folder: &Path) -> Vec<Value> {
@@ -125,7 +126,10 @@ fn another_app_takes_an_export_once_and_nobody_who_was_erased_comes_back(backend
     let out = server.run(&["export", "demo", &place, "--what", "events", "--what", "sessions"]);
     assert!(out.contains("files"), "{out}");
     let laid = manifests(Path::new(&place));
-    assert_eq!((rows(&laid, "events"), rows(&laid, "sessions")), (events, server.count("SELECT count(*) FROM sessions")));
+    assert_eq!(
+        (rows(&laid, "events"), rows(&laid, "sessions")),
+        (events, server.count("SELECT count(*) FROM sessions"))
+    );
 
     server.run(&["app", "create", "Copy", "--slug", "copy"]);
     let copied = server.run(&["import", "copy", &place]);
@@ -190,7 +194,10 @@ fn the_owner_of_the_box_is_asked_and_admins_choose(backend: Backend) {
     post(&viewer, "/apps/demo/keeping", &choice).expect(403);
     for wrong in ["-1", "many", "99999"] {
         let fields = [("environment", "production"), ("events", wrong)];
-        assert!(post(&admin, "/apps/demo/keeping", &fields).expect(422).text().contains("A number of days is"), "{wrong}");
+        assert!(
+            post(&admin, "/apps/demo/keeping", &fields).expect(422).text().contains("A number of days is"),
+            "{wrong}"
+        );
     }
     post(&admin, "/apps/demo/keeping", &choice).expect(303);
     let page = server.page("/apps/demo/keeping", &admin).expect(200).text();

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::PAGE;
-use crate::store::Result;
+use super::{PAGE, wal};
+use crate::store::{Result, StoreError};
 
 /// Free pages that stay: what comes next is written there, and the file need not grow for it.
 const KEPT: i64 = (16 << 20) / PAGE;
@@ -15,19 +15,40 @@ const INCREMENTAL: i64 = 2;
 /// Cuts some free pages off the file; whether there are more to cut. All go where the disk has less `room` above its floor
 /// than would stay.
 pub(super) fn give_back(conn: &Connection, room: i64) -> Result<bool> {
+    let is_short = room < KEPT * PAGE;
+    let more = vacuum(conn, if is_short { 0 } else { KEPT })?;
+    if is_short && !more {
+        // The file is cut when the log is written back; and the log has grown by all that was changed.
+        wal::cut(conn)?;
+    }
+    Ok(more)
+}
+
+fn vacuum(conn: &Connection, kept: i64) -> Result<bool> {
     if number(conn, "PRAGMA auto_vacuum")? != INCREMENTAL {
         return Ok(false);
     }
-    let kept = if room < KEPT * PAGE { 0 } else { KEPT };
     let spare = number(conn, "PRAGMA freelist_count")? - kept;
     if spare <= 0 {
         return Ok(false);
     }
+    let mut step = STEP.min(spare);
+    loop {
+        match cut(conn, step) {
+            // What is moved goes to the log first, for which a full disk has little room.
+            Err(StoreError::Full) if step > 1 => step = (step / 4).max(1),
+            done => return done.map(|()| spare > step),
+        }
+        wal::write_back(conn, 1)?;
+    }
+}
+
+fn cut(conn: &Connection, pages: i64) -> Result<()> {
     // One row for each page that is freed.
-    let mut statement = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({})", STEP.min(spare)))?;
+    let mut statement = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
-    Ok(spare > STEP)
+    Ok(())
 }
 
 /// What deserves a second look.

@@ -128,11 +128,8 @@ fn each_environment_keeps_things_as_long_as_it_chose(backend: Backend) {
     let scopes = [0, 1, 2].map(|environment| bench.scope(&app, environment));
     let ages = [5_i64, 15, 45];
     for scope in &scopes {
-        let event = |days: &i64| Sent {
-            at: NOW.plus(-days * DAY),
-            session: Some(format!("s{days}")),
-            ..Sent::new("e")
-        };
+        let event =
+            |days: &i64| Sent { at: NOW.plus(-days * DAY), session: Some(format!("s{days}")), ..Sent::new("e") };
         let events: Vec<_> = ages.iter().map(event).collect();
         bench.send(scope, &events).unwrap();
         let claim = Claim::Unusable { reason: Reason::Invalid, detail: "odd".into(), id: None, body: "{}", sent: None };
