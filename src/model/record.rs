@@ -42,7 +42,6 @@ pub struct Records {
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every record is an event, and a box would cost it an allocation")]
 pub enum Record {
     /// Of an event.
     Event(EventRecord),

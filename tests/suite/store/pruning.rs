@@ -1,6 +1,7 @@
 //! What is too old goes, on its own terms for each environment, and what was counted stays.
 
-use tallybox::pruning::{self, Clearance, Guard, Pruner};
+use tallybox::depot::Depot;
+use tallybox::pruning::{self, Clearance, Guard, Parcel, Pruner, lay, manifests};
 
 use super::recount::Noise;
 use super::*;
@@ -12,6 +13,7 @@ on_both_backends! {
     an_event_of_before_what_is_gone_is_refused_however_long_events_are_kept,
     a_clock_that_jumps_deletes_nothing_until_somebody_confirms_it,
     the_first_deletion_is_asked_about,
+    nothing_goes_that_is_not_in_the_archive,
 }
 
 const DAY: i64 = Millis::DAY;
@@ -248,4 +250,45 @@ fn the_first_deletion_is_asked_about(backend: Backend) {
     bench.store.confirm_clock(NOW, &By::command_line(NOW)).unwrap();
     assert_eq!(ask(), Clearance::By(NOW));
     assert_eq!(bench.prune(0), 2);
+}
+
+fn nothing_goes_that_is_not_in_the_archive(backend: Backend) {
+    let bench = Bench::new(backend);
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    for batch in history(&mut Noise(5), 40, 600).chunks(200) {
+        bench.send(&scope, batch).unwrap();
+    }
+    bench.choose(&scope, &[(Kept::Events, Some(10)), (Kept::Sessions, Some(10))]);
+    let away = tempfile::tempdir().unwrap();
+    let blocked = away.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let prune = |place: &std::path::Path| {
+        let mut pruner = Pruner::new(bench.store.clone()).with_archive(Some(Depot::folder(place)));
+        loop {
+            match pruner.step(NOW.plus(DAY)) {
+                Ok(done) if done.more => {}
+                done => return done.map(|_| ()),
+            }
+        }
+    };
+    let (events, sessions) = (bench.many("events"), bench.many("sessions"));
+    let failed = prune(&blocked.join("archive")).unwrap_err();
+    assert!(failed.to_string().contains("the archive"), "{failed}");
+    assert_eq!((bench.many("events"), bench.many("sessions")), (events, sessions));
+
+    // As if it had died behind the first day's file: that day is laid down once more, and is there once.
+    let archive = away.path().join("archive");
+    let oldest = bench.store.oldest((scope.environment, Kept::Events), NOW).unwrap().unwrap();
+    let from = Millis(oldest.0.div_euclid(DAY) * DAY);
+    let range = TimeRange { from, to: from.plus(DAY) };
+    let parcel = Parcel { app: &app, environment: &app.environments[0], kind: Kept::Events, range };
+    let first = lay(&*bench.store, &Depot::folder(&archive), parcel).unwrap();
+    prune(&archive).unwrap();
+    let laid = manifests(&Depot::folder(&archive)).unwrap();
+    let rows = |kind: Kept| laid.iter().filter(|one| one.kept() == Some(kind)).map(|one| one.rows as i64).sum::<i64>();
+    assert_eq!(rows(Kept::Events), events - bench.many("events"));
+    assert_eq!(rows(Kept::Sessions), sessions - bench.many("sessions"));
+    assert!(rows(Kept::Events) > 200 && rows(Kept::Sessions) > 50, "{laid:?}");
+    assert!(laid.contains(&first.unwrap()), "the same rows give the same file");
 }
