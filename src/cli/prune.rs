@@ -41,7 +41,12 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
         Guard::confirm(&*store, clock.now(), &By::command_line(clock.now()))?;
     }
     if args.dry_run {
-        return table::print(&told(&apps, &count(&*store, &apps, clock.now())?)?);
+        let now = clock.now();
+        table::print(&told(&apps, &count(&*store, &apps, now)?)?)?;
+        if store.keeping()?.iter().any(|kept| kept.rests(now)) {
+            table::print("something was chosen within the last minute, and is not counted in yet\n")?;
+        }
+        return Ok(());
     }
     let now = match Guard::default().ask(&*store, clock.now())? {
         Clearance::By(at) => at,

@@ -40,8 +40,6 @@ pub enum Ask {
     Funnel(FunnelAsk),
     /// When the first event happened, if any. Answered by [`Report::Since`](super::Report::Since).
     Since,
-    /// The instant before which events may be deleted by age, if any are. Answered by [`Report::Since`](super::Report::Since).
-    Kept,
     /// The groups of errors of a period. Answered by [`Report::Errors`](super::Report::Errors).
     Errors(ErrorsAsk),
     /// One group of errors. Answered by [`Report::ErrorGroup`](super::Report::ErrorGroup).

@@ -235,7 +235,7 @@ impl Weighter<Query, Kept<Report>> for Weigh {
                 let steps = ask.steps.iter().map(|step| 64 + step.event.len() + weight(&step.filters));
                 128 + steps.sum::<usize>() + weight(&ask.filters)
             }
-            Ask::Since | Ask::Kept | Ask::Arrivals(_) => 32,
+            Ask::Since | Ask::Arrivals(_) => 32,
             Ask::Trends(ask) => {
                 let value = |value: &Option<Arc<str>>| 32 + value.as_ref().map_or(0, |text| text.len());
                 32 * ask.periods.len() + ask.values.iter().map(value).sum::<usize>()

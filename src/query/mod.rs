@@ -139,7 +139,7 @@ fn reach(ask: &Ask, now: Millis) -> Reach {
         Ask::Props(ask) => ask.period.range.to > now,
         Ask::Trends(ask) => ask.periods.iter().any(|period| period.range.to > now),
         Ask::Sessions(ask) => ask.period.range.to > now,
-        Ask::Live(_) | Ask::Since | Ask::Kept => true,
+        Ask::Live(_) | Ask::Since => true,
     };
     if open { Reach::Now } else { Reach::Over }
 }

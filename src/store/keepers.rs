@@ -17,6 +17,9 @@ pub trait Keepers {
     /// Every environment of every app with each kind: what holds, and what is gone.
     fn keeping(&self) -> Result<Vec<Keeping>>;
 
+    /// The instant before which an environment may have lost what is of a kind; none where nothing is lost.
+    fn gone(&self, of: (EnvironmentId, Kept)) -> Result<Option<Millis>>;
+
     /// Chooses for how long environments keep things.
     fn choose_keeping(&self, choice: &Choice, by: &By) -> Result<()>;
 
@@ -71,6 +74,11 @@ impl<B: Backend> Keepers for B {
 
     fn keeping(&self) -> Result<Vec<Keeping>> {
         self.look(|db| keeping::all(db, Backend::keeps(self)))
+    }
+
+    fn gone(&self, (environment, kind): (EnvironmentId, Kept)) -> Result<Option<Millis>> {
+        let day = self.look(|db| keeping::gone_before(db, environment, kind))?;
+        Ok((day > 0).then_some(Millis(day * Millis::DAY)))
     }
 
     fn choose_keeping(&self, choice: &Choice, by: &By) -> Result<()> {

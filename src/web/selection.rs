@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::{Ask, Dimension, Filters, Keep, Metric, Millis, Query, Report, Zone, date_of};
+use crate::model::{Ask, Dimension, Filters, Keep, Kept, Metric, Millis, Query, Report, Zone, date_of};
 use crate::query::step::{self, Step};
 use crate::query::{Compare, Compared, Interval, Preset, Range, RangeProblem, Wanted, compared, filters};
 
@@ -91,8 +91,8 @@ impl Selection {
     pub async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<Self>, PageError> {
         let since = Query { environment: on.environment.id, ask: Ask::Since };
         let Report::Since(since @ Some(first)) = *state.reports.report(since).await? else { return Ok(None) };
-        let kept = Query { environment: on.environment.id, ask: Ask::Kept };
-        let Report::Since(kept) = *state.reports.report(kept).await? else { return Ok(None) };
+        let environment = on.environment.id;
+        let kept = state.ask(move |store| store.gone((environment, Kept::Events))).await?;
         let now = state.clock.now();
         // Whoever has just begun sees hours rather than one lonely day.
         let fallback = if now.since(first) < Millis::DAY { Preset::Hours24 } else { Preset::Days7 };

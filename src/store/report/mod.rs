@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use super::scan::{Sieve, numbers};
 use super::sql::{Cell, Sql};
-use super::{Result, keeping, roster, versions};
-use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Kept, Millis, Query, Report};
+use super::{Result, roster, versions};
+use crate::model::{Ask, Dimension, EnvironmentId, Filter, Filters, Keep, Millis, Query, Report};
 use crate::rollup::Bucket;
 
 pub(super) use events::{EVENTS, event_row, events};
@@ -52,10 +52,6 @@ pub fn answer(db: &dyn Sql, query: &Query) -> Result<Report> {
         Ask::Props(ask) => props::props(db, environment, ask).map(Report::Props),
         Ask::Retention(ask) => retention::retention(db, environment, ask).map(Report::Cohorts),
         Ask::Funnel(ask) => funnel::funnel(db, environment, ask).map(Report::Funnel),
-        Ask::Kept => {
-            let gone = keeping::gone_before(db, environment, Kept::Events)?;
-            Ok(Report::Since((gone > 0).then_some(Millis(gone * Millis::DAY))))
-        }
         Ask::Since => {
             // A user's day is counted at its midnight, where no event may be.
             let sql = "SELECT min(bucket) FROM rollup_hours WHERE env_id = $1 AND dimension = 0 \
