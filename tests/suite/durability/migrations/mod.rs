@@ -62,7 +62,9 @@ impl Steps {
             Backend::Postgres => ("postgres", format!("SET ROLE {ROLE};")),
         };
         let database = Database::create(backend, folder);
-        database.alter("SELECT 1"); // so that there is a file
+        // The program makes it, and migrations may change it.
+        let columns = "number BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL";
+        database.alter(&format!("{role} CREATE TABLE migrations ({columns})"));
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
         let mut files: Vec<_> = fs::read_dir(files).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
