@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod logging;
 pub mod model;
 pub mod protocol;
+pub mod pruning;
 pub mod query;
 pub mod rollup;
 pub mod store;

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{open, org, table};
+use super::{keeping, open, org, table};
 use crate::auth::token;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,6 +58,8 @@ pub enum Verb {
         #[arg(long, value_name = "SHORT NAME")]
         confirm: String,
     },
+    /// Show or choose for how long events, sessions and what was set aside are kept.
+    Retention(keeping::Args),
     /// List all apps.
     List,
 }
@@ -136,6 +138,7 @@ fn answer(store: &dyn Store, verb: &Verb, clock: &Clock) -> anyhow::Result<Strin
             }
             Ok(format!("{} is gone; a running server removes its data in the background.\n", found.name))
         }
+        Verb::Retention(args) => keeping::answer(store, args, by.at),
         Verb::List => {
             let rows = store.apps()?.into_iter().map(row).collect();
             Ok(table::columns(["SHORT NAME", "NAME", "APP", "TIME ZONE", "MADE", "FIRST EVENT", ""], rows))

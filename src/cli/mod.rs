@@ -15,6 +15,7 @@ mod erase;
 mod healthcheck;
 mod install;
 mod jobs;
+mod keeping;
 mod key;
 mod manual;
 mod member;
@@ -22,8 +23,10 @@ mod migrate;
 mod moving;
 mod org;
 mod progress;
+mod prune;
 mod query;
 mod rebuild;
+mod records;
 mod rekey;
 mod routes;
 mod supervisor;
@@ -96,6 +99,12 @@ enum Verb {
     Demo(demo::Args),
     /// Count the summaries anew from events, sessions and users, and tell what differs.
     Rebuild(rebuild::Args),
+    /// Delete what is older than it is kept, or tell what that is. A running server does it by itself.
+    Prune(prune::Args),
+    /// Write an app's events to files, one for each day; sessions and what was set aside where asked for.
+    Export(records::Export),
+    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were.
+    Import(records::Import),
     /// Erase one person or device of an app for good.
     Erase(erase::EraseArgs),
     /// Write everything about one person or device of an app to a file, as JSON.
@@ -161,6 +170,9 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::Move(args) => moving::run(&load()?, &args),
         Verb::Demo(args) => demo::run(&load()?, &args),
         Verb::Rebuild(args) => rebuild::run(&load()?, &args),
+        Verb::Prune(args) => prune::run(&load()?, &args),
+        Verb::Export(args) => records::export(&load()?, &args),
+        Verb::Import(args) => records::import(&load()?, &args),
         Verb::Erase(args) => erase::erase(&load()?, &args),
         Verb::ExportPerson(args) => erase::export(&load()?, &args),
         Verb::Doctor(args) => return doctor::run(load(), &args),

@@ -12,8 +12,10 @@ use crate::auth::seal::MasterKey;
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::depot::Depot;
 use crate::jobs::{Backups, Ground, LEASE, Progress};
-use crate::model::{Millis, Node};
+use crate::model::{Keeps, MOST_DAYS, Node};
+use crate::pruning::Pruner;
 use crate::store::look::Look;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
@@ -37,7 +39,7 @@ pub fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             store.wait(PATIENCE).context("the PostgreSQL database cannot be used")?;
             Ok(Arc::new(store))
         }
-        None => sqlite(config, Options::default()),
+        None => sqlite(config, Options { keeps: keeps(config), ..Options::default() }),
     }
 }
 
@@ -85,6 +87,22 @@ fn sqlite(config: &Config, options: Options) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(store.map_err(|error| unusable(error, path))?))
 }
 
+/// For how long things are kept where nothing else was chosen.
+pub fn keeps(config: &Config) -> Keeps {
+    let days = |days: usize| u32::try_from(days).unwrap_or(MOST_DAYS);
+    Keeps {
+        events: days(config.retention_days),
+        sessions: days(config.retention_session_days),
+        set_aside: days(config.retention_set_aside_days),
+    }
+}
+
+/// Where what is too old is laid down before it is deleted, where there is such a place.
+pub fn archive(config: &Config) -> anyhow::Result<Option<Depot>> {
+    let open = |place| Depot::open(place, config.storage_access().as_ref());
+    config.archive_dir.as_ref().map(open).transpose().context("archive_dir cannot be used")
+}
+
 /// This process, as it is called in the database.
 pub fn node(clock: &Clock) -> Node {
     let now = clock.now();
@@ -103,7 +121,7 @@ pub fn node(clock: &Clock) -> Node {
 /// What jobs have in hand.
 ///
 /// # Errors
-/// Where backups are to be made in a place that the settings do not suffice for.
+/// Where backups or archives are to be made in a place that the settings do not suffice for.
 pub fn ground_of_jobs(
     config: &Config,
     store: Arc<dyn Store>,
@@ -114,6 +132,7 @@ pub fn ground_of_jobs(
         let shelf = super::backup::shelf(config).context("backups cannot be made as backup_dir wants them")?;
         anyhow::Ok(Backups { database: super::backup::database(config), shelf })
     });
+    let pruner = Pruner::new(store.clone()).with_archive(archive(config)?);
     Ok(Ground {
         store,
         clock: Clock::system(),
@@ -122,6 +141,8 @@ pub fn ground_of_jobs(
         backups: backups.transpose()?,
         progress,
         erasure: Mutex::default(),
+        guard: Mutex::default(),
+        pruner: Mutex::new(pruner),
     })
 }
 
@@ -138,11 +159,6 @@ fn unusable(error: StoreError, path: &Path) -> anyhow::Error {
     anyhow::Error::new(error).context(what)
 }
 
-/// For how many milliseconds events are kept, `None` for ever.
-pub fn retention(config: &Config) -> Option<i64> {
-    i64::try_from(config.retention_days).ok().filter(|days| *days > 0).map(|days| days * Millis::DAY)
-}
-
 /// How PostgreSQL is reached, where the events are kept there.
 pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
     let Database::Postgres(url) = &config.database_url else { return None };
@@ -156,7 +172,7 @@ pub fn postgres_options(config: &Config) -> Option<PostgresOptions> {
         idle_timeout: config.database_idle_timeout_ms,
         replica_max_lag: config.read_replica_max_lag_ms,
         slow: config.slow_query_ms,
-        retention: retention(config),
+        keeps: keeps(config),
     })
 }
 

@@ -4,9 +4,8 @@
 use anyhow::bail;
 
 use super::{app, open, table};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{App, Dimension, Environment, LENGTHS, Millis};
+use crate::model::{App, Dimension, Environment, LENGTHS};
 use crate::rollup::Measures;
 use crate::store::{Recount, Store, SummaryDifference};
 
@@ -31,13 +30,10 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
         Some(name) => vec![app::find(&*store, name)?],
         None => store.apps()?,
     };
-    let now = Clock::system().now();
-    // A day more: what is forgotten is a little ahead of the clock that judges it.
-    let forgotten = open::retention(config).map(|age| now.plus(Millis::DAY - age));
     let mut found = 0;
     for app in &apps {
         for environment in &app.environments {
-            let account = environment_of(&*store, (app, environment), forgotten, args)?;
+            let account = environment_of(&*store, (app, environment), args)?;
             table::print(&account.text)?;
             found += account.differences;
         }
@@ -57,17 +53,12 @@ struct Account {
     differences: usize,
 }
 
-fn environment_of(
-    store: &dyn Store,
-    (app, environment): (&App, &Environment),
-    forgotten: Option<Millis>,
-    args: &Args,
-) -> anyhow::Result<Account> {
+fn environment_of(store: &dyn Store, (app, environment): (&App, &Environment), args: &Args) -> anyhow::Result<Account> {
     let mut text = String::new();
     let (mut differences, mut settled) = (0, 0);
     let (first, last) = store.summary_days(environment.id)?.unwrap_or((0, -1));
     for day in first..=last {
-        let asked = Recount { environment: environment.id, zone: app.zone.clone(), day, forgotten };
+        let asked = Recount { environment: environment.id, zone: app.zone.clone(), day };
         let found = if args.write { store.mend(&asked)? } else { store.recount(&asked)? };
         for difference in found.iter().take(TOLD.saturating_sub(differences)) {
             text += &told(difference);

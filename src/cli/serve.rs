@@ -25,7 +25,7 @@ use crate::http::{self, IpNet, Route, ServerOptions, Socket};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange};
+use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange, age_of};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -76,6 +76,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .block_on(serve(&config, &supervisor, lent))
 }
 
+/// With more requests than these in the queue, nothing is deleted by age.
+const QUIET: u64 = 64;
+
 /// What the status page tells of this process.
 fn about(config: &Config, node: Node, address: SocketAddr) -> BoxParts {
     BoxParts {
@@ -123,7 +126,7 @@ fn limits(config: &Config) -> Limits {
         wire_bytes: config.max_body_bytes,
         body_bytes: config.max_body_bytes,
         event_bytes: config.max_event_bytes,
-        age: open::retention(config).unwrap_or(i64::MAX),
+        age: age_of(open::keeps(config).events).unwrap_or(i64::MAX),
         ..Limits::default()
     }
 }
@@ -221,7 +224,7 @@ impl Parts {
             disk_floor: config.disk_floor_bytes,
             disk_ballast: config.disk_ballast_bytes,
             slow: config.slow_query_ms,
-            retention: open::retention(config),
+            keeps: open::keeps(config),
             glance: GLANCE,
             ..Options::default()
         };
@@ -239,7 +242,9 @@ impl Parts {
         let tokens = open::session_tokens(config)?;
         let (identify, progress) = (IdentifyMetrics::default(), Progress::default());
         let node = open::node(&clock);
-        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone())?;
+        let counters = intake.counters().clone();
+        let busy = Arc::new(move || counters.queued.load(Ordering::Relaxed) > QUIET);
+        let ground = open::ground_of_jobs(config, store.clone(), &node, progress.clone())?.while_quiet(busy);
         let jobs = jobs::start(ground).context("jobs cannot start")?;
         let (roster, pushes) = (Roster::new(store.clone(), clock.clone()), Arc::default());
         Ok(Self {
@@ -292,6 +297,7 @@ impl Parts {
             backup: self.progress.backup.clone(),
             roster: Some(self.roster.clone()),
             pushes: self.pushes.clone(),
+            pruning: self.progress.pruning.clone(),
             jobs: self.progress.jobs.clone(),
             token: config.metrics_token.clone(),
         };
@@ -306,7 +312,7 @@ impl Parts {
             about,
             clock: self.clock.clone(),
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
-            keeping: Keeping { retention: open::retention(config), respects_dnt: config.respect_dnt },
+            keeping: Keeping { respects_dnt: config.respect_dnt },
             draining: Arc::new(move || stopping.load(Ordering::Relaxed)),
             metrics,
         })

@@ -105,6 +105,11 @@ pub(super) fn database_url(around: &Surroundings<'_>) -> String {
     format!("sqlite:{}", Path::new(around.values.text("data_dir")).join("tallybox.db").display())
 }
 
+/// As long as events.
+pub(super) fn retention_days(around: &Surroundings<'_>) -> String {
+    around.values.text("retention_days").to_owned()
+}
+
 /// Where Amazon's S3 is in the region.
 pub(super) fn s3_endpoint(around: &Surroundings<'_>) -> String {
     format!("https://s3.{}.amazonaws.com", around.values.text("s3_region"))

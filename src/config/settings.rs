@@ -176,8 +176,18 @@ settings! {
     slow_request_ms: Duration {
         kind: Plain, value: "MS", alias: None, default: Fallback::Text("1000"), read: read::millis(1..=3_600_000),
     }
-    /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay.
-    retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("0"), read: read::number(0..=36_500) }
+    /// Days for which events are kept, by when they occurred; 0 keeps them for ever. Summaries stay, and apps may choose otherwise.
+    retention_days: usize { kind: Plain, value: "DAYS", alias: None, default: Fallback::Text("90"), read: read::number(0..=36_500) }
+    /// Days for which sessions are kept, by when they ended: never less than `retention_days`; 0 keeps them for ever.
+    retention_session_days: usize {
+        kind: Plain, value: "DAYS", alias: None,
+        default: Fallback::Derived(layers::retention_days, "as retention_days"), read: read::number(0..=36_500),
+    }
+    /// Days for which events that were set aside are kept; 0 keeps them until there are too many.
+    retention_set_aside_days: usize {
+        kind: Plain, value: "DAYS", alias: None,
+        default: Fallback::Derived(layers::retention_days, "as retention_days"), read: read::number(0..=36_500),
+    }
     /// The address under which people and apps reach the box, such as `https://stats.example.org`.
     public_url: Option<String> {
         kind: Plain, value: "URL", alias: None, default: Fallback::Nothing, read: read::optional(read::public_url),
@@ -290,6 +300,10 @@ settings! {
     /// Key that encrypts backups and opens them again, as `tallybox backup --make-key` or `age-keygen` makes one.
     backup_key: Option<SecretString> {
         kind: Secret, value: "FILE", alias: None, default: Fallback::Nothing, read: read::optional(read::backup_key),
+    }
+    /// Where what is too old is laid down before it is deleted: a folder, or s3://BUCKET/PREFIX. Without one it is only deleted.
+    archive_dir: Option<Place> {
+        kind: Plain, value: "PLACE", alias: None, default: Fallback::Nothing, read: read::optional(Place::parse),
     }
     /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
     s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }

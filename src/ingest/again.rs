@@ -155,13 +155,14 @@ pub(super) fn draft(
     kept: &KeptAside,
     app: Arc<App>,
     now: Millis,
-    (limits, readers): (&Limits, &[(&'static str, Reader)]),
+    (limits, oldest): (&Limits, Millis),
+    readers: &[(&'static str, Reader)],
 ) -> Option<Draft> {
     let entry = match serde_json::from_str(kept.again.as_deref()?).ok()? {
-        Kept::Read(readable) => readable.entry(now, limits),
+        Kept::Read(readable) => readable.entry(now, (limits, oldest)),
         Kept::Text(text) => {
             let (_, reader) = readers.iter().find(|(name, _)| *name == text.protocol)?;
-            text.entry(reader(&text.text), now, limits)
+            text.entry(reader(&text.text), now, (limits, oldest))
         }
     };
     Some(Draft {
@@ -180,13 +181,13 @@ pub(super) fn draft(
 /// Whether it is of somebody who has been banned since: then it stays aside.
 pub(super) fn is_banned(draft: &Draft, banned: &Banned) -> bool {
     draft.entries.iter().any(|entry| match entry {
-        Entry::Event(event) => event.user.is_some_and(|user| banned.users.contains(&user)),
+        Entry::Event(event) | Entry::Restored(event) => event.user.is_some_and(|user| banned.users.contains(&user)),
         Entry::SetAside(_) | Entry::Banned => false,
     })
 }
 
 impl Readable {
-    fn entry(self, now: Millis, limits: &Limits) -> Entry {
+    fn entry(self, now: Millis, bounds: (&Limits, Millis)) -> Entry {
         let props = self.props.and_then(|props| RawValue::from_string(props).ok());
         let mut raw = RawEvent {
             id: Some(EventId(self.id)),
@@ -207,12 +208,12 @@ impl Readable {
             }
         }
         let times = (Millis(self.times.0), Millis(self.times.1));
-        judged(&raw, times, (self.user, self.session), (now, limits))
+        judged(&raw, times, (self.user, self.session), (now, bounds))
     }
 }
 
 impl Text {
-    fn entry(&self, claim: Claim<'_>, now: Millis, limits: &Limits) -> Entry {
+    fn entry(&self, claim: Claim<'_>, now: Millis, bounds: (&Limits, Millis)) -> Entry {
         match claim {
             Claim::Unusable { reason, detail, id, .. } => unusable(reason, detail, id),
             Claim::Banned => Entry::Banned, // no reader says so
@@ -225,7 +226,7 @@ impl Text {
                 let session = raw.session.take().and(self.session);
                 let (received_at, offset) = self.arrival;
                 let times = normalize::times(raw.claimed_at, offset, Millis(received_at));
-                judged(&raw, times, (user, session), (now, limits))
+                judged(&raw, times, (user, session), (now, bounds))
             }
         }
     }
@@ -235,9 +236,9 @@ fn judged(
     raw: &RawEvent<'_>,
     times: (Millis, Millis),
     (user, session): (Option<[u8; 16]>, Option<[u8; 16]>),
-    (now, limits): (Millis, &Limits),
+    (now, (limits, oldest)): (Millis, (&Limits, Millis)),
 ) -> Entry {
-    let refused = normalize::refuse(raw, limits).or_else(|| normalize::outlived(times.1, now, limits));
+    let refused = normalize::refuse(raw, limits).or_else(|| normalize::outlived(times.1, now, oldest));
     if let Some((reason, detail)) = refused {
         return unusable(reason, detail, raw.id);
     }

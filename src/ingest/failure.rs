@@ -30,9 +30,9 @@ const CATEGORIES: [(&str, bool); 4] = [("error", false), ("exception", false), (
 const FAILED: &str = r#""success":false"#;
 
 /// Longest name of a group, in bytes.
-const GROUP: usize = 300;
+pub(super) const GROUP: usize = 300;
 /// Longest message, in bytes.
-const MESSAGE: usize = 1_000;
+pub(super) const MESSAGE: usize = 1_000;
 
 /// The members of an event's properties that tell of an error.
 #[derive(Default, Deserialize)]

@@ -10,6 +10,7 @@ mod places;
 mod privacy;
 mod pulse;
 mod refusals;
+mod restore;
 mod roster;
 mod writer;
 
@@ -23,8 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{
-    App, Banned, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome,
-    RawEvent, RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
+    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
+    RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
@@ -37,6 +38,7 @@ pub use places::Places;
 pub use privacy::{device_hash, identifier_hash, user_hash};
 pub use pulse::Pulse;
 pub use refusals::{Refused, RefusedFor};
+pub use restore::{Names, vouch};
 pub use roster::Roster;
 pub use writer::Writer;
 
@@ -229,7 +231,7 @@ impl Intake {
     /// in the transaction that stores it, so it counts once however often and wherever this is done.
     pub async fn again(
         &self,
-        (app, banned): (&Arc<App>, &Banned),
+        (app, rules): (&Arc<App>, &Rules),
         kept: &[KeptAside],
         now: Millis,
     ) -> Result<Tried, Refusal> {
@@ -237,8 +239,11 @@ impl Intake {
         let mut answers = Vec::with_capacity(kept.len());
         let mut tried = Tried::default();
         for kept in kept {
-            let draft = again::draft(kept, app.clone(), now, (&self.limits, &self.readers));
-            match draft.filter(|draft| !again::is_banned(draft, banned)) {
+            let draft = {
+                let oldest = rules.oldest(kept.environment, now, self.limits.age);
+                again::draft(kept, app.clone(), now, (&self.limits, oldest), &self.readers)
+            };
+            match draft.filter(|draft| !again::is_banned(draft, &rules.banned)) {
                 Some(draft) => answers.push(self.submit(|| (draft, kept.again.as_ref().map_or(0, String::len)))?),
                 None => tried.stayed += 1,
             }

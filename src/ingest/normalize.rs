@@ -34,11 +34,12 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let offset = if offset.abs() <= TOLERANCE { 0 } else { offset };
     let mut shared = Shared { country: scope.country, ..Shared::default() };
     let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
+    let oldest = scope.rules.oldest(scope.environment, received_at, limits.age);
     let arrival = Arrival { received_at, offset, country: scope.country, limits };
     for claim in &claims {
         let entry = match claim {
             Claim::Event(raw) if is_banned(raw, &scope.rules.banned, &mut pseudonyms) => Entry::Banned,
-            Claim::Event(raw) => match judge(raw, (received_at, offset), limits) {
+            Claim::Event(raw) => match judge(raw, (received_at, offset), (limits, oldest)) {
                 Ok(times) => Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms)),
                 Err((reason, detail)) => {
                     let body = raw.props.map_or("null", |props| props.get());
@@ -54,7 +55,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
         };
         size += WEIGHT
             + match &entry {
-                Entry::Event(event) => event.props().map_or(0, str::len),
+                Entry::Event(event) | Entry::Restored(event) => event.props().map_or(0, str::len),
                 Entry::SetAside(event) => event.body.len() + event.again.as_ref().map_or(0, |again| again.len()),
                 Entry::Banned => 0,
             };
@@ -87,19 +88,19 @@ pub(super) struct Shared<'a> {
 fn judge(
     raw: &RawEvent<'_>,
     (received_at, offset): (Millis, i64),
-    limits: &Limits,
+    (limits, oldest): (&Limits, Millis),
 ) -> Result<(Millis, Millis), (Reason, String)> {
     if let Some(refusal) = refuse(raw, limits) {
         return Err(refusal);
     }
     let times = times(raw.claimed_at, offset, received_at);
-    outlived(times.1, received_at, limits).map_or(Ok(times), Err)
+    outlived(times.1, received_at, oldest).map_or(Ok(times), Err)
 }
 
-/// Why an event of that time would be forgotten at once, if it would.
-pub(super) fn outlived(occurred_at: Millis, now: Millis, limits: &Limits) -> Option<(Reason, String)> {
-    (now.since(occurred_at) > limits.age).then(|| {
-        let days = limits.age / Millis::DAY;
+/// Why an event of that time would be forgotten at once, or taken for new though it was here before, if it would.
+pub(super) fn outlived(occurred_at: Millis, now: Millis, oldest: Millis) -> Option<(Reason, String)> {
+    (occurred_at < oldest).then(|| {
+        let days = now.since(oldest) / Millis::DAY;
         (Reason::TooOld, format!("the event is older than the {days} days for which events are kept"))
     })
 }

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod drill;
 mod erase;
+mod prune;
 mod runner;
 mod settle;
 
@@ -14,7 +15,8 @@ use parking_lot::Mutex;
 
 use crate::backup::{Database, Shelf};
 use crate::clock::Clock;
-use crate::model::{BackupStanding, Erasure, Job, JobRun, JobScope, JobStanding, Node};
+use crate::model::{BackupStanding, Erasure, Job, JobRun, JobScope, JobStanding, Node, PruneStanding};
+use crate::pruning::{Busy, Guard, Pruner};
 use crate::store::{Backlog, Store};
 
 pub use runner::{Held, Jobs, RunError, Turn, run_now};
@@ -53,7 +55,7 @@ pub enum Room {
 }
 
 /// Every job. A step that tells nothing but its pause stands here as `|ground| step(ground).into()`.
-pub const ALL: [Duty; 5] = [
+pub const ALL: [Duty; 6] = [
     Duty {
         name: "settle",
         what: "writes what is over in the form in which it is counted fastest",
@@ -94,6 +96,14 @@ pub const ALL: [Duty; 5] = [
         room: Room::Takes,
         off: backup::off,
     },
+    Duty {
+        name: "prune",
+        what: "deletes what is older than it is kept, a little at a time",
+        period: Duration::from_secs(60),
+        work: Work::OneOfFleet(prune::step),
+        room: Room::Makes,
+        off: on,
+    },
 ];
 
 /// Of a job that is done everywhere.
@@ -126,9 +136,19 @@ pub struct Ground {
     pub progress: Progress,
     /// How the erasure that was last worked on stood.
     pub erasure: Mutex<Option<Erasure>>,
+    /// How far the clock is believed.
+    pub guard: Mutex<Guard>,
+    /// What deletes by age.
+    pub pruner: Mutex<Pruner>,
 }
 
 impl Ground {
+    /// The same with something to ask whether events wait to be written: then nothing is deleted by age.
+    #[must_use]
+    pub fn while_quiet(self, busy: Busy) -> Self {
+        Self { pruner: Mutex::new(self.pruner.into_inner().while_quiet(busy)), ..self }
+    }
+
     /// What a process calls itself when it takes a job.
     pub fn worker(node: &Node) -> String {
         format!("{} {}", node.name, node.id)
@@ -150,6 +170,8 @@ pub struct Progress {
     pub backlog: Arc<Mutex<Option<Backlog>>>,
     /// How backups stand.
     pub backup: Arc<Mutex<BackupStanding>>,
+    /// How the deletion by age stands.
+    pub pruning: Arc<Mutex<PruneStanding>>,
     /// How all jobs stand, in the order of the table.
     pub jobs: Arc<Mutex<Vec<JobStanding>>>,
 }

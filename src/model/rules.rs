@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{AppId, BanId, Figures, IpNet, Millis, TierId, UserHash};
+use super::{AppId, BanId, EnvironmentId, EventAge, Figures, IpNet, Millis, TierId, UserHash, age_of};
 
 /// Most networks, and most origins, of one app.
 pub const MOST_LISTED: usize = 100;
@@ -21,9 +21,23 @@ pub struct Rules {
     pub origins: Vec<String>,
     /// Who is banned.
     pub banned: Banned,
+    /// What it chose for the age of events, by environment.
+    pub ages: Vec<EventAge>,
 }
 
 impl Rules {
+    /// The oldest that an event of an environment may be at an instant: one that is older would be forgotten at once, or a
+    /// repeat of one that was. `usual` is the longest age where nothing was chosen, in milliseconds.
+    pub fn oldest(&self, environment: EnvironmentId, now: Millis, usual: i64) -> Millis {
+        let chosen = self.ages.iter().find(|age| age.environment == environment);
+        let age = match chosen.and_then(|age| age.chosen) {
+            Some(days) => age_of(days).unwrap_or(i64::MAX),
+            None => usual,
+        };
+        let gone = chosen.map_or(Millis(i64::MIN), |age| age.gone);
+        Millis(now.0.saturating_sub(age)).max(gone)
+    }
+
     /// Whether requests from that address are let in.
     pub fn admit_address(&self, address: IpAddr) -> bool {
         self.networks.is_empty() || self.networks.iter().any(|network| network.contains(address))

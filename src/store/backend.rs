@@ -1,5 +1,6 @@
 //! What a database lends to be a [`Store`]: everything above its statements is written once, here and beside.
 
+use super::Keeps;
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{Answers, AppChange, By};
@@ -47,8 +48,12 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn commits(&self, environment: EnvironmentId) -> Option<u64>;
     /// As [`Store::tend`].
     fn tend(&self, now: Millis) -> Result<()>;
-    /// For how many milliseconds events are kept, `None` for ever.
-    fn retention(&self) -> Option<i64>;
+    /// For how long things are kept where nothing else was chosen.
+    fn keeps(&self) -> Keeps;
+    /// As [`Keepers::remove_whole`](super::Keepers::remove_whole).
+    fn drop_whole(&self, before: Millis) -> Result<u64>;
+    /// As [`Keepers::give_back`](super::Keepers::give_back).
+    fn give_back(&self) -> Result<bool>;
     /// As [`Store::status`].
     fn status(&self) -> Result<StoreStatus>;
     /// As [`Store::probe`].

@@ -171,8 +171,12 @@ pub(super) fn write<L: Ledger>(
     for (draft, greeted) in drafts.iter().zip(greeted) {
         committed.push(work.draft(draft, greeted, &mut interned)?);
     }
-    let Work { mut fold, outcomes, errors, with_set_aside, .. } = work;
+    let Work { mut fold, mut outcomes, errors, with_set_aside, .. } = work;
     people.flush(ledger, &mut fold)?;
+    if drafts.iter().any(Draft::restores) {
+        // All of it is counted already.
+        (fold, outcomes) = (Fold::default(), HashMap::new());
+    }
     for ((environment, group), seen) in &errors {
         ledger.put_error(*environment, *group, seen)?;
     }
@@ -220,7 +224,7 @@ impl<L: Ledger> Work<'_, L> {
         let mut outcomes = Vec::with_capacity(draft.entries.len());
         for entry in &draft.entries {
             let outcome = match entry {
-                Entry::Event(event) => {
+                Entry::Event(event) | Entry::Restored(event) => {
                     let interned = interned.next().expect("every event was interned");
                     if refused.is_some() { continue } else { self.event(draft, event, &interned)? }
                 }

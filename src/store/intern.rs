@@ -271,7 +271,7 @@ pub(super) fn facts_by_id(db: &dyn Sql, id: i64) -> Result<FactIds> {
 fn events(drafts: &[Draft]) -> impl Iterator<Item = (AppId, &Event)> {
     drafts.iter().flat_map(|draft| {
         draft.entries.iter().filter_map(|entry| match entry {
-            Entry::Event(event) => Some((draft.app.id, event)),
+            Entry::Event(event) | Entry::Restored(event) => Some((draft.app.id, event)),
             Entry::SetAside(_) | Entry::Banned => None,
         })
     })

@@ -3,7 +3,7 @@
 use super::audit::note;
 use super::directory::changed;
 use super::sql::{Cell, Row, Sql};
-use super::{Result, StoreError};
+use super::{Result, StoreError, keeping};
 use crate::model::{
     AppId, AppLimits, Ban, BanId, Banned, Barred, By, Concerning, Figures, IpNet, MOST_BANS, Millis, NewBan, Rules,
     SubjectHash, Tier, TierEnd, TierId, UserHash, WantedTier,
@@ -196,7 +196,8 @@ pub(super) fn rules(db: &dyn Sql, app: AppId) -> Result<Rules> {
             Barred::Device(device) => _ = banned.devices.insert(device),
         }
     }
-    Ok(Rules { figures: tier.figures, networks: set.networks, origins: set.origins, banned })
+    let ages = keeping::ages(db, app)?;
+    Ok(Rules { figures: tier.figures, networks: set.networks, origins: set.origins, banned, ages })
 }
 
 /// Web origins that some app lists.

@@ -15,6 +15,8 @@ mod funnels;
 mod identify;
 mod intern;
 mod jobs;
+mod keepers;
+mod keeping;
 mod limits;
 pub mod look;
 mod members;
@@ -24,6 +26,7 @@ mod nodes;
 mod organizations;
 mod people;
 pub mod postgres;
+mod records;
 mod recount;
 mod remembered;
 mod report;
@@ -48,7 +51,7 @@ use crate::model::{
     SavedFunnel, SetAside, SetRule, SetStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
     VersionsPage,
 };
-use crate::model::{AppChange, By};
+use crate::model::{AppChange, By, Keeps};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
@@ -57,6 +60,7 @@ use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 pub use accounts::Accounts;
 pub use duties::Duties;
 pub use erasing::Erasing;
+pub use keepers::Keepers;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use sealing::Sealing;
 pub use settled::Backlog;
@@ -90,11 +94,21 @@ pub struct Draft {
     pub again: Option<i64>,
 }
 
+impl Draft {
+    /// Whether it brings back what is counted already.
+    pub fn restores(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::Restored(_)))
+    }
+}
+
 /// One event of a [`Draft`].
 #[derive(Debug)]
 pub enum Entry {
     /// To be stored if it is new.
     Event(Event),
+    /// The same of one that the summaries count already, since it was stored before: it comes back, and counts nowhere.
+    /// It stands only among its like.
+    Restored(Event),
     /// To be kept aside.
     SetAside(SetAside),
     /// Of somebody who is banned: to be counted only.
@@ -250,7 +264,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Duties + Erasing + Sealing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///

@@ -8,10 +8,10 @@ use hashbrown::HashMap;
 
 use super::Result;
 use super::report::measures;
-use super::rights;
 use super::scan::{fact_sets, scan_rows};
 use super::sql::{Cell, Row, Sql};
-use crate::model::{Dimension, EnvironmentId, Fact, LENGTHS, LocalTime, Millis, TimeRange, Zone};
+use super::{keeping, rights};
+use crate::model::{Dimension, EnvironmentId, Fact, Kept, LENGTHS, LocalTime, Millis, TimeRange, Zone};
 use crate::rollup::{Bucket, Deltas, FactIds, Fold, InternedError, InternedFacts, Key, Measures};
 
 /// Which summaries are counted anew: those of one UTC day of an environment.
@@ -23,17 +23,11 @@ pub struct Recount {
     pub zone: Arc<Zone>,
     /// Days since 1970.
     pub day: i64,
-    /// Before this instant events may have been forgotten by age: what they came to cannot be counted any more.
-    pub forgotten: Option<Millis>,
 }
 
 impl Recount {
     fn range(&self) -> TimeRange {
         TimeRange { from: Millis(self.day * Millis::DAY), to: Millis((self.day + 1) * Millis::DAY) }
-    }
-
-    fn has_events_forgotten(&self) -> bool {
-        self.forgotten.is_some_and(|before| self.range().from < before)
     }
 }
 
@@ -85,11 +79,13 @@ pub(super) fn days(db: &dyn Sql, environment: EnvironmentId) -> Result<Option<(i
 
 /// Compares the summaries of one UTC day of an environment with a count of what lies beneath them.
 pub(super) fn differences(db: &dyn Sql, asked: &Recount) -> Result<Vec<SummaryDifference>> {
-    let counted = count(db, asked)?;
-    let kept = Kept {
-        events_forgotten: asked.has_events_forgotten(),
-        people_erased: rights::is_erased_day(db, asked.environment, asked.day)?,
+    let gone = |kind| keeping::gone_before(db, asked.environment, kind).map(|day| asked.day < day);
+    let kept = Stays {
+        events: gone(Kept::Events)?,
+        sessions: gone(Kept::Sessions)?,
+        people: rights::is_erased_day(db, asked.environment, asked.day)?,
     };
+    let counted = count(db, asked, kept)?;
     let mut found = Vec::new();
     for (table, counted) in [(SummaryTable::Hours, counted.hours), (SummaryTable::Days, counted.days)] {
         let mut stored = stored(db, asked, table)?;
@@ -129,32 +125,37 @@ pub(super) fn mend(db: &dyn Sql, differences: &[SummaryDifference]) -> Result<()
 
 /// What a day's summaries may count although it lies beneath them no more.
 #[derive(Clone, Copy)]
-struct Kept {
-    /// Events that are forgotten by age.
-    events_forgotten: bool,
+struct Stays {
+    /// Events that are deleted by age.
+    events: bool,
+    /// Sessions that are.
+    sessions: bool,
     /// People who are erased, with all that they did.
-    people_erased: bool,
+    people: bool,
 }
 
-/// What differs, if anything does. Where events are forgotten by age, what they came to is taken as it is stored; where
-/// people are erased, what is stored may be more than what was counted.
+/// What differs, if anything does. Where something is deleted by age, what it came to is taken as it is stored; where people
+/// are erased, what is stored may be more than what was counted.
 fn differ(
-    kept: Kept,
+    kept: Stays,
     table: SummaryTable,
     key: Key,
     (stored, mut counted): (Measures, Measures),
 ) -> Option<SummaryDifference> {
-    if kept.people_erased {
+    if kept.people {
         counted = counted.at_least(stored);
     }
-    if kept.events_forgotten {
+    if kept.events {
         (counted.events, counted.errors, counted.crashes) = (stored.events, stored.errors, stored.crashes);
+    }
+    if kept.sessions {
+        (counted.sessions, counted.crashed_sessions) = (stored.sessions, stored.crashed_sessions);
     }
     (stored != counted).then_some(SummaryDifference { table, key, stored, counted })
 }
 
 /// The day's summaries from what lies beneath them.
-fn count(db: &dyn Sql, asked: &Recount) -> Result<Deltas> {
+fn count(db: &dyn Sql, asked: &Recount, kept: Stays) -> Result<Deltas> {
     let mut fold = Fold::default();
     let mut facts: HashMap<i64, FactIds> = HashMap::new();
     fact_sets(db, asked.environment, &Fact::ALL, &mut |set, values| {
@@ -162,7 +163,7 @@ fn count(db: &dyn Sql, asked: &Recount) -> Result<Deltas> {
     })?;
     let values = |id: i64| facts.get(&id).copied().unwrap_or_default();
     let (environment, zone, range) = (asked.environment, &asked.zone, asked.range());
-    if !asked.has_events_forgotten() {
+    if !kept.events {
         scan_rows(db, environment, range, &mut |event| {
             let facts = InternedFacts { id: event.facts, values: values(event.facts) };
             let error = (event.error != 0).then_some(InternedError { group: event.error, fatal: event.fatal });
@@ -170,16 +171,18 @@ fn count(db: &dyn Sql, asked: &Recount) -> Result<Deltas> {
             ControlFlow::Continue(())
         })?;
     }
-    let sql = "SELECT started_at, ended_at, facts_id, crashed FROM sessions \
-               WHERE env_id = $1 AND started_at >= $2 AND started_at < $3";
-    db.stream(sql, &within(asked), &mut |line| {
-        let started_at = Millis(line.int(0));
-        let bucket = Bucket::of(started_at, zone);
-        let measures = Measures { crashed_sessions: line.int(3), ..Measures::SESSION };
-        fold.by_facts(environment, bucket, &values(line.int(2)), measures);
-        fold.length(environment, bucket, line.int(1) - line.int(0), 1);
-        ControlFlow::Continue(())
-    })?;
+    if !kept.sessions {
+        let sql = "SELECT started_at, ended_at, facts_id, crashed FROM sessions \
+                   WHERE env_id = $1 AND started_at >= $2 AND started_at < $3";
+        db.stream(sql, &within(asked), &mut |line| {
+            let started_at = Millis(line.int(0));
+            let bucket = Bucket::of(started_at, zone);
+            let measures = Measures { crashed_sessions: line.int(3), ..Measures::SESSION };
+            fold.by_facts(environment, bucket, &values(line.int(2)), measures);
+            fold.length(environment, bucket, line.int(1) - line.int(0), 1);
+            ControlFlow::Continue(())
+        })?;
+    }
     let sql = "SELECT first_at FROM users WHERE env_id = $1 AND first_at >= $2 AND first_at < $3";
     db.stream(sql, &within(asked), &mut |line| {
         fold.total(environment, Bucket::of(Millis(line.int(0)), zone), Measures::NEW_USER);

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Shown;
 use crate::ingest::RefusedFor;
-use crate::model::{Aim, Alarm, AsideCount, BackupStanding, Budget, JobStanding, LookupCounts, Millis, Node, Traffic};
+use crate::model::{
+    Aim, Alarm, AsideCount, BackupStanding, Budget, Held, JobStanding, LookupCounts, Millis, Node, PruneStanding,
+    Traffic,
+};
 use crate::store::{StoreError, StoreStatus};
 
 use super::figures;
@@ -55,6 +58,8 @@ pub struct Condition {
     pub backup: BackupStanding,
     /// How the budgets of the objectives stand.
     pub budgets: Vec<Budget>,
+    /// How the deletion by age stands.
+    pub pruning: PruneStanding,
     /// How jobs stand, as this node knows it.
     pub jobs: Vec<JobStanding>,
 }
@@ -140,6 +145,7 @@ pub async fn examine(state: &WebState) -> Result<Condition, StoreError> {
         warnings: about.warnings.clone(),
         backup: state.metrics.backup.lock().clone(),
         budgets: state.metrics.requests.answering().budgets(now),
+        pruning: state.metrics.pruning.lock().clone(),
         jobs: state.metrics.jobs.lock().clone(),
     })
 }
@@ -188,6 +194,15 @@ impl Condition {
         }
         for budget in &self.budgets {
             of_budget(budget, &mut say);
+        }
+        if let Some(held) = &self.pruning.held {
+            let advice = match held {
+                Held::Ahead(_) => "Put the clock right, or say below that it is right.",
+                Held::First(_) => {
+                    "Choose how long things are to be kept, on the pages of apps or with retention_days; then confirm it below."
+                }
+            };
+            say(Level::Wrong, sentence(&held.told()), advice);
         }
         for standing in &self.jobs {
             of_job(standing, self.now, &mut say);
@@ -253,7 +268,12 @@ fn of_database(database: &StoreStatus, say: &mut impl FnMut(Level, String, &str)
         say(Level::Look, what, "They are counted like all others; clients sent them with times far from now.");
     }
     for note in &database.notes {
-        say(Level::Look, sentence(note), "It is a setting of the database server.");
+        let advice = if database.engine.starts_with("SQLite") {
+            "Stop the box once and run: sqlite3 tallybox.db 'pragma auto_vacuum = 2; vacuum'"
+        } else {
+            "It is a setting of the database server."
+        };
+        say(Level::Look, sentence(note), advice);
     }
 }
 
@@ -300,6 +320,7 @@ mod tests {
             warnings: Vec::new(),
             backup: BackupStanding::default(),
             budgets: Vec::new(),
+            pruning: PruneStanding::default(),
             jobs: Vec::new(),
         }
     }

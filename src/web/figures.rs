@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::metrics::{Exposition, Kind, Number};
 use crate::ingest::{Counters, Door, Intake};
-use crate::model::{Budget, JobRun, JobStanding, LookupCounts, Millis};
+use crate::model::{Budget, JobRun, JobStanding, Kept, LookupCounts, Millis, PruneStanding};
 use crate::store::{PoolStatus, StoreStatus};
 
 use super::health;
@@ -211,11 +211,23 @@ fn expose_chores(text: &mut Exposition, state: &WebState) {
     gauge("tallybox_backup_newest_seconds", help, backup.scheduled.then_some(newest));
     let failed = u64::from(backup.failed.is_some());
     gauge("tallybox_backup_failed", "1 while the last backup has failed.", backup.scheduled.then_some(failed));
+    expose_pruning(text, &state.metrics.pruning.lock().clone());
     let pushes = state.metrics.pushes.read();
     let help = "Times that these figures were sent to the collector of otlp_metrics_url, by how that went.";
     let mut family = text.family("tallybox_metrics_pushes_total", Kind::Counter, help);
     family.sample(&[("result", "done")], pushes.hits);
     family.sample(&[("result", "failed")], pushes.misses);
+}
+
+fn expose_pruning(text: &mut Exposition, standing: &PruneStanding) {
+    let help = "1 while nothing is deleted by age because the clock is doubted.";
+    text.gauge("tallybox_prune_held", help, standing.held.is_some());
+    let mut rows = text.family("tallybox_pruned_rows_total", Kind::Counter, "Rows deleted by age, by what they were.");
+    for (kind, removed) in Kept::ALL.iter().zip(standing.removed) {
+        rows.sample(&[("what", kind.as_str())], removed);
+    }
+    let help = "Files laid down before their rows were deleted.";
+    text.family("tallybox_archived_files_total", Kind::Counter, help).sample(&[], standing.archived);
 }
 
 /// Jobs that are done here, by name.

@@ -17,7 +17,7 @@ use crate::auth::token;
 use crate::http::metrics::{Exposition, IdentifyMetrics, RequestMetrics};
 use crate::http::refuse;
 use crate::ingest::Roster;
-use crate::model::{BackupStanding, JobStanding, Lookups, Millis, Origin};
+use crate::model::{BackupStanding, JobStanding, Lookups, Millis, Origin, PruneStanding};
 use crate::store::{Backlog, StoreStatus};
 
 use super::error::{Page, PageError};
@@ -48,6 +48,8 @@ pub struct MetricsParts {
     pub roster: Option<Roster>,
     /// How sending figures to a collector went: hits arrived.
     pub pushes: Arc<Lookups>,
+    /// How the deletion by age stands.
+    pub pruning: Arc<parking_lot::Mutex<PruneStanding>>,
     /// How jobs stand.
     pub jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     /// What other machines have to show; without one it is closed to them.
@@ -62,6 +64,7 @@ pub struct Metrics {
     pub(super) roster: Option<Roster>,
     pub(super) pushes: Arc<Lookups>,
     pub(super) backup: Arc<parking_lot::Mutex<BackupStanding>>,
+    pub(super) pruning: Arc<parking_lot::Mutex<PruneStanding>>,
     pub(super) jobs: Arc<parking_lot::Mutex<Vec<JobStanding>>>,
     token_hash: Option<[u8; 32]>,
     /// The database's last figures, `None` where it gave none. However many ask, it is asked once.
@@ -71,9 +74,20 @@ pub struct Metrics {
 impl Metrics {
     /// Ready to answer. Of the token only a hash is kept.
     pub fn new(parts: MetricsParts) -> Self {
-        let MetricsParts { requests, identify, backlog, backup, jobs, roster, pushes, token } = parts;
+        let MetricsParts { requests, identify, backlog, backup, pruning, jobs, roster, pushes, token } = parts;
         let token_hash = token.map(|token| token::hash(token.expose_secret()));
-        Self { requests, identify, backlog, roster, pushes, backup, jobs, token_hash, database: Mutex::default() }
+        Self {
+            requests,
+            identify,
+            backlog,
+            roster,
+            pushes,
+            backup,
+            pruning,
+            jobs,
+            token_hash,
+            database: Mutex::default(),
+        }
     }
 }
 
@@ -193,7 +207,7 @@ mod tests {
             store,
             clock: clock.clone(),
             site: Site::default(),
-            keeping: Keeping { retention: None, respects_dnt: true },
+            keeping: Keeping { respects_dnt: true },
             draining: Arc::new(|| false),
             metrics: MetricsParts {
                 requests: requests.clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::{Ask, Dimension, Filters, Keep, Metric, Millis, Query, Report, Zone, date_of};
+use crate::model::{Ask, Dimension, Filters, Keep, Kept, Metric, Millis, Query, Report, Zone, date_of};
 use crate::query::step::{self, Step};
 use crate::query::{Compare, Compared, Interval, Preset, Range, RangeProblem, Wanted, compared, filters};
 
@@ -21,6 +21,8 @@ pub struct Ground {
     pub now: Millis,
     /// When the first event happened.
     pub since: Option<Millis>,
+    /// Before when events are deleted by age, where some are.
+    pub kept: Option<Millis>,
     /// The range of an address that names none.
     pub fallback: Preset,
 }
@@ -89,10 +91,12 @@ impl Selection {
     pub async fn read(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<Self>, PageError> {
         let since = Query { environment: on.environment.id, ask: Ask::Since };
         let Report::Since(since @ Some(first)) = *state.reports.report(since).await? else { return Ok(None) };
+        let environment = on.environment.id;
+        let kept = state.ask(move |store| store.gone((environment, Kept::Events))).await?;
         let now = state.clock.now();
         // Whoever has just begun sees hours rather than one lonely day.
         let fallback = if now.since(first) < Millis::DAY { Preset::Hours24 } else { Preset::Days7 };
-        Ok(Some(Self::parse(query, Ground { zone: on.app.zone.clone(), now, since, fallback })))
+        Ok(Some(Self::parse(query, Ground { zone: on.app.zone.clone(), now, since, kept, fallback })))
     }
 
     /// Reads a query string. What makes no sense is left out and said in `problem`.
@@ -344,7 +348,7 @@ mod tests {
     fn read(query: &str) -> Selection {
         let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().into();
         let (now, since) = (at("2026-11-18T13:20:00Z"), Some(at("2026-01-01T00:00:00Z")));
-        Selection::parse(query, Ground { zone: Arc::new(Zone::utc()), now, since, fallback: Preset::Days7 })
+        Selection::parse(query, Ground { zone: Arc::new(Zone::utc()), now, since, kept: None, fallback: Preset::Days7 })
     }
 
     #[test]

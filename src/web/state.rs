@@ -56,8 +56,6 @@ impl Site {
 /// What the box keeps of what comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {
-    /// For how many milliseconds events are kept, `None` for ever.
-    pub retention: Option<i64>,
     /// Whether nothing is taken from browsers that ask not to be tracked.
     pub respects_dnt: bool,
 }

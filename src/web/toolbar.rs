@@ -31,6 +31,8 @@ pub struct Toolbar {
     pub kept: Vec<(String, String)>,
     /// What is wrong with the address.
     pub problem: Option<String>,
+    /// Since when there are events, where the range begins before.
+    pub kept_since: Option<String>,
     /// The days of the range.
     pub days: String,
     /// The app's time zone.
@@ -97,6 +99,7 @@ impl Toolbar {
             suggestions: Vec::new(),
             kept: selection.pairs(),
             problem: selection.problem.map(|problem| problem.to_string()),
+            kept_since: kept_since(selection),
             days: format::days(&selection.range.whole),
             zone: selection.ground.zone.name().to_owned(),
             csv: format!("{path}.csv{}", selection.query()),
@@ -111,6 +114,12 @@ impl Toolbar {
             (format!("{path}.csv{}", selection.query()), format!("{path}.json{}", selection.query()));
         self
     }
+}
+
+/// The day from which on events are kept, where the range begins before it.
+fn kept_since(selection: &Selection) -> Option<String> {
+    let kept = selection.ground.kept.filter(|kept| selection.range.whole.range.from < *kept)?;
+    Some(crate::model::date_of(selection.ground.zone.local(kept).day).to_string())
 }
 
 fn custom(selection: &Selection) -> CustomRange {

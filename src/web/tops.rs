@@ -71,7 +71,8 @@ mod tests {
             BreakdownRow { value: None, metrics: vec![Some(30)] },
         ];
         let now = "2026-11-18T13:20:00Z".parse::<jiff::Timestamp>().unwrap().into();
-        let ground = Ground { zone: std::sync::Arc::new(Zone::utc()), now, since: None, fallback: Preset::Days7 };
+        let ground =
+            Ground { zone: std::sync::Arc::new(Zone::utc()), now, since: None, kept: None, fallback: Preset::Days7 };
         let selection = Selection::parse("", ground);
         let list = Breakdown { rows, together: vec![Some(100)], values: 3 };
         let top = top("Systems", &Dimension::Fact(Fact::System), &list, (&selection, "/apps/a"));

@@ -23,6 +23,7 @@ mod moving;
 mod packaging;
 mod pages;
 mod privacy;
+mod retention;
 mod routes;
 mod runbooks;
 mod security;

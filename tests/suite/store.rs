@@ -9,6 +9,7 @@ mod identify;
 mod journeys;
 mod live;
 mod nodes;
+mod pruning;
 mod rebuild;
 mod recount;
 mod rights;
@@ -49,7 +50,6 @@ on_both_backends! {
     an_api_token_is_found_until_its_end,
     a_newer_or_changed_schema_is_refused,
     credentials_are_found_by_token_and_by_every_path,
-    old_events_are_forgotten_and_counts_stay,
     an_event_older_than_events_are_kept_is_set_aside,
     a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty,
 }
@@ -98,11 +98,11 @@ impl Bench {
         self.start();
     }
 
-    /// The same, with events that are kept for so many milliseconds only.
-    fn reopen_keeping(&mut self, age: i64) {
+    /// The same, with everything kept for so many days only.
+    fn reopen_keeping(&mut self, days: u32) {
         self.intake = None;
         self.writer.take().unwrap().join();
-        self.store = open_keeping(&self.database, Some(age)).unwrap();
+        self.store = open_keeping(&self.database, days).unwrap();
         self.start();
     }
 
@@ -176,14 +176,15 @@ impl Bench {
 
 /// Opens a database as any process would.
 pub fn open(database: &Database) -> tallybox::store::Result<Arc<dyn Store>> {
-    open_keeping(database, None)
+    open_keeping(database, 0)
 }
 
-fn open_keeping(database: &Database, retention: Option<i64>) -> tallybox::store::Result<Arc<dyn Store>> {
+fn open_keeping(database: &Database, days: u32) -> tallybox::store::Result<Arc<dyn Store>> {
+    let keeps = Keeps { events: days, sessions: days, set_aside: days };
     match database {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, Options { retention, ..Options::default() })?)),
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, Options { keeps, ..Options::default() })?)),
         Database::Postgres(database) => {
-            let options = PostgresOptions { retention, ..PostgresOptions::new(database.url().into()) };
+            let options = PostgresOptions { keeps, ..PostgresOptions::new(database.url().into()) };
             let store = PostgresStore::open(&options)?;
             store.wait(Duration::from_secs(30))?;
             Ok(Arc::new(store))
@@ -560,30 +561,6 @@ fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty(backend: Bac
 }
 
 /// PostgreSQL's months are judged by the machine's clock, which has left [`NOW`] far behind.
-fn old_events_are_forgotten_and_counts_stay(backend: Backend) {
-    let mut bench = Bench::new(backend);
-    let app = bench.app("UTC");
-    let scope = bench.scope(&app, 0);
-    // Both occurred at the same time; the second one's clock was years ahead.
-    let ahead = Sent { at: NOW.plus(4_000 * Millis::DAY), ..Sent::new("b") };
-    bench.send(&scope, &[Sent::new("a"), ahead]).unwrap();
-    let kept = |bench: &Bench| bench.database.sql("SELECT count(*) FROM events").trim().to_owned();
-    bench.reopen_keeping(100 * Millis::DAY);
-    if backend == Backend::Sqlite {
-        bench.store.tend(NOW.plus(99 * Millis::DAY)).unwrap();
-        assert_eq!(kept(&bench), "2");
-        bench.store.tend(NOW.plus(101 * Millis::DAY)).unwrap();
-        assert_eq!(kept(&bench), "1"); // found by its claimed time, which has not come
-    } else {
-        crate::harness::poll::until(Duration::from_secs(20), "an end of old events", || {
-            (kept(&bench) == "0").then_some(())
-        });
-    }
-    let today = day(&app.zone, app.zone.local(NOW).day);
-    assert_eq!(bench.series(&scope, Metric::Events, &[today]), [2]);
-    assert_eq!(bench.series(&scope, Metric::Users, &[today]), [1]);
-}
-
 fn an_event_older_than_events_are_kept_is_set_aside(backend: Backend) {
     let bench = Bench::with(backend, Limits { age: 30 * Millis::DAY, ..Limits::default() });
     let scope = bench.scope(&bench.app("UTC"), 0);

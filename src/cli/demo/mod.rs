@@ -19,7 +19,7 @@ use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::config::Config;
 use crate::demo::{Plan, Story};
 use crate::ingest::{Intake, QueueSize, Scope};
-use crate::model::{App, By, Limits, Millis, NewApp, Receipt, Refusal, Salt, Slug, Zone};
+use crate::model::{App, By, Choice, Kept, Limits, Millis, NewApp, Receipt, Refusal, Rules, Salt, Slug, Zone, age_of};
 use crate::store::Store;
 
 /// What the app is called.
@@ -70,15 +70,23 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     let store = open::store(config)?;
     let lock = config.database_path().map(|_| datadir::lock(config)).transpose();
     let lock = lock.context("no server may use the database meanwhile")?;
-    if let Some(kept) = open::retention(config).filter(|kept| *kept < plan.range().len()) {
-        let days = kept / Millis::DAY;
-        eprintln!("warning: the server will forget the events that are older than {days} days (retention_days)");
-    }
     let app = app(&*store, args, &plan)?;
+    let ages = store.app_rules(app.id)?.ages;
+    let limits = Limits { age: age_of(open::keeps(config).events).unwrap_or(i64::MAX), ..Limits::default() };
+    let rules = Rules { ages, ..Rules::default() };
+    let environment = app.environments.first().context("the app has no environment")?.id;
+    let oldest = rules.oldest(environment, now, limits.age);
+    if oldest > plan.range().from {
+        let day = oldest.timestamp().strftime("%Y-%m-%d");
+        eprintln!(
+            "warning: events of before {day} are set aside: the app keeps none that are older (`tallybox app retention`)"
+        );
+    }
     let story = Story::of(plan);
     let versions: Vec<_> = story.versions().map(|(version, bad)| (version.to_owned(), bad)).collect();
     let took = Stopwatch::start();
-    let tally = tell((store, clock), &app, story, events).with_context(|| {
+    let scope = Scope { app: Arc::new(app.clone()), environment, key: None, rules: Arc::new(rules), country: None };
+    let tally = tell((store, clock), (scope, limits), story, events).with_context(|| {
         let until = until.timestamp();
         format!("the story came to no end; tell it again with --add --until {until}, and what is there counts once")
     })?;
@@ -116,7 +124,13 @@ fn app(store: &dyn Store, args: &Args, plan: &Plan) -> anyhow::Result<App> {
                 salt: Salt(token::random()),
                 strict: false,
             };
-            Ok(store.create_app(&new, &By::command_line(plan.range().from))?)
+            let by = By::command_line(plan.range().from);
+            let made = store.create_app(&new, &by)?;
+            // A year that somebody wants to look at should not go while they do.
+            let kinds = Kept::ALL.map(|kind| (kind, Some(0))).to_vec();
+            let environments = made.environments.iter().map(|environment| environment.id).collect();
+            store.choose_keeping(&Choice { app: made.id, environments, kinds }, &by)?;
+            Ok(made)
         }
     }
 }
@@ -143,11 +157,14 @@ impl Tally {
 }
 
 /// Sends a story of about so many events through the pipeline.
-fn tell((store, clock): (Arc<dyn Store>, Clock), app: &App, story: Story, events: u64) -> anyhow::Result<Tally> {
-    let (intake, writer) = Intake::start(store, Arc::new(Limits::default()), clock, QueueSize::default())
-        .context("the writer cannot start")?;
-    let environment = app.environments.first().context("the app has no environment")?.id;
-    let scope = Scope { app: Arc::new(app.clone()), environment, key: None, rules: Arc::default(), country: None };
+fn tell(
+    (store, clock): (Arc<dyn Store>, Clock),
+    (scope, limits): (Scope, Limits),
+    story: Story,
+    events: u64,
+) -> anyhow::Result<Tally> {
+    let (intake, writer) =
+        Intake::start(store, Arc::new(limits), clock, QueueSize::default()).context("the writer cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("the runtime cannot start")?;
     let mut display = Display::new(events);
     let told = runtime.block_on(async {

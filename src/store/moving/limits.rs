@@ -1,4 +1,4 @@
-//! The tables of limits, as a move copies them.
+//! The tables of limits of size and of age, as a move copies them.
 
 use super::tables::Kind::{Bytes, Int, Text};
 use super::tables::{Table, WHOLE};
@@ -42,6 +42,24 @@ pub(super) const BANS: Table = Table {
         ("member", Text),
         ("created_at", Int),
     ],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
+
+/// Behind environments.
+pub(super) const KEEPING: Table = Table {
+    name: "keeping",
+    columns: &[("env_id", Int), ("kind", Text), ("days", Int), ("changed_at", Int), ("gone_before", Int)],
+    key: 2,
+    prefix: 0,
+    cut: WHOLE,
+};
+
+/// One row.
+pub(super) const TRUSTED_CLOCK: Table = Table {
+    name: "trusted_clock",
+    columns: &[("id", Int), ("at", Int), ("credit", Int)],
     key: 1,
     prefix: 0,
     cut: WHOLE,

@@ -307,7 +307,7 @@ impl Wanted {
             }
             wanted.nonces.extend(draft.nonce.map(|nonce| (nonce.at, draft.app.id.0, nonce.value)));
             for entry in &draft.entries {
-                let Entry::Event(event) = entry else { continue };
+                let (Entry::Event(event) | Entry::Restored(event)) = entry else { continue };
                 let environment = draft.environment.0;
                 wanted.events.push((environment, event.claimed_at().0, event.id().0));
                 wanted.named.extend(event.session().map(|session| (environment, session.0)));

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long bringing the schema up to date and dropping old events may take.
+/// How long bringing the schema up to date may take.
 const MIGRATION: Duration = Duration::from_secs(3_600);
 /// How often partitions and figures are looked after.
 const CHORES: Duration = Duration::from_secs(60);
@@ -123,10 +123,7 @@ impl Watch {
             self.chores = Some(Deadline::after(CHORES));
             let done = on(&link, &link.primary, MIGRATION, |session| {
                 let now = Clock::system().now();
-                if let Some(age) = link.retention {
-                    partitions::retire(session, now.plus(-age))?;
-                }
-                let outside_partitions = partitions::ensure(session, now, link.retention)?;
+                let outside_partitions = partitions::ensure(session, now)?;
                 *link.figures.lock() = Figures { outside_partitions, ..read_figures(session)? };
                 Ok(())
             });
@@ -169,7 +166,12 @@ impl Watch {
 }
 
 /// Runs `work` on a connection, whatever the standing of the database.
-fn on<T>(link: &Link, pool: &Pool, limit: Duration, work: impl FnOnce(&Session<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn on<T>(
+    link: &Link,
+    pool: &Pool,
+    limit: Duration,
+    work: impl FnOnce(&Session<'_>) -> Result<T>,
+) -> Result<T> {
     let connection: Connection = link.runtime.block_on(pool.get())?;
     let session = Session::new(&connection, &link.runtime, Deadline::after(limit));
     let result = work(&session);

@@ -11,6 +11,7 @@ use super::pool::{Connection, Pool};
 use super::session::{CALL, Session};
 use super::{LOST, keeper, schema};
 use crate::clock::Deadline;
+use crate::model::Keeps;
 use crate::store::migrate;
 use crate::store::slow::SlowLog;
 use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
@@ -37,8 +38,8 @@ pub(super) struct Link {
     pub(super) attention: Condvar,
     pub(super) figures: Mutex<keeper::Figures>,
     pub(super) slow: SlowLog,
-    /// For how many milliseconds events are kept.
-    pub(super) retention: Option<i64>,
+    /// For how long things are kept where nothing else was chosen.
+    pub(super) keeps: Keeps,
     /// The newest schema that this program knows.
     schema_known: i64,
 }
@@ -79,7 +80,7 @@ impl Link {
             attention: Condvar::new(),
             figures: Mutex::default(),
             slow: SlowLog::new(options.slow),
-            retention: options.retention,
+            keeps: options.keeps,
             schema_known: migrate::newest(&schema::known()),
         })
     }

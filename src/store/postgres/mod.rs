@@ -33,7 +33,7 @@ use super::identify::VersionIds;
 use super::intern::{Interner, Numbers};
 use super::slow::SlowLog;
 use super::sql::Sql;
-use super::{Committed, Draft, EnvironmentId, Limits, Millis, Result, StoreError, StoreStatus, members};
+use super::{Committed, Draft, EnvironmentId, Keeps, Limits, Millis, Result, StoreError, StoreStatus, members};
 use crate::clock::Deadline;
 use crate::model::Lookups;
 
@@ -48,6 +48,9 @@ const ATTEMPTS: u32 = 10;
 /// For how many commits repeated events are looked for once there were some: a client that sends again what it did not
 /// hear an answer to does so for a while.
 const WARY: u32 = 100;
+
+/// How long it may take to drop what is too old.
+const RETIREMENT: Duration = Duration::from_secs(3_600);
 
 /// Numbers of users and sessions come in blocks of this length, as the schema's sequences have it.
 const BLOCK: i64 = 16_384;
@@ -295,8 +298,18 @@ impl Backend for PostgresStore {
         self.write(|db| members::purge(db, now))
     }
 
-    fn retention(&self) -> Option<i64> {
-        self.link.retention
+    fn keeps(&self) -> Keeps {
+        self.link.keeps
+    }
+
+    fn drop_whole(&self, before: Millis) -> Result<u64> {
+        self.link.check()?;
+        keeper::on(&self.link, &self.link.primary, RETIREMENT, |session| partitions::retire(session, before))
+    }
+
+    // The server makes room by itself, and a dropped partition is given back as it is dropped.
+    fn give_back(&self) -> Result<bool> {
+        Ok(false)
     }
 
     fn status(&self) -> Result<StoreStatus> {

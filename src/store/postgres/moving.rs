@@ -65,7 +65,7 @@ impl PostgresHouse {
         let alone = Some(keep_others_out(&runtime, &pool)?);
         let house = Self { connection: runtime.block_on(pool.get())?, _alone: alone, runtime };
         schema::migrate(&house.session())?;
-        _ = partitions::ensure(&house.session(), Clock::system().now(), None)?;
+        _ = partitions::ensure(&house.session(), Clock::system().now())?;
         Ok(house)
     }
 

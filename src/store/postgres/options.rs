@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::target::{Role, Target};
+use crate::model::Keeps;
 use crate::store::SLOW;
 
 /// Where the database is and how its connections are kept.
@@ -28,8 +29,8 @@ pub struct PostgresOptions {
     pub replica_max_lag: Duration,
     /// Statements and commits that take this long are told in the log.
     pub slow: Duration,
-    /// For how many milliseconds events are kept, `None` for ever.
-    pub retention: Option<i64>,
+    /// For how long things are kept where nothing else was chosen.
+    pub keeps: Keeps,
 }
 
 impl PostgresOptions {
@@ -45,7 +46,7 @@ impl PostgresOptions {
             idle_timeout: Duration::from_secs(300),
             replica_max_lag: Duration::from_secs(5),
             slow: SLOW,
-            retention: None,
+            keeps: Keeps::FOREVER,
         }
     }
 

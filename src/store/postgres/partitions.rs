@@ -9,7 +9,7 @@ use super::link::{BEGIN, LOCKS};
 use super::session::Session;
 use crate::model::{EnvironmentId, Millis};
 use crate::store::sql::Sql;
-use crate::store::{Result, StoreError, settled};
+use crate::store::{Result, StoreError, keeping, settled};
 
 /// Months before this one whose events have a partition: clients send what they kept while offline.
 const BEHIND: i32 = 13;
@@ -45,13 +45,12 @@ impl Month {
 /// Makes the partitions that are missing around `now`. What the default partition holds of them moves there; how many
 /// events still lie in it, up to 100,000.
 ///
-/// Where events are kept for `retention` milliseconds, months that are over for longer are not made.
-pub(super) fn ensure(session: &Session<'_>, now: Millis, retention: Option<i64>) -> Result<u64> {
+/// Months of which nobody has anything any more are not made.
+pub(super) fn ensure(session: &Session<'_>, now: Millis) -> Result<u64> {
     let this = Month::of(now)?;
     let around: Result<Vec<_>> = (-BEHIND..=AHEAD).map(|offset| this.plus(offset)).collect();
-    let kept = |month: &Month| {
-        retention.is_none_or(|age| month.plus(1).is_ok_and(|next| next.start().is_ok_and(|end| end > now.0 - age)))
-    };
+    let gone = keeping::gone_everywhere(session)? * Millis::DAY;
+    let kept = |month: &Month| month.plus(1).is_ok_and(|next| next.start().is_ok_and(|end| end > gone));
     make_missing(session, &around?.into_iter().filter(kept).collect::<Vec<_>>())?;
     let outside =
         session.value("SELECT count(*) FROM (SELECT 1 FROM events_default LIMIT 100000) AS sample", &[])?.int();
@@ -114,9 +113,10 @@ fn create(session: &Session<'_>, month: &Month) -> Result<()> {
     session.batch("COMMIT")
 }
 
-/// Forgets events that occurred before `before`: months that were over by then as a whole, and some of what lies outside
-/// of all months.
-pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
+/// Forgets the events that occurred before `before`, as far as they lie in months that were over by then: those go as a
+/// whole; how many did.
+pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<u64> {
+    let mut dropped = 0;
     for (table, is_attached) in over(session, before)? {
         if is_attached {
             session.batch(BEGIN)?;
@@ -141,20 +141,16 @@ pub(super) fn retire(session: &Session<'_>, before: Millis) -> Result<()> {
         session.batch(&["DROP TABLE ", &table].concat())?;
         session.batch("COMMIT")?;
         tracing::info!(table, "a month of events was older than events are kept, and is gone");
+        dropped += 1;
     }
-    session.run(
-        "DELETE FROM events_default WHERE ctid = ANY (ARRAY (\
-         SELECT ctid FROM events_default WHERE claimed_at + skew < $1 LIMIT 10000))",
-        &[before.0.into()],
-    )?;
-    unsettle(session, before)
+    Ok(dropped)
 }
 
 /// Forgets what is settled of days that have events to be forgotten. Behind the lock or the deletion that takes those
 /// away: who begins to settle such a day later does not find them any more.
 fn unsettle(session: &Session<'_>, before: Millis) -> Result<()> {
     for row in session.rows("SELECT id FROM environments", &[])? {
-        settled::forget(session, EnvironmentId(row.int(0)), before)?;
+        settled::forget(session, EnvironmentId(row.int(0)), before.plus(-1))?;
     }
     Ok(())
 }

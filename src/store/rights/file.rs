@@ -10,7 +10,7 @@ use super::job::places;
 use super::named;
 use super::their::{self, Calendar, EventKey, Page, SESSION, Session};
 use crate::model::FileValue as Value;
-use crate::model::{Fact, FileAsk, FilePart, FilePlace, FileRow, Millis};
+use crate::model::{Fact, FactTexts, FileAsk, FilePart, FilePlace, FileRow, Millis};
 
 /// Rows that are read together; so many events with all of their properties are in memory at a time.
 const TOGETHER: usize = 100;
@@ -237,7 +237,7 @@ impl Reading<'_> {
         );
         let ids: Vec<_> = found.iter().map(|(_, session)| Cell::Int(session.row)).collect();
         let rows = self.db.rows(&sql, &ids)?;
-        let facts = self.facts(rows.iter().map(|row| row.int(5)))?;
+        let facts = fact_texts(self.db, rows.iter().map(|row| row.int(5)))?;
         let told = |row: &Row| {
             vec![
                 ("session", hex(row, 0)),
@@ -308,34 +308,10 @@ impl Reading<'_> {
         );
         params.push(self.environment.into());
         let rows = self.db.rows(&sql, &params)?;
-        let facts = self.facts(rows.iter().map(|row| row.int(6)))?;
+        let facts = fact_texts(self.db, rows.iter().map(|row| row.int(6)))?;
         let mut told: Vec<_> = rows.iter().map(|row| (row.int(2), row.bytes(1).to_vec(), event(row, &facts))).collect();
         told.sort_unstable_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         Ok(told.into_iter().map(|(_, _, row)| row).collect())
-    }
-
-    /// The texts of sets of facts.
-    fn facts(&self, sets: impl Iterator<Item = i64>) -> Result<HashMap<i64, Vec<(&'static str, String)>>> {
-        let sets: HashSet<i64> = sets.collect();
-        let mut facts: HashMap<i64, Vec<(&'static str, String)>> = HashMap::new();
-        if sets.is_empty() {
-            return Ok(facts);
-        }
-        let columns = Fact::ALL.map(|fact| format!("f.{}", fact.name())).join(", ");
-        let sql = format!(
-            "SELECT f.id, s.kind, s.text FROM facts f JOIN strings s ON s.id IN ({columns}) WHERE f.id IN ({})",
-            places(1, sets.len())
-        );
-        for row in self.db.rows(&sql, &sets.into_iter().map(Cell::Int).collect::<Vec<_>>())? {
-            let kind = row.text(1);
-            if let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.name() == kind) {
-                facts.entry(row.int(0)).or_default().push((fact.name(), row.text(2)));
-            }
-        }
-        for texts in facts.values_mut() {
-            texts.sort_unstable();
-        }
-        Ok(facts)
     }
 
     fn set_aside(&self) -> Rows {
@@ -361,7 +337,31 @@ impl Reading<'_> {
     }
 }
 
-fn event(row: &Row, facts: &HashMap<i64, Vec<(&'static str, String)>>) -> FileRow {
+/// The texts of sets of facts, by set.
+pub(in crate::store) fn fact_texts(db: &dyn Sql, sets: impl Iterator<Item = i64>) -> Result<HashMap<i64, FactTexts>> {
+    let sets: HashSet<i64> = sets.collect();
+    let mut facts: HashMap<i64, FactTexts> = HashMap::new();
+    if sets.is_empty() {
+        return Ok(facts);
+    }
+    let columns = Fact::ALL.map(|fact| format!("f.{}", fact.name())).join(", ");
+    let sql = format!(
+        "SELECT f.id, s.kind, s.text FROM facts f JOIN strings s ON s.id IN ({columns}) WHERE f.id IN ({})",
+        places(1, sets.len())
+    );
+    for row in db.rows(&sql, &sets.into_iter().map(Cell::Int).collect::<Vec<_>>())? {
+        let kind = row.text(1);
+        if let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.name() == kind) {
+            facts.entry(row.int(0)).or_default().push((fact.name(), row.text(2)));
+        }
+    }
+    for texts in facts.values_mut() {
+        texts.sort_unstable();
+    }
+    Ok(facts)
+}
+
+fn event(row: &Row, facts: &HashMap<i64, FactTexts>) -> FileRow {
     vec![
         ("id", id(row, 1)),
         ("time", at(row, 2)),

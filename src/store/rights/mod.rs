@@ -21,7 +21,7 @@ use job::Phase;
 
 pub(super) use ask::{begin, begin_apps, has_apps, prepare};
 pub(super) use collects::{collected, is_public, set_public};
-pub(super) use file::part;
+pub(super) use file::{fact_texts, part};
 pub(super) use find::find;
 pub(super) use job::{Job, Step, hold, next, of_app, one, take};
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::backend::Backend;
+use super::super::keeping;
 use super::super::sql::{Cell, Sql};
 use super::work::Work;
 use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOGETHER, TOUCHED, day, token};
-use crate::model::{EnvironmentId, Millis, TimeRange};
+use crate::model::{EnvironmentId, Keeps, Kept, Millis, TimeRange, first_kept_day};
 use crate::rollup::Bucket;
 
 /// Days without events are settled this far back, so that a long range is one stretch: farther back only those with some.
@@ -29,13 +30,12 @@ pub(super) struct Due {
 
 /// All days that can be settled and are not, the newest first. Where events are kept for a time only, what is about to be
 /// forgotten is left alone.
-pub(super) fn due(db: &dyn Sql, now: Millis, retention: Option<i64>) -> Result<Vec<Due>> {
+pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> {
     let last = day(now.plus(-AGE)) - 1;
-    let oldest = retention.map_or(i64::MIN, |age| day(now.plus(-age)) + 2);
     let mut due = Vec::new();
-    let sql = "SELECT e.id FROM environments e JOIN apps a ON a.id = e.app_id WHERE a.deleted_at IS NULL";
-    for row in db.rows(sql, &[])? {
-        let environment = EnvironmentId(row.int(0));
+    for kept in keeping::all(db, of_box)?.into_iter().filter(|kept| kept.kind == Kept::Events) {
+        let environment = kept.environment;
+        let oldest = first_kept_day(kept.days, now).map_or(i64::MIN, |day| day + 2).max(kept.gone_before);
         let mut days = counted(db, environment, (oldest, last))?;
         let Some(first) = days.keys().next().copied() else { continue };
         for day in first.max(oldest).max(last - EMPTY)..=last {

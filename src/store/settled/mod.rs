@@ -82,7 +82,7 @@ pub(super) fn settle<B: Backend>(store: &B, now: Millis) -> Result<Backlog> {
     if Backend::status(store)?.read_only.is_some() {
         return Err(StoreError::Unavailable("nothing is settled while no events are taken".to_owned()));
     }
-    let (days, counts) = store.look(|db| Ok((days::due(db, now, store.retention())?, counts::due(db, now)?)))?;
+    let (days, counts) = store.look(|db| Ok((days::due(db, now, store.keeps())?, counts::due(db, now)?)))?;
     let mut left = Backlog { days: days.len() as u64, counts: counts.len() as u64 };
     let watch = Stopwatch::start();
     // Counts are fewer and quicker, and pages ask for them first.

@@ -9,6 +9,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod read;
+mod room;
 mod sound;
 mod wal;
 
@@ -28,8 +29,8 @@ use super::remembered::Remembered;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members, migrate,
-    settled,
+    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members,
+    migrate,
 };
 use commit::Memory;
 use disk::Disk;
@@ -76,8 +77,8 @@ pub struct Options {
     pub readers: u32,
     /// What takes this long is slow, and is told in the log.
     pub slow: Duration,
-    /// For how many milliseconds events are kept, `None` for ever.
-    pub retention: Option<i64>,
+    /// For how long things are kept where nothing else was chosen.
+    pub keeps: Keeps,
     /// How long it is looked for damage while it is opened.
     pub glance: Duration,
 }
@@ -90,7 +91,7 @@ impl Default for Options {
             disk_ballast: 0,
             readers: 6,
             slow: SLOW,
-            retention: None,
+            keeps: Keeps::FOREVER,
             glance: Duration::ZERO,
         }
     }
@@ -277,20 +278,6 @@ impl SqliteStore {
     }
 }
 
-/// Forgets some of the events that occurred before `before`: no more than commits can wait for.
-fn forget(db: &dyn Sql, before: Millis) -> Result<()> {
-    for environment in db.rows("SELECT id FROM environments", &[])? {
-        let id = EnvironmentId(environment.int(0));
-        settled::forget(db, id, before)?;
-        db.run(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events \
-             WHERE env_id = $1 AND claimed_at < $2 AND claimed_at + skew < $2 LIMIT 2000)",
-            &[id.0.into(), before.0.into()],
-        )?;
-    }
-    Ok(())
-}
-
 /// A full disk also has no room for the shared memory file: then the ballast is given up for it.
 fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<(Connection, Mark)> {
     match open::writer(path, options) {
@@ -376,11 +363,6 @@ impl Backend for SqliteStore {
         let affordable = self.disk.room() / (4 * PAGE);
         let due = if idle { 1 } else { affordable.min(CHECKPOINT_PAGES) };
         let written_back = wal::write_back(&writer.conn, due);
-        drop(writer);
-        if idle && let Some(age) = self.options.retention {
-            self.write(|db| forget(db, now.plus(-age)))?;
-        }
-        let mut writer = self.healthy_writer()?;
         if idle && self.options.synchronous == Synchronous::Full {
             let Writer { conn, mark, .. } = &mut *writer;
             mark.set(conn);
@@ -393,8 +375,18 @@ impl Backend for SqliteStore {
         written_back
     }
 
-    fn retention(&self) -> Option<i64> {
-        self.options.retention
+    fn keeps(&self) -> Keeps {
+        self.options.keeps
+    }
+
+    // A file has no part that belongs to one stretch of time alone.
+    fn drop_whole(&self, _: Millis) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn give_back(&self) -> Result<bool> {
+        let writer = self.healthy_writer()?;
+        room::give_back(&writer.conn, self.disk.room())
     }
 
     fn status(&self) -> Result<StoreStatus> {
@@ -432,7 +424,7 @@ impl Backend for SqliteStore {
             ballast_bytes: self.disk.ballast(),
             read_only,
             caches: self.counts.all(),
-            notes: Vec::new(),
+            notes: room::notes(&conn)?,
         })
     }
 

@@ -8,7 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect};
 
-use crate::model::{App, Audience, Collected, CollectedEvent, Fact, Millis};
+use crate::model::{App, Audience, Collected, CollectedEvent, Fact, Kept};
 
 use super::super::error::{Page, PageError, page};
 use super::super::extract::{AppAction, AppVisit, Place, Visit};
@@ -117,6 +117,9 @@ pub async fn public(State(state): State<WebState>, asked: Asked) -> Page {
 async fn view(state: &WebState, app: &App, frame: Frame, inside: Option<Inside>) -> Result<Collects, PageError> {
     let now = state.clock.now();
     let (collected, at) = state.collects.find(app, now).await?;
+    let kept = state.ask(|store| store.keeping()).await?;
+    let usual = app.environments.first().map(|environment| environment.id);
+    let kept = kept.iter().find(|kept| Some(kept.environment) == usual && kept.kind == Kept::Events);
     let event = |event: &CollectedEvent| Event {
         name: event.name.clone(),
         events: grouped(i64::try_from(event.events).unwrap_or(i64::MAX)),
@@ -135,7 +138,7 @@ async fn view(state: &WebState, app: &App, frame: Frame, inside: Option<Inside>)
         facts: collected.facts.iter().map(|fact| fact.label()).collect(),
         profiles: listed(&told),
         country: collected.facts.contains(&Fact::Country),
-        retention: state.keeping.retention.map(|age| format!("{} days", grouped(age / Millis::DAY))),
+        retention: kept.filter(|kept| kept.days > 0).map(|kept| format!("{} days", grouped(kept.days.into()))),
         respects_dnt: state.keeping.respects_dnt,
         collected,
     })

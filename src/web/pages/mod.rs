@@ -16,6 +16,7 @@ pub mod explorer;
 pub mod funnel;
 pub mod funnels;
 pub mod invitation;
+pub mod keeping;
 pub mod keys;
 pub mod limits;
 pub mod live;
@@ -77,6 +78,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
             ("Keys", "/keys"),
             ("Limits", "/limits"),
             ("Set aside", "/set-aside"),
+            ("What is kept", "/keeping"),
             ("People's rights", "/people"),
             ("What it collects", "/collects"),
             ("Changes", "/changes"),
@@ -145,6 +147,8 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
         .get("/apps/{app}/limits", Access::Member, limits::show)
         .post("/apps/{app}/limits", Access::Admin, form::LIMIT, limits::change)
+        .get("/apps/{app}/keeping", Access::Admin, keeping::show)
+        .post("/apps/{app}/keeping", Access::Admin, form::LIMIT, keeping::change)
         .get("/organizations/{organization}/tokens", Access::Admin, tokens::show)
         .post("/organizations/{organization}/tokens", Access::Admin, form::LIMIT, tokens::change)
         .get("/box/tiers", Access::Box, tiers::show)
@@ -154,6 +158,7 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/set-aside/discard", Access::Admin, form::LIMIT, set_aside::discard)
         .get("/box", Access::Box, status::show)
         .get("/box.json", Access::Box, status::figures)
+        .post("/box/clock", Access::Box, form::LIMIT, status::confirm_clock)
         .get("/box/settings", Access::Box, settings::show)
         .get("/apps/{app}/versions", Access::Member, versions::show)
         .get("/apps/{app}/versions.csv", Access::Member, versions::file)

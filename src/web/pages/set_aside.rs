@@ -111,13 +111,13 @@ pub async fn retry(State(state): State<WebState>, action: AppAction) -> Page {
     };
     state.ask(move |store| store.record(&line)).await?;
     let app_id = app.id;
-    let banned = state.ask(move |store| store.app_rules(app_id)).await?.banned;
+    let rules = state.ask(move |store| store.app_rules(app_id)).await?;
     let (mut total, mut stopped) = (Tried::default(), false);
     loop {
         let kept = state.ask(move |store| store.kept_aside(&stretch)).await?;
         let Some(last) = kept.last() else { break };
         stretch.after = last.id;
-        match state.intake.again((&app, &banned), &kept, state.clock.now()).await {
+        match state.intake.again((&app, &rules), &kept, state.clock.now()).await {
             Ok(tried) => total = sum(total, tried),
             Err(refusal) => {
                 tracing::warn!(?refusal, "events that were set aside were not tried to the end");

@@ -5,7 +5,7 @@ mod jobs;
 use askama::Template;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Value, json};
 
 use crate::model::{App, BackupStanding, LookupCounts, Millis, Zone};
@@ -13,7 +13,7 @@ use crate::store::{PoolStatus, StoreStatus};
 
 use super::super::condition::{self, Condition, Finding, Level};
 use super::super::error::{Page, PageError, page};
-use super::super::extract::BoxVisit;
+use super::super::extract::{BoxAction, BoxVisit};
 use super::super::format::{Calendar, When, grouped, length, share, size};
 use super::super::frame::Frame;
 use super::super::objectives::{self, ObjectiveRow};
@@ -41,6 +41,9 @@ struct Status {
     slow: Vec<Slow>,
     slow_count: String,
     nodes: Vec<NodeRow>,
+    /// Where the clock is confirmed, and the proof for it, where nothing is deleted because it is doubted.
+    confirm: Option<(String, String)>,
+    clock: String,
 }
 
 struct Refused {
@@ -97,7 +100,17 @@ pub async fn show(State(state): State<WebState>, BoxVisit(visit): BoxVisit) -> P
         slow: slow(&database, &calendar),
         slow_count: count(database.slow),
         nodes: nodes(&condition, &calendar),
+        confirm: condition.pruning.held.as_ref().map(|_| (state.site.link("/box/clock"), visit.csrf.clone())),
+        clock: format!("{} UTC", calendar.date_time(condition.now).text),
     })
+}
+
+/// `POST /box/clock`: somebody says that the clock is right, so that deletion by age goes on.
+pub async fn confirm_clock(State(state): State<WebState>, action: BoxAction) -> Page {
+    let (now, by) = (state.clock.now(), action.visit.by(&state));
+    state.ask(move |store| store.confirm_clock(now, &by)).await?;
+    state.metrics.pruning.lock().held = None;
+    Ok(Redirect::to(&state.site.link("/box")).into_response())
 }
 
 /// `GET /box.json`

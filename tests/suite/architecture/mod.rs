@@ -5,7 +5,7 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
@@ -23,7 +23,8 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("protocol", &["model", "clock", "auth", "ingest", "http"]),
     ("web", &["model", "config", "clock", "trail", "store", "auth", "ingest", "query", "http"]),
     ("backup", &["model", "config", "clock", "store", "depot"]),
-    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot"]),
+    ("pruning", &["model", "clock", "store", "depot"]),
+    ("jobs", &["model", "config", "clock", "rollup", "store", "auth", "ingest", "query", "backup", "depot", "pruning"]),
 ];
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which

@@ -1,7 +1,7 @@
 //! What got a 2xx is on disk and counts once: through crashes, power cuts, full disks and restarts.
 
 mod crash;
-mod disk;
+pub mod disk;
 mod engine;
 mod full;
 mod identify;

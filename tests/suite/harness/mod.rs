@@ -35,6 +35,8 @@ pub const PASSWORD: &str = "a quiet harbour at noon";
 /// What every node of a PostgreSQL database is given.
 const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8a990817263";
 const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
+/// For how many days a server keeps events.
+const KEPT: &str = "TALLYBOX_RETENTION_DAYS";
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
 /// Starts a program with what is its standard input as the socket that a supervisor lends it, as systemd does it.
@@ -180,6 +182,10 @@ impl Server {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let port = self.address.map_or(0, |address| address.port());
         command.env("TALLYBOX_PORT", port.to_string());
+        // Recorded requests are as old as they are, whenever the tests are run.
+        if !self.settings.iter().any(|(name, _)| name == KEPT) && !self.data.join("tallybox.toml").exists() {
+            command.env(KEPT, "0");
+        }
         command.stdin(Stdio::null());
         if let Some(socket) = &self.socket {
             command = lending(&command, socket.try_clone().unwrap());

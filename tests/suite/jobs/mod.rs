@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tallybox::clock::Clock;
 use tallybox::jobs::{Duty, Ground, Held, Jobs, Progress, Room, Turn, Work};
 use tallybox::model::{JobRun, Node};
+use tallybox::pruning::Pruner;
 use tallybox::store::Store;
 
 use crate::harness::backend::on_both_backends;
@@ -37,6 +38,8 @@ fn ground(store: &Arc<dyn Store>, name: &str, lease: Duration) -> Ground {
         backups: None,
         progress: Progress::default(),
         erasure: Mutex::default(),
+        guard: Mutex::default(),
+        pruner: Mutex::new(Pruner::new(store.clone())),
     }
 }
 

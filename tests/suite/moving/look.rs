@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 42] = [
+pub const TABLES: [(&str, &str, &str); 44] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -19,6 +19,8 @@ pub const TABLES: [(&str, &str, &str); 42] = [
     ("tiers", "id, name, key_rate, app_rate, network_rate, day_events, usual", ""),
     ("app_limits", "app_id, tier_id, networks, origins", ""),
     ("bans", "id, app_id, kind, label, member, created_at", "hash identifier"),
+    ("keeping", "env_id, kind, days, changed_at, gone_before", ""),
+    ("trusted_clock", "id, at, credit", ""),
     (
         "api_tokens",
         "id, organization_id, app_id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at",

@@ -159,7 +159,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         about: BoxParts::default(),
         clock: clock.clone(),
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },
-        keeping: Keeping { retention: None, respects_dnt: true },
+        keeping: Keeping { respects_dnt: true },
         draining: Arc::new(|| false),
         policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
         metrics: MetricsParts { requests: requests.clone(), identify, ..MetricsParts::default() },

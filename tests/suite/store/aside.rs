@@ -49,7 +49,7 @@ impl Bench {
 
     fn again(&self, app: &App, kept: &[KeptAside]) -> Tried {
         let app = Arc::new(app.clone());
-        self.runtime.block_on(self.intake.as_ref().unwrap().again((&app, &Banned::default()), kept, NOW)).unwrap()
+        self.runtime.block_on(self.intake.as_ref().unwrap().again((&app, &Rules::default()), kept, NOW)).unwrap()
     }
 
     fn kept(&self, app: &App) -> Vec<KeptAside> {
@@ -149,7 +149,7 @@ fn however_many_try_at_once_each_event_is_stored_once(backend: Backend) {
                 let mut order = kept.clone();
                 order.rotate_left(at * 13);
                 start.wait();
-                let tried = runtime.block_on(intake.again((&app, &Banned::default()), &order, NOW)).unwrap();
+                let tried = runtime.block_on(intake.again((&app, &Rules::default()), &order, NOW)).unwrap();
                 drop(intake);
                 writer.join();
                 tried

@@ -217,7 +217,7 @@ fn a_damaged_column_is_an_error_until_its_day_is_made_anew(backend: Backend) {
     // What is told by another property is right, and so is what is read from the events.
     world.compare(&world.events, ("on", whole), (&all, &|_| true));
     world.compare(&world.events, ("number", whole), (&all, &|_| true));
-    let asked = Recount { environment: world.scope.environment, zone: world.zone.clone(), day, forgotten: None };
+    let asked = Recount { environment: world.scope.environment, zone: world.zone.clone(), day };
     assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
     assert_eq!(world.columns(&format!("day = {day}")), 0);
     world.check(&world.events);

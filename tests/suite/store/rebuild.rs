@@ -70,7 +70,7 @@ fn days(bench: &Bench, scope: &Scope) -> std::ops::RangeInclusive<i64> {
 }
 
 fn asked(scope: &Scope, app: &App, day: i64) -> Recount {
-    Recount { environment: scope.environment, zone: app.zone.clone(), day, forgotten: None }
+    Recount { environment: scope.environment, zone: app.zone.clone(), day }
 }
 
 fn all(bench: &Bench, scope: &Scope, app: &App) -> Vec<SummaryDifference> {

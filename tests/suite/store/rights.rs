@@ -125,8 +125,7 @@ impl Bench {
 
     fn differences(&self, scope: &Scope) -> Vec<SummaryDifference> {
         let Some((first, last)) = self.store.summary_days(scope.environment).unwrap() else { return Vec::new() };
-        let asked =
-            |day| Recount { environment: scope.environment, zone: scope.app.zone.clone(), day, forgotten: None };
+        let asked = |day| Recount { environment: scope.environment, zone: scope.app.zone.clone(), day };
         (first..=last).flat_map(|day| self.store.recount(&asked(day)).unwrap()).collect()
     }
 }

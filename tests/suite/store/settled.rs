@@ -280,7 +280,7 @@ fn a_damaged_part_is_an_error_until_the_summaries_are_rebuilt(backend: Backend) 
     let later = world.period(2, 0);
     assert_eq!(world.looked(later).unwrap(), counted(&events, later));
     let zone = world.app.zone.clone();
-    let asked = Recount { environment: world.scope.environment, zone, day, forgotten: None };
+    let asked = Recount { environment: world.scope.environment, zone, day };
     assert_eq!(world.bench.store.recount(&asked).unwrap(), []);
     assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));
@@ -311,7 +311,7 @@ fn a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt(backend: 
     assert!(matches!(users(8, 1), Err(StoreError::Corrupt(_))));
     assert_eq!(users(5, 1).unwrap(), expected(5, 1), "elsewhere nothing is wrong");
     let zone = world.app.zone.clone();
-    let asked = Recount { environment: world.scope.environment, zone, day, forgotten: None };
+    let asked = Recount { environment: world.scope.environment, zone, day };
     assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
     assert_eq!(users(8, 1).unwrap(), expected(8, 1));
     world.bench.settle(0);
@@ -340,25 +340,22 @@ fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
     let events = world.fill(6);
     world.bench.settle(0);
     assert_eq!(world.days(2), 5);
-    // Of SQLite it is the test that tells the time, of PostgreSQL the clock of the machine.
-    let kept = if backend == Backend::Sqlite { 3 * Millis::DAY } else { Millis::DAY };
-    world.bench.reopen_keeping(kept);
-    if backend == Backend::Postgres {
-        let none = || (world.bench.database.count("SELECT count(*) FROM settled_events") == 0).then_some(());
-        crate::harness::poll::until(Duration::from_secs(20), "an end of what was settled", none);
-        assert_eq!(world.looked(world.period(6, 0)).unwrap(), (0, 0));
-        return;
-    }
+    world.bench.reopen_keeping(3);
     // Some are forgotten at a time: with the first of them no day that they lie in is settled any more.
-    world.bench.store.tend(NOW).unwrap();
     let today = NOW.0.div_euclid(Millis::DAY);
+    let environment = world.scope.environment;
+    world.bench.store.let_go((environment, Kept::Events), today - 2).unwrap();
+    let removed = world.bench.store.remove((environment, Kept::Events), Millis((today - 2) * Millis::DAY), 3).unwrap();
+    assert!(removed >= 3);
     assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);
+    let end = Millis((today - 2) * Millis::DAY);
+    while world.bench.store.remove((environment, Kept::Events), end, 1_000).unwrap() > 0 {}
     assert_eq!(
         world.bench.database.count(&format!("SELECT count(*) FROM settled_columns WHERE day < {}", today - 2)),
         0
     );
     let period = world.period(6, 0);
-    let left: Vec<_> = events.into_iter().filter(|event| event.at >= NOW.plus(-3 * Millis::DAY)).collect();
+    let left: Vec<_> = events.into_iter().filter(|event| event.at >= end).collect();
     assert_eq!(world.looked(period).unwrap(), counted(&left, period));
     world.bench.settle(5);
     assert_eq!(world.bench.database.count("SELECT min(day) FROM settled_days"), today - 2);

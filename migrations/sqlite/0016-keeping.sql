@@ -1,0 +1,18 @@
+-- For how long an environment keeps what ('events', 'sessions', 'set-aside'). `days` is null as the box is set, 0 for ever;
+-- `changed_at` is when that was chosen. Everything of before the UTC day `gone_before` (since 1970) may be deleted.
+CREATE TABLE keeping (
+    env_id      INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    days        INTEGER,
+    changed_at  INTEGER NOT NULL DEFAULT 0,
+    gone_before INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (env_id, kind)
+) STRICT, WITHOUT ROWID;
+
+-- One row: up to when the clock was believed when something was last deleted by age, and by how many milliseconds it may
+-- still get ahead of what is seen to pass.
+CREATE TABLE trusted_clock (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    at     INTEGER NOT NULL,
+    credit INTEGER NOT NULL
+) STRICT;
