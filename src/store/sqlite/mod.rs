@@ -464,32 +464,6 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_is_found_damaged_is_read_and_not_written() {
-        use std::os::unix::fs::FileExt;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("test.db");
-        let store = SqliteStore::open(&path, Options::default()).unwrap();
-        assert!(wal::cut(&store.writer.lock().conn).unwrap());
-        assert_eq!(Store::check(&store).unwrap(), "every page of the database is in order");
-        // A commit that meets what is no damage of pages goes on.
-        let failing = store.write::<()>(|_| Err(StoreError::Corrupt("a part of a day".to_owned())));
-        assert!(matches!(failing, Err(StoreError::Corrupt(_))));
-        Store::probe(&store).unwrap();
-        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-        let pages = file.metadata().unwrap().len() / 4_096;
-        (2..pages).for_each(|page| file.write_all_at(&[0; 4_096], page * 4_096).unwrap());
-        assert!(matches!(Store::check(&store), Err(StoreError::Corrupt(_))));
-        let before = fs::read(&path).unwrap();
-        for _ in 0..3 {
-            let refused = Store::probe(&store).unwrap_err();
-            assert!(matches!(&refused, StoreError::Unavailable(why) if why.contains("tallybox restore")), "{refused}");
-            assert!(matches!(store.write::<()>(|_| Ok(())), Err(StoreError::Unavailable(_))));
-        }
-        drop(store);
-        assert!(fs::read(&path).unwrap() == before, "it was written further");
-    }
-
-    #[test]
     fn a_database_that_cannot_be_opened_anew_takes_no_more_writes_and_no_reads() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
