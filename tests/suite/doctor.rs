@@ -233,7 +233,7 @@ fn of_backups(server: &Server, folder: &Path) {
     finds(server, &[], &[], ["backups", "warning", "no backup", "tallybox jobs run backup"]);
     fs::remove_dir(folder).unwrap();
     fs::write(folder, "").unwrap();
-    finds(server, &[], &[], ["backups", "problem", "cannot be read", "let this user"]);
+    finds(server, &[], &[], ["backups", "problem", "cannot be looked for", "mend backup_dir"]);
 }
 
 #[test]
