@@ -179,13 +179,15 @@ impl Target {
     }
 }
 
-/// Trusts whom the operating system trusts.
-fn connector() -> Result<TlsConnector, Fault> {
-    let found = rustls_native_certs::load_native_certs();
+/// TLS that trusts whom the operating system trusts.
+///
+/// # Errors
+/// In words, where that is nobody.
+pub fn connector() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    let (usable, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if usable == 0 {
-        return Err("this system has no certificates to trust".to_owned());
+        return Err("this system has no certificates to trust: install ca-certificates".to_owned());
     }
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

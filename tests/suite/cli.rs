@@ -125,7 +125,7 @@ fn summaries_are_counted_anew_beside_the_server(backend: Backend) {
     assert!(!refused.status.success());
     let (told, error) = (String::from_utf8_lossy(&refused.stdout), String::from_utf8_lossy(&refused.stderr));
     assert!(told.contains("total 0: events 3, counted 2"), "{told}");
-    assert!(error.contains("rows that differ: 1; `tallybox rebuild --write`"), "{error}");
+    assert!(error.contains("rows and settled days that differ: 1; `tallybox rebuild --write`"), "{error}");
     assert!(server.run(&["rebuild", "--write"]).ends_with("mended\n"));
     assert!(server.run(&["rebuild"]).ends_with("all summaries are what was counted\n"));
 }

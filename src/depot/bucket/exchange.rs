@@ -1,7 +1,6 @@
 //! One request to the storage and its answer, over TLS or plain HTTP. Nothing is followed.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -10,11 +9,12 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderValue, USER
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::calls::connector;
 
 /// For a connection, TLS included.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -177,19 +177,4 @@ async fn pour(response: Response<Incoming>, sink: &mut dyn Write) -> Result<Answ
 
 fn etag(response: &Response<Incoming>) -> Option<String> {
     response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned)
-}
-
-/// Trusts whom the operating system trusts.
-fn connector() -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if usable == 0 {
-        return Err("this system has no certificates to trust: install ca-certificates".to_owned());
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
