@@ -24,11 +24,11 @@ fn helps() -> BTreeMap<String, Help> {
     verbs().into_iter().map(|verb| (verb.clone(), help(&verb))).collect()
 }
 
-/// What stands at the beginning of a line as a flag.
+/// What stands at the beginning of a line as a flag, and is not the end of a sentence about one.
 fn flags(help: &str) -> BTreeSet<String> {
     let words = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let long = words.filter_map(|line| line.split([' ', ',', '=', '[']).find(|word| word.starts_with("--")));
-    long.map(str::to_owned).collect()
+    long.filter(|word| !word.contains(['`', '.'])).map(str::to_owned).collect()
 }
 
 #[test]
