@@ -15,7 +15,7 @@ use crate::config::{Config, Database};
 use crate::depot::Depot;
 use crate::jobs::{Backups, Ground, LEASE, Progress};
 use crate::model::{Keeps, MOST_DAYS, Node};
-use crate::pruning::Pruner;
+use crate::pruning::{Archive, Pruner};
 use crate::store::look::Look;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::backup::outdated;
@@ -98,9 +98,10 @@ pub fn keeps(config: &Config) -> Keeps {
 }
 
 /// Where what is too old is laid down before it is deleted, where there is such a place.
-pub fn archive(config: &Config) -> anyhow::Result<Option<Depot>> {
+pub fn archive(config: &Config) -> anyhow::Result<Option<Archive>> {
     let open = |place| Depot::open(place, config.storage_access().as_ref());
-    config.archive_dir.as_ref().map(open).transpose().context("archive_dir cannot be used")
+    let depot = config.archive_dir.as_ref().map(open).transpose().context("archive_dir cannot be used")?;
+    Ok(depot.map(|depot| Archive { depot, format: config.archive_format }))
 }
 
 /// This process, as it is called in the database.

@@ -10,8 +10,8 @@ use super::{app, keeping, open, progress, table};
 use crate::clock::Clock;
 use crate::config::{Config, Place};
 use crate::depot::Depot;
-use crate::model::{Kept, Millis, TimeRange};
-use crate::pruning::{Parcel, lay};
+use crate::model::{Kept, Millis, RecordFormat, TimeRange};
+use crate::pruning::{Archive, Parcel, lay};
 
 pub use import::{Import, import};
 
@@ -34,6 +34,9 @@ pub struct Export {
     /// What: events, sessions or set-aside; may be said more than once.
     #[arg(long, value_name = "KIND", value_parser = kind, default_value = "events")]
     what: Vec<Kept>,
+    /// How: ndjson, which `tallybox import` reads, or parquet, where that is built in.
+    #[arg(long, value_name = "FORMAT", value_parser = RecordFormat::parse, default_value = "ndjson")]
+    format: RecordFormat,
 }
 
 fn day(text: &str) -> Result<i64, String> {
@@ -54,7 +57,7 @@ fn depot(config: &Config, place: &Place) -> anyhow::Result<Depot> {
 /// Runs the verb `export` on the configured database, beside a running server or without one.
 pub fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
     let store = open::store(config)?;
-    let depot = depot(config, &args.into)?;
+    let archive = Archive { depot: depot(config, &args.into)?, format: args.format };
     let app = app::find(&*store, &args.app)?;
     let chosen = keeping::environments(&app, args.env.as_deref())?;
     let today = Clock::system().now().0.div_euclid(Millis::DAY);
@@ -68,7 +71,7 @@ pub fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
             let first = args.from.unwrap_or(i64::MIN).max(oldest.0.div_euclid(Millis::DAY));
             for day in first..=last {
                 let range = TimeRange { from: Millis(day * Millis::DAY), to: Millis((day + 1) * Millis::DAY) };
-                if let Some(laid) = lay(&*store, &depot, Parcel { app: &app, environment, kind: *kind, range })? {
+                if let Some(laid) = lay(&*store, &archive, Parcel { app: &app, environment, kind: *kind, range })? {
                     (rows, bytes, files) = (rows + laid.rows, bytes + laid.bytes, files + 1);
                 }
                 if let Some(bar) = &bar {
@@ -85,7 +88,7 @@ pub fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
     if files == 0 {
         bail!("there is nothing of that in {}", app.slug);
     }
-    table::print(&format!("{rows} rows, {files} files, {bytes} bytes: {depot}\n"))
+    table::print(&format!("{rows} rows, {files} files, {bytes} bytes: {}\n", archive.depot))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::layers::{self, Surroundings, Values};
 use super::place::Place;
 use super::read::{self, Database, ErrorShape, LogFormat, LogLevel, Synchronous, Tenant};
 use super::{Shown, Source};
-use crate::model::GroupRole;
+use crate::model::{GroupRole, RecordFormat};
 
 /// How a setting is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,6 +304,10 @@ settings! {
     /// Where what is too old is laid down before it is deleted: a folder, or s3://BUCKET/PREFIX. Without one it is only deleted.
     archive_dir: Option<Place> {
         kind: Plain, value: "PLACE", alias: None, default: Fallback::Nothing, read: read::optional(Place::parse),
+    }
+    /// How it is laid down there: as `ndjson`, which `tallybox import` reads, or as `parquet`, where that is built in.
+    archive_format: RecordFormat {
+        kind: Plain, value: "FORMAT", alias: None, default: Fallback::Text("ndjson"), read: RecordFormat::parse,
     }
     /// Region of S3-compatible storage; services without regions take `us-east-1` or `auto`.
     s3_region: String { kind: Plain, value: "NAME", alias: None, default: Fallback::Text("us-east-1"), read: read::region }

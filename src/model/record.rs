@@ -31,6 +31,32 @@ pub struct RecordPlace {
     pub id: [u8; 16],
 }
 
+/// How rows are written to files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// Compressed lines of JSON, which can be imported.
+    Ndjson,
+    /// Apache Parquet, for other programs.
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl RecordFormat {
+    /// Reads its name; an error completes the sentence "the format ...".
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "ndjson" => Ok(Self::Ndjson),
+            #[cfg(feature = "parquet")]
+            "parquet" => Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            "parquet" => Err("must be ndjson: this program was built without Parquet, which \
+                              `cargo build --release --features parquet` builds in"
+                .to_owned()),
+            _ => Err(format!("must be ndjson or parquet, not `{text}`")),
+        }
+    }
+}
+
 /// A page of rows.
 #[derive(Clone, Debug)]
 pub struct Records {

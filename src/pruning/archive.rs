@@ -1,20 +1,18 @@
 //! Rows as files in a depot: one for each app, environment, kind and UTC day, compressed, and beside it what it is. That is
 //! laid down last, so that what has none is not whole; and the same rows always give the same files.
 
-use std::io::{self, Read};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::line;
+use super::pack::Packed;
 use crate::depot::{Depot, DepotError};
-use crate::model::{App, Environment, Kept, Millis, RecordsAsk, Salt, TimeRange};
+use crate::model::{App, Environment, Kept, Millis, RecordFormat, RecordsAsk, Salt, TimeRange};
 use crate::store::{Store, StoreError};
 
-/// What files of this form are called.
-const FORMAT: &str = "tallybox-records/1";
+/// What files of lines are called.
+const LINES: &str = "tallybox-records/1";
+/// What files of columns are called.
+const COLUMNS: &str = "tallybox-records-parquet/1";
 /// Rows that are read together.
 const TOGETHER: u32 = 2_000;
 /// Longest manifest.
@@ -39,7 +37,7 @@ pub enum PruneError {
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// `tallybox-records/1`.
+    /// `tallybox-records/1`, or `tallybox-records-parquet/1`.
     pub format: String,
     /// Events, sessions or what was set aside.
     pub kind: String,
@@ -68,6 +66,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether its rows are lines, which can be read back; other programs read columns.
+    pub fn is_of_lines(&self) -> bool {
+        self.format == LINES
+    }
+
     /// What it is about, where this program knows that.
     pub fn kept(&self) -> Option<Kept> {
         Kept::parse(&self.kind)
@@ -95,6 +98,14 @@ fn fingerprint(salt: &Salt) -> String {
     hex
 }
 
+/// Where rows are laid down, and how.
+pub struct Archive {
+    /// Where.
+    pub depot: Depot,
+    /// How.
+    pub format: RecordFormat,
+}
+
 /// Whose rows are laid down, and which.
 #[derive(Clone, Copy)]
 pub struct Parcel<'a> {
@@ -109,20 +120,28 @@ pub struct Parcel<'a> {
 }
 
 /// Lays rows down; none where there are none.
-pub fn lay(store: &dyn Store, depot: &Depot, parcel: Parcel<'_>) -> Result<Option<Manifest>, PruneError> {
+pub fn lay(store: &dyn Store, archive: &Archive, parcel: Parcel<'_>) -> Result<Option<Manifest>, PruneError> {
     let Parcel { app, environment, kind, range } = parcel;
+    let depot = &archive.depot;
     let rows = store.count_records((environment.id, kind), range)?;
     if rows == 0 {
         return Ok(None);
     }
     let day = Millis(range.from.0).timestamp().strftime("%Y-%m-%d").to_string();
     let stem = format!("{}/{}/{}/{day}", app.uuid, environment.slug, kind.as_str());
-    let file = format!("{stem}.ndjson.gz");
+    // Names of their own, so that files of both kinds lie in one place.
+    let (format, rows_end, manifest_end) = match archive.format {
+        RecordFormat::Ndjson => (LINES, "ndjson.gz", "json"),
+        #[cfg(feature = "parquet")]
+        RecordFormat::Parquet => (COLUMNS, "parquet", "parquet.json"),
+    };
+    let file = format!("{stem}.{rows_end}");
     let ask = RecordsAsk { environment: environment.id, kind, range, after: None, limit: TOGETHER };
-    let mut lines = Lines { store, ask: Some(ask), gzip: gzip(), out: Vec::new(), at: 0, rows: 0 };
-    let laid = depot.put(&file, &mut lines, rows.saturating_mul(ROW))?;
+    let packed = Packed::new(store, ask, archive.format);
+    let mut packed = packed.map_err(|error| PruneError::Odd(error.to_string()))?;
+    let laid = depot.put(&file, &mut packed, rows.saturating_mul(ROW))?;
     let manifest = Manifest {
-        format: FORMAT.to_owned(),
+        format: format.to_owned(),
         kind: kind.as_str().to_owned(),
         app: app.uuid,
         app_name: app.slug.to_string(),
@@ -131,67 +150,14 @@ pub fn lay(store: &dyn Store, depot: &Depot, parcel: Parcel<'_>) -> Result<Optio
         day,
         from: range.from.0,
         to: range.to.0,
-        rows: lines.rows,
+        rows: packed.rows(),
         bytes: laid.bytes,
         sha256: laid.sha256,
         file,
     };
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| PruneError::Odd(error.to_string()))?;
-    depot.put(&format!("{stem}.json"), &mut &text[..], text.len() as u64)?;
+    depot.put(&format!("{stem}.{manifest_end}"), &mut &text[..], text.len() as u64)?;
     Ok(Some(manifest))
-}
-
-fn gzip() -> Option<GzEncoder<Vec<u8>>> {
-    Some(GzEncoder::new(Vec::new(), Compression::default()))
-}
-
-/// Rows as they are compressed, read page by page as somebody wants them.
-struct Lines<'a> {
-    store: &'a dyn Store,
-    /// The next page; none behind the last.
-    ask: Option<RecordsAsk>,
-    gzip: Option<GzEncoder<Vec<u8>>>,
-    out: Vec<u8>,
-    at: usize,
-    rows: u64,
-}
-
-impl Lines<'_> {
-    fn fill(&mut self) -> io::Result<()> {
-        (self.out, self.at) = (Vec::new(), 0);
-        while self.out.is_empty() {
-            let Some(gzip) = &mut self.gzip else { return Ok(()) };
-            match self.ask {
-                Some(ask) => {
-                    let page = self.store.records(&ask).map_err(io::Error::other)?;
-                    self.rows += page.rows.len() as u64;
-                    for row in page.rows {
-                        line::write(row, gzip)?;
-                    }
-                    self.ask = page.next.map(|next| RecordsAsk { after: Some(next), ..ask });
-                    self.out = std::mem::take(gzip.get_mut());
-                }
-                None => {
-                    if let Some(gzip) = self.gzip.take() {
-                        self.out = gzip.finish()?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Read for Lines<'_> {
-    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.out.len() {
-            self.fill()?;
-        }
-        let some = part.len().min(self.out.len() - self.at);
-        part[..some].copy_from_slice(&self.out[self.at..self.at + some]);
-        self.at += some;
-        Ok(some)
-    }
 }
 
 /// What lies in a depot: every file that is whole.
@@ -201,8 +167,8 @@ pub fn manifests(depot: &Depot) -> Result<Vec<Manifest>, PruneError> {
         let text = depot.read(&stored.name, MANIFEST)?;
         let odd = |why: &str| PruneError::Odd(format!("{}: {why}", depot.shown(&stored.name)));
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| odd(&error.to_string()))?;
-        if manifest.format != FORMAT {
-            return Err(odd(&format!("its format is not {FORMAT}")));
+        if ![LINES, COLUMNS].contains(&manifest.format.as_str()) {
+            return Err(odd(&format!("its format is neither {LINES} nor {COLUMNS}")));
         }
         found.push(manifest);
     }
@@ -216,7 +182,7 @@ mod tests {
     #[test]
     fn a_day_is_whole_from_midnight_to_midnight() {
         let manifest = |from, to| Manifest {
-            format: FORMAT.to_owned(),
+            format: LINES.to_owned(),
             kind: "events".to_owned(),
             app: uuid::Uuid::nil(),
             app_name: String::new(),

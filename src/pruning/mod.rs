@@ -4,6 +4,9 @@
 mod archive;
 mod guard;
 mod line;
+mod pack;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -11,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::depot::Depot;
 use crate::model::{App, EnvironmentId, Keeping, Kept, Millis, Outdated, TimeRange};
 use crate::store::{Result, Store, StoreError};
 
-pub use archive::{Manifest, Parcel, PruneError, lay, manifests};
+pub use archive::{Archive, Manifest, Parcel, PruneError, lay, manifests};
 pub use guard::{Clearance, Guard};
 pub use unpack::Unpacked;
 
@@ -55,7 +57,7 @@ pub type Busy = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Pruner {
     store: Arc<dyn Store>,
     /// Where everything is laid down before it is deleted.
-    archive: Option<Depot>,
+    archive: Option<Archive>,
     busy: Busy,
     rows: u32,
     /// Up to where everything was found to be removed.
@@ -91,7 +93,7 @@ impl Pruner {
 
     /// The same with an archive: nothing is deleted before it lies there.
     #[must_use]
-    pub fn with_archive(self, archive: Option<Depot>) -> Self {
+    pub fn with_archive(self, archive: Option<Archive>) -> Self {
         Self { archive, ..self }
     }
 
@@ -189,9 +191,9 @@ impl Pruner {
     /// Whether there was something to lay down.
     fn lay(&self, app: &App, kept: &Keeping, day: i64) -> std::result::Result<bool, PruneError> {
         let environment = app.environments.iter().find(|environment| environment.id == kept.environment);
-        let (Some(depot), Some(environment)) = (&self.archive, environment) else { return Ok(false) };
+        let (Some(archive), Some(environment)) = (&self.archive, environment) else { return Ok(false) };
         let range = TimeRange { from: Millis(day * Millis::DAY), to: Millis((day + 1) * Millis::DAY) };
-        Ok(lay(&*self.store, depot, Parcel { app, environment, kind: kept.kind, range })?.is_some())
+        Ok(lay(&*self.store, archive, Parcel { app, environment, kind: kept.kind, range })?.is_some())
     }
 
     /// Removes rows until there are none or the step is over; whether there are none.

@@ -117,6 +117,33 @@ fn what_is_too_old_lies_in_the_archive_and_comes_back_counted_once(backend: Back
     assert!(changed.contains("is not the file that its manifest tells of"), "{changed}");
 }
 
+#[test]
+fn parquet_is_written_where_it_is_built_in_and_never_imported() {
+    let away = tempfile::tempdir().unwrap();
+    let server = Server::with().prepare();
+    story(&server, "2", "200");
+    let place = away.path().display().to_string();
+    if cfg!(feature = "parquet") {
+        server.run(&["export", "demo", &place, "--format", "parquet"]);
+    } else {
+        let said = refused(&server, &["export", "demo", &place, "--format", "parquet"]);
+        assert!(said.contains("`cargo build --release --features parquet`"), "{said}");
+        let checked = server.command(&["config", "check"]).env("TALLYBOX_ARCHIVE_FORMAT", "parquet").output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(!checked.status.success() && said.contains("must be ndjson: this program was built without"), "{said}");
+        server.run(&["export", "demo", &place]);
+        for file in manifests(away.path()) {
+            let path = away.path().join(file["file"].as_str().unwrap().replace(".ndjson.gz", ".json"));
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("tallybox-records/1", "tallybox-records-parquet/1")).unwrap();
+        }
+    }
+    let laid = manifests(away.path());
+    assert_eq!(rows(&laid, "events"), server.count("SELECT count(*) FROM events"));
+    let said = refused(&server, &["import", "demo", &place]);
+    assert!(said.contains("is Parquet, which is for other programs"), "{said}");
+}
+
 fn another_app_takes_an_export_once_and_nobody_who_was_erased_comes_back(backend: Backend) {
     let away = tempfile::tempdir().unwrap();
     let place = away.path().join("out").display().to_string();

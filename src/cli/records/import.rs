@@ -46,6 +46,13 @@ pub fn import(config: &Config, args: &Import) -> anyhow::Result<()> {
     let mut files = manifests(&depot)?;
     files.retain(|file| file.kept() == Some(Kept::Events));
     files.retain(|file| args.env.as_ref().is_none_or(|env| *env == file.environment));
+    let (mut files, columns): (Vec<_>, Vec<_>) = files.into_iter().partition(Manifest::is_of_lines);
+    let same =
+        |a: &Manifest, b: &Manifest| (a.app, &a.environment, a.from, a.to) == (b.app, &b.environment, b.from, b.to);
+    if let Some(lone) = columns.iter().find(|one| !files.iter().any(|other| same(one, other))) {
+        let name = depot.shown(&lone.file);
+        bail!("{name} is Parquet, which is for other programs: only what was written as ndjson can be imported");
+    }
     if files.is_empty() {
         bail!("no files of events are in {depot}");
     }

@@ -29,13 +29,14 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
 
 /// Names, and the only paths whose files may say them. Deadlines of connections follow the runtime's own timer, which
 /// is no reading of the time of day.
-const ONLY_IN: [(&str, &[&str]); 18] = [
+const ONLY_IN: [(&str, &[&str]); 19] = [
     ("axum", &["http/", "protocol/", "web/", "cli/serve"]),
     ("hyper", &["http/", "cli/serve", "cli/client", "calls", "depot/bucket/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("tokio_postgres", &["store/postgres/"]),
     ("deadpool", &["store/postgres/"]),
     ("rustls", &["store/postgres/", "cli/client", "calls", "depot/bucket/"]),
+    ("parquet", &["pruning/"]),
     ("r2d2", &["store/sqlite/"]),
     ("r2d2_sqlite", &["store/sqlite/"]),
     ("anyhow", &["cli/", "main.rs"]),

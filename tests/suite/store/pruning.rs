@@ -1,7 +1,7 @@
 //! What is too old goes, on its own terms for each environment, and what was counted stays.
 
 use tallybox::depot::Depot;
-use tallybox::pruning::{self, Clearance, Guard, Parcel, Pruner, lay, manifests};
+use tallybox::pruning::{self, Archive, Clearance, Guard, Parcel, Pruner, lay, manifests};
 
 use super::recount::Noise;
 use super::*;
@@ -252,6 +252,10 @@ fn the_first_deletion_is_asked_about(backend: Backend) {
     assert_eq!(bench.prune(0), 2);
 }
 
+fn in_lines(place: &std::path::Path) -> Archive {
+    Archive { depot: Depot::folder(place), format: RecordFormat::Ndjson }
+}
+
 fn nothing_goes_that_is_not_in_the_archive(backend: Backend) {
     let bench = Bench::new(backend);
     let app = bench.app("UTC");
@@ -264,7 +268,7 @@ fn nothing_goes_that_is_not_in_the_archive(backend: Backend) {
     let blocked = away.path().join("file");
     std::fs::write(&blocked, "").unwrap();
     let prune = |place: &std::path::Path| {
-        let mut pruner = Pruner::new(bench.store.clone()).with_archive(Some(Depot::folder(place)));
+        let mut pruner = Pruner::new(bench.store.clone()).with_archive(Some(in_lines(place)));
         loop {
             match pruner.step(NOW.plus(DAY)) {
                 Ok(done) if done.more => {}
@@ -283,7 +287,7 @@ fn nothing_goes_that_is_not_in_the_archive(backend: Backend) {
     let from = Millis(oldest.0.div_euclid(DAY) * DAY);
     let range = TimeRange { from, to: from.plus(DAY) };
     let parcel = Parcel { app: &app, environment: &app.environments[0], kind: Kept::Events, range };
-    let first = lay(&*bench.store, &Depot::folder(&archive), parcel).unwrap();
+    let first = lay(&*bench.store, &in_lines(&archive), parcel).unwrap();
     prune(&archive).unwrap();
     let laid = manifests(&Depot::folder(&archive)).unwrap();
     let rows = |kind: Kept| laid.iter().filter(|one| one.kept() == Some(kind)).map(|one| one.rows as i64).sum::<i64>();
