@@ -126,7 +126,8 @@ fn settle(rig: &mut Rig, figures: &mut Figures) {
 /// Runs a verb over the rig's data; what it says.
 fn verb(rig: &Rig, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tallybox"));
-    command.env_clear().env("TALLYBOX_DATA_DIR", rig.directory.path()).args(arguments).stderr(Stdio::inherit());
+    command.env_clear().env("TALLYBOX_DATA_DIR", rig.directory.path()).env("TALLYBOX_RETENTION_DAYS", "0");
+    command.args(arguments).stderr(Stdio::inherit());
     let output = command.output().expect("the verb starts");
     assert!(output.status.success(), "{arguments:?}");
     String::from_utf8(output.stdout).expect("text")

@@ -205,6 +205,8 @@ fn launch(directory: &Path, environment: &[(&'static str, String)]) -> Child {
         .env("TALLYBOX_PORT", "0")
         .env("TALLYBOX_LOG_LEVEL", "warn")
         .env("TALLYBOX_DISK_BALLAST_BYTES", "0")
+        // A made-up year is longer than events are usually kept.
+        .env("TALLYBOX_RETENTION_DAYS", "0")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .spawn()
