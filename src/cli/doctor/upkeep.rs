@@ -25,15 +25,15 @@ pub fn backups(ground: &Ground<'_>) -> Vec<Finding> {
             "PostgreSQL's own tools make backups, or backup_dir is set: the box cannot see whether there are any.";
         return vec![Finding::ok(CHECK, text)];
     }
-    let found = super::super::backup::shelf(config).and_then(|shelf| Ok((shelf.list()?, shelf)));
-    let (found, shelf) = match found {
+    let found = super::super::backup::shelf(config).and_then(|shelf| Ok((shelf.times()?, shelf)));
+    let (times, shelf) = match found {
         Ok(found) => found,
         Err(error) => {
             let fix = "mend backup_dir and what belongs to it; tallybox config show tells what holds";
             return vec![Finding::problem(CHECK, format!("Backups cannot be looked for: {error:#}."), fix)];
         }
     };
-    let newest = found.iter().map(|one| Millis(one.manifest.made_at)).find(|at| *at <= ground.now);
+    let newest = times.into_iter().find(|at| *at <= ground.now);
     let schedule =
         if config.backup_dir.is_some() { "tallybox jobs run backup" } else { "tallybox backup, and set backup_dir" };
     vec![match newest {
