@@ -114,7 +114,12 @@ fn settle(rig: &mut Rig, figures: &mut Figures) {
     let waits = |connection: &mut Connection| {
         let text = scrape(rig, connection);
         let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-        ["tallybox_unsettled_days ", "tallybox_unsettled_counts "].into_iter().any(|name| figure(name) != Some("0"))
+        let is_behind = ["tallybox_unsettled_days ", "tallybox_unsettled_counts "]
+            .into_iter()
+            .any(|name| figure(name) != Some("0"));
+        // The daily look at every page would else begin anew with every start.
+        let is_checked = figure("tallybox_job_last_end_seconds{job=\"check\"} ").is_some_and(|at| at != "0");
+        is_behind || !is_checked
     };
     while waits(&mut connection) {
         std::thread::sleep(PACE);

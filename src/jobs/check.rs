@@ -2,8 +2,13 @@
 
 use super::{Ground, Turn};
 
+/// How far it stands behind all else that the box does, as `nice` has it: it reads the whole file, and is in no hurry.
+const NICE: i32 = 19;
+
 /// Looks at all of it. Where it is damaged the store takes no more writes, and the log says what to do.
 pub(super) fn step(ground: &Ground) -> Turn {
+    // Of its own thread alone. Where that is refused it is as dear as anything else.
+    _ = rustix::process::setpriority_process(None, NICE);
     match ground.store.check() {
         Ok(words) => Turn::Done(words.to_owned()),
         Err(error) => Turn::Failed(error.to_string()),
