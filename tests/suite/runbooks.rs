@@ -15,13 +15,12 @@ use crate::harness::kit::{self, Credentials};
 use crate::harness::{PROGRAM, poll, postgres};
 
 /// Where things are in the runbooks, and where they are here.
-const PLACES: [(&str, &str); 6] = [
+const PLACES: [(&str, &str); 5] = [
     ("/var/lib/tallybox", "data"),
     ("/var/backups", "backups"),
     ("/etc/tallybox", "etc/tallybox"),
     ("/usr/local/bin", "bin"),
     ("/srv/tallybox", "srv"),
-    ("/root", "root"),
 ];
 
 /// Starts and stops the one service, and returns once it is ready or gone.
@@ -59,7 +58,7 @@ impl Machine {
     /// One whose box has an owner, a token and the app "notes", and that app's key.
     fn new() -> (Self, Credentials) {
         let home = tempfile::tempdir().unwrap();
-        for folder in ["data", "backups/tallybox", "etc", "bin", "root"] {
+        for folder in ["data", "backups/tallybox", "etc", "bin"] {
             fs::create_dir_all(home.path().join(folder)).unwrap();
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
