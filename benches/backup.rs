@@ -4,35 +4,29 @@
 //! percentile of the time of a commit while one is made as a ratio to that before, and seconds a GiB for restoring,
 //! verification included. Commits come at 20 a second with 100 events each.
 
+mod direct;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
+use direct::{BATCH, CLIENTS, START, props, scope};
 use tallybox::backup::age::Key;
 use tallybox::backup::{Database, Shelf};
 use tallybox::clock::Clock;
 use tallybox::depot::Depot;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope};
-use tallybox::model::{
-    By, EventId, Fact, KeyKind, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
-};
+use tallybox::model::{EventId, Fact, Limits, Millis, RawEvent, RawFacts};
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
 
-/// Events of one request.
-const BATCH: usize = 100;
-/// Requests under way at once while the database is filled.
-const CLIENTS: usize = 8;
 /// Between two commits that are timed.
 const PACE: Duration = Duration::from_millis(50);
 /// How long commits are timed before a backup.
 const BEFORE: Duration = Duration::from_secs(5);
 /// Backups of each kind.
 const ROUNDS: i64 = 3;
-/// 2026-01-01, in milliseconds.
-const START: i64 = 1_767_225_600_000;
 
 #[tokio::main]
 async fn main() {
@@ -131,12 +125,7 @@ fn p99(times: &[f64]) -> f64 {
 }
 
 async fn send(intake: &Intake, scope: Scope, request: usize) {
-    let props: Vec<_> = (0..BATCH)
-        .map(|i| {
-            let text = format!(r#"{{"command":"build","flags":["--release"],"success":true,"duration_ms":{}}}"#, i * 7);
-            RawValue::from_string(text).expect("it is JSON")
-        })
-        .collect();
+    let props = props();
     let at = START + request as i64 * 60_000;
     let user = format!("client_{:064x}", (request * 7_919) % 20_000);
     let claims = (0..BATCH).map(|i| {
@@ -159,29 +148,4 @@ async fn send(intake: &Intake, scope: Scope, request: usize) {
     let request = Request { scope, received_at, sent_at: None, nonce: None, claims: claims.collect(), sign_out: None };
     let receipt = intake.accept(request).await.expect("nothing is refused");
     assert_eq!(receipt.stored(), BATCH);
-}
-
-fn scope(store: &dyn Store) -> Scope {
-    let app = NewApp {
-        organization: None,
-        uuid: uuid::Uuid::new_v4(),
-        slug: Slug::from_name("bench"),
-        slug_fixed: true,
-        name: "Bench".to_owned(),
-        zone: Zone::find("Europe/Zurich").expect("the zone exists"),
-        salt: Salt([7; 32]),
-        strict: false,
-    };
-    let app = store.create_app(&app, &By::command_line(Millis(START))).expect("the app is made");
-    let environment = app.environments[0].id;
-    let key = NewIngestKey {
-        environment,
-        kind: KeyKind::Either,
-        name: "bench".to_owned(),
-        hint: "tk_bench".to_owned(),
-        token_hash: [1; 32],
-        sealed_secret: vec![0],
-    };
-    let key = store.create_key(&key, &By::command_line(Millis(START))).expect("the key is made").id;
-    Scope { app: Arc::new(app), environment, key: Some(key), rules: Arc::default(), country: None }
 }

@@ -3,26 +3,18 @@
 //! `cargo bench --bench pipeline -- [millions]`: prints events a second for each million, bytes an event, and the ratio
 //! to inserts of the same rows into a bare table.
 
+mod direct;
 mod floor;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::value::RawValue;
+use direct::{BATCH, CLIENTS, START, props, scope};
 use tallybox::clock::Clock;
 use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope};
-use tallybox::model::{
-    By, EventId, Fact, IngestKeyId, KeyKind, Limits, Millis, NewApp, NewIngestKey, RawEvent, RawFacts, Salt, Slug, Zone,
-};
+use tallybox::model::{EventId, Fact, Limits, Millis, RawEvent, RawFacts};
 use tallybox::store::Store;
 use tallybox::store::sqlite::{Options, SqliteStore};
-
-/// Events of one request.
-const BATCH: usize = 100;
-/// Requests under way at once.
-const CLIENTS: usize = 8;
-/// 2026-01-01, in milliseconds.
-const START: i64 = 1_767_225_600_000;
 
 #[tokio::main]
 async fn main() {
@@ -62,12 +54,7 @@ async fn main() {
 }
 
 async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
-    let props: Vec<_> = (0..BATCH)
-        .map(|i| {
-            let text = format!(r#"{{"command":"build","flags":["--release"],"success":true,"duration_ms":{}}}"#, i * 7);
-            RawValue::from_string(text).expect("it is JSON")
-        })
-        .collect();
+    let props = props();
     // A year passes in the run; one user a request, with two sessions.
     let at = START + (request as i64) * (365 * Millis::DAY / requests as i64);
     let user = format!("client_{:064x}", (request * 7_919) % 20_000);
@@ -101,30 +88,4 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
     };
     let receipt = intake.accept(request).await.expect("nothing is refused");
     assert_eq!(receipt.stored(), BATCH);
-}
-
-fn scope(store: &dyn Store) -> Scope {
-    let app = NewApp {
-        organization: None,
-        uuid: uuid::Uuid::new_v4(),
-        slug: Slug::from_name("bench"),
-        slug_fixed: true,
-        name: "Bench".to_owned(),
-        zone: Zone::find("Europe/Zurich").expect("the zone exists"),
-        salt: Salt([7; 32]),
-        strict: false,
-    };
-    let app = store.create_app(&app, &By::command_line(Millis(START))).expect("the app is made");
-    let environment = app.environments[0].id;
-    let key = NewIngestKey {
-        environment,
-        kind: KeyKind::Either,
-        name: "bench".to_owned(),
-        hint: "tk_bench".to_owned(),
-        token_hash: [1; 32],
-        sealed_secret: vec![0],
-    };
-    let key = store.create_key(&key, &By::command_line(Millis(START))).expect("the key is made").id;
-    assert_eq!(key, IngestKeyId(1));
-    Scope { app: Arc::new(app), environment, key: Some(key), rules: Arc::default(), country: None }
 }
