@@ -160,6 +160,8 @@ impl Ledger for Book<'_> {
             return Ok(false);
         }
         self.writes.events.push(key, event)?;
+        let at = event.claimed_at.plus(event.skew);
+        self.writes.arrivals.add(event.environment, at, (event.claimed_at, event.id));
         Ok(true)
     }
 

@@ -11,6 +11,7 @@ use super::statement::{Columns, ask};
 use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
 use crate::store::Result;
+use crate::store::settled::{Arrivals, ROOM};
 use crate::store::commit::{GroupRecord, Hours, SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
 
 /// What is to be written, as it will be in the end.
@@ -19,6 +20,7 @@ pub(super) struct Writes {
     pub(super) keys: BTreeMap<i64, i64>,
     pub(super) first_events: BTreeMap<i64, i64>,
     pub(super) events: Rows,
+    pub(super) arrivals: Arrivals,
     pub(super) set_aside: Vec<StoredAside>,
     /// New reasons of events that stay aside.
     pub(super) judged: BTreeMap<i64, (&'static str, String)>,
@@ -58,7 +60,7 @@ impl Writes {
         self.errors(&mut first);
         self.small(&mut first);
         self.tried(&mut first);
-        let Self { events, set_aside, trims, outcomes, deltas, .. } = self;
+        let Self { events, arrivals, set_aside, trims, outcomes, deltas, .. } = self;
         if !set_aside.is_empty() {
             first.push(insert_set_aside(set_aside));
         }
@@ -68,7 +70,7 @@ impl Writes {
             Some(rows) => copy::copy(session, copy, rows)?,
             None => drop(copy),
         }
-        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), merge(MERGE_DAYS, &deltas.days)];
+        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), name(merge(COME, &deltas.days), &arrivals)];
         session.wait(ask(session.client(), "", &last, "COMMIT"))?;
         Ok(())
     }
@@ -235,7 +237,17 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
 
 const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+const COME: &str = "SELECT commit_come($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+/// Names events that may be listed beside days that are settled.
+fn name(days: Columns, arrivals: &Arrivals) -> Columns {
+    days.ints(arrivals.few().map(|(environment, ..)| environment.0))
+        .ints(arrivals.few().map(|(_, day, ..)| day))
+        .ints(arrivals.few().map(|(_, _, claimed_at, _)| claimed_at.0))
+        .uuids(arrivals.few().map(|(.., id)| id.0))
+        .int(ROOM.0)
+        .int(ROOM.1)
+}
 
 /// Adds rows to a summary table, in key order.
 fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Columns {

@@ -96,6 +96,7 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
         tx: &tx,
         keys: &mut memory.keys,
         apps_with_events: &mut memory.apps_with_events,
+        arrivals: settled::Arrivals::default(),
         insert: tx.prepare_cached(
             "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
              session_id, props, error_id, fatal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -113,6 +114,7 @@ struct Page<'c> {
     tx: &'c Transaction<'c>,
     keys: &'c mut HashMap<IngestKeyId, KeyUse>,
     apps_with_events: &'c mut HashSet<AppId>,
+    arrivals: settled::Arrivals,
     insert: CachedStatement<'c>,
 }
 
@@ -172,7 +174,12 @@ impl Ledger for Page<'_> {
         row.raw_bind_parameter(11, event.props)?;
         row.raw_bind_parameter(12, event.error.map(|error| error.group))?;
         row.raw_bind_parameter(13, event.error.is_some_and(|error| error.fatal))?;
-        Ok(row.raw_execute()? == 1)
+        let is_new = row.raw_execute()? == 1;
+        if is_new {
+            let at = event.claimed_at.plus(event.skew);
+            self.arrivals.add(event.environment, at, (event.claimed_at, event.id));
+        }
+        Ok(is_new)
     }
 
     fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
@@ -299,8 +306,8 @@ impl Ledger for Page<'_> {
         for ((app, day, outcome), events) in outcomes {
             count.execute((app.0, day, outcome, events))?;
         }
-        for (environment, day) in settled::touched(deltas) {
-            settled::touch(&Conn(self.tx), environment, day)?;
+        for (day, events) in settled::touched(deltas) {
+            settled::come(&Conn(self.tx), day, events, &self.arrivals)?;
         }
         Ok(())
     }

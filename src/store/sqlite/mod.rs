@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::SLOW;
 use super::backend::Backend;
@@ -301,7 +301,9 @@ impl Backend for SqliteStore {
 
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let conn = self.reader()?;
-        read::timed(&conn, REPORT_MAX, || read(&Conn(&conn)))
+        // Dropped without a commit, it ends as well: nothing is written.
+        let moment = Transaction::new_unchecked(&conn, TransactionBehavior::Deferred)?;
+        read::timed(&moment, REPORT_MAX, || read(&Conn(&moment)))
     }
 
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {

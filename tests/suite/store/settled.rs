@@ -7,9 +7,12 @@ use super::recount::Noise;
 use super::*;
 
 on_both_backends! {
-    what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else,
+    what_comes_late_is_listed_beside_its_day_and_unsettles_its_periods_and_nothing_else,
     what_came_late_is_settled_again_after_a_pause,
-    what_is_recent_is_never_settled,
+    a_day_to_which_much_comes_is_settled_again_at_once_or_holds_no_longer,
+    whoever_dies_at_a_day_that_holds_leaves_it_as_it_is,
+    a_list_that_an_older_version_has_left_behind_counts_nothing,
+    days_are_settled_from_the_moment_they_begin_and_periods_when_they_are_over,
     months_weeks_and_other_stretches_are_counted_as_their_events_are,
     a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt,
     settling_beside_commits_and_other_nodes_never_shows_a_wrong_count,
@@ -70,6 +73,14 @@ impl World {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_days WHERE state = {state}"))
     }
 
+    /// Events that are listed beside days.
+    fn listed(&self) -> i64 {
+        self.bench.database.count(
+            "SELECT count(*) FROM settled_late l JOIN settled_days d ON d.env_id = l.env_id AND d.day = l.day \
+             WHERE d.state >= 3",
+        )
+    }
+
     /// Of months and weeks.
     fn counts(&self, state: i64) -> i64 {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_counts WHERE state = {state} AND kind < 3"))
@@ -96,24 +107,27 @@ fn counted(events: &[Sent], period: Period) -> (i64, i64) {
     (within.count() as i64, users.len() as i64)
 }
 
-fn what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else(backend: Backend) {
+fn what_comes_late_is_listed_beside_its_day_and_unsettles_its_periods_and_nothing_else(backend: Backend) {
     let world = World::new(backend, "Europe/Zurich");
     let mut events = world.fill(40);
     world.bench.settle(0);
     let (days, counts, lists) = (world.days(2), world.counts(2), world.lists(2));
     assert!(days > 35 && counts > 6 && world.days(0) + world.counts(0) == 0, "{days} {counts}");
     assert!((38..=39).contains(&lists) && world.lists(0) == 0, "{lists}");
+    assert_eq!(world.listed(), 0);
     let inside = world.bench.database.count("SELECT sum(events) FROM settled_events");
     assert_eq!(inside, world.bench.database.count("SELECT sum(events) FROM settled_days"));
-    // In time, repeated, and in another environment: nothing of it matters.
+    // In time, repeated, and in another environment: nothing of it matters to what is over.
     let now = Sent { version: "1.0", ..Sent::new("e1") };
     let elsewhere = world.bench.scope(&world.app, 1);
     let late = Sent { at: NOW.plus(-LONG_AGO * Millis::DAY), user: Some("late".to_owned()), ..Sent::new("e1") };
     world.bench.send(&world.scope, &[now.clone(), events[2_000].clone()]).unwrap();
     world.bench.send(&elsewhere, &[Sent { id: EventId::random(), ..late.clone() }]).unwrap();
-    assert_eq!((world.days(2), world.counts(2), world.lists(2)), (days, counts, lists));
+    assert_eq!((world.days(3), world.listed()), (1, 1), "today");
+    assert_eq!((world.days(2), world.counts(2), world.lists(2)), (days - 1, counts, lists));
     world.bench.send(&world.scope, std::slice::from_ref(&late)).unwrap();
-    assert_eq!((world.days(0), world.days(2)), (1, days - 1));
+    assert_eq!((world.days(0), world.days(3), world.days(2)), (0, 2, days - 2));
+    assert_eq!(world.listed(), 2);
     // Its week and its month, of users and of those for whom something crashed.
     assert_eq!((world.counts(0), world.counts(2)), (4, counts - 4));
     // Its day, and those beside, to which it would belong elsewhere.
@@ -132,9 +146,9 @@ fn what_came_late_is_settled_again_after_a_pause(backend: Backend) {
     let days = world.days(2);
     world.bench.send(&world.scope, &[Sent { at: NOW.plus(-5 * Millis::DAY), ..Sent::new("e1") }]).unwrap();
     world.bench.settle(0);
-    assert_eq!((world.days(0), world.days(2)), (1, days - 1), "not at once");
+    assert_eq!((world.days(3), world.days(2), world.listed()), (1, days - 1, 1), "not at once");
     world.bench.settle(2);
-    assert_eq!((world.days(0), world.days(2)), (0, days));
+    assert_eq!((world.days(3), world.days(2), world.listed()), (0, days, 0));
     let parts = "SELECT count(*) FROM settled_events e WHERE NOT EXISTS \
                  (SELECT 1 FROM settled_days d WHERE d.env_id = e.env_id AND d.day = e.day AND d.token = e.token)";
     assert_eq!(world.bench.database.count(parts), 0, "what was settled before is gone");
@@ -143,19 +157,129 @@ fn what_came_late_is_settled_again_after_a_pause(backend: Backend) {
     });
 }
 
-fn what_is_recent_is_never_settled(backend: Backend) {
+fn a_day_to_which_much_comes_is_settled_again_at_once_or_holds_no_longer(backend: Backend) {
+    let world = World::new(backend, "Europe/Zurich");
+    let mut events = world.fill(4);
+    world.bench.settle(0);
+    let days = world.days(2);
+    let many = |count: i64, ago: i64| -> Vec<Sent> {
+        let at = |n: i64| NOW.plus(-ago * Millis::DAY + n);
+        (0..count).map(|n| Sent { at: at(n), user: Some(format!("m{}", n % 9)), ..Sent::new("e1") }).collect()
+    };
+    let check = |events: &[Sent]| {
+        for (from, to) in [(5, -1), (2, 1), (1, -1)] {
+            let period = world.period(from, to);
+            assert_eq!(world.looked(period).unwrap(), counted(events, period), "{from} to {to}");
+        }
+    };
+    let mut send = |batch: Vec<Sent>| {
+        world.bench.send(&world.scope, &batch).unwrap();
+        events.extend(batch);
+        check(&events);
+    };
+    let first = many(1_000, 2);
+    send(first.clone());
+    world.bench.send(&world.scope, &first).unwrap();
+    send(Vec::new());
+    assert_eq!((world.days(3), world.listed()), (1, 1_000), "repeated, they are no more");
+    world.bench.settle(0);
+    assert_eq!(world.listed(), 1_000, "and not so many yet");
+    send(many(1, 2));
+    world.bench.settle(0);
+    assert_eq!((world.days(2), world.listed()), (days, 0));
+    send(many(1, 1));
+    assert_eq!(world.days(0), 0);
+    let full = "UPDATE settled_days SET state = 3, late = 10004 WHERE events BETWEEN 64 AND 79";
+    world.bench.database.alter(full);
+    send(many(1, 3));
+    assert_eq!(world.days(0), 1, "there is no room for more");
+    world.bench.settle(0);
+    world.bench.settle(2);
+    assert_eq!((world.days(2), world.listed()), (days, 0));
+    send(many(1_001, 1));
+    assert_eq!((world.days(0), world.listed()), (1, 0), "so many at once");
+    world.bench.settle(4);
+    assert_eq!(world.days(2), days);
+    send(Vec::new());
+}
+
+fn whoever_dies_at_a_day_that_holds_leaves_it_as_it_is(backend: Backend) {
     let world = World::new(backend, "UTC");
-    world.fill(4);
-    // It is noon: yesterday's last day and a half are too young.
+    let mut events = world.fill(6);
+    world.bench.settle(0);
+    let days = world.days(2);
+    let late = |n: i64| Sent { at: NOW.plus(-n * 17 * Millis::HOUR), ..Sent::new("e2") };
+    let mut send = |n: i64| {
+        world.bench.send(&world.scope, &[late(n)]).unwrap();
+        events.push(late(n));
+        for (from, to) in [(6, -1), (3, 1)] {
+            let period = world.period(from, to);
+            assert_eq!(world.looked(period).unwrap(), counted(&events, period), "{from} to {to}");
+        }
+    };
+    (0..7).for_each(&mut send);
+    let listed = world.days(3);
+    assert!(listed > 3 && world.listed() == 7);
+    // It had begun to settle all of them again, and some were never made.
+    let today = NOW.0.div_euclid(Millis::DAY);
+    world.bench.database.alter(&format!(
+        "UPDATE settled_days SET work = 7, at = {at}; \
+         UPDATE settled_days SET state = 4, token = 7 WHERE day = {}; \
+         INSERT INTO settled_events SELECT env_id, day, name_id, failed, 7, part, first_at, last_at, events, body \
+         FROM settled_events",
+        today - 3,
+        at = NOW.0
+    ));
+    (7..9).for_each(&mut send);
+    world.bench.settle(0);
+    assert_eq!((world.days(4), world.listed()), (1, 9), "whoever it is may still be at it");
+    world.bench.settle(2);
+    assert_eq!((world.days(2), world.listed()), (days, 0));
+    let others = "SELECT count(*) FROM settled_events WHERE token = 7";
+    assert_eq!(world.bench.database.count(others), 0);
+    send(9);
+    assert!((0..8).all(|ago| world.bench.store.settled_holds(world.scope.environment, today - ago).unwrap()));
+}
+
+fn a_list_that_an_older_version_has_left_behind_counts_nothing(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let mut events = world.fill(4);
+    world.bench.settle(0);
+    world.bench.database.alter(
+        "INSERT INTO settled_late (env_id, day, claimed, event, during) \
+         SELECT env_id, claimed_at / 86400000, claimed_at, event_id, 0 FROM events; \
+         UPDATE settled_days SET late = 7, work = 7",
+    );
+    let period = world.period(5, -1);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+    let late: Vec<_> = (0..4).map(|ago| Sent { at: NOW.plus(-ago * Millis::DAY), ..Sent::new("e1") }).collect();
+    world.bench.send(&world.scope, &late).unwrap();
+    events.extend(late);
+    assert_eq!((world.days(3), world.bench.database.count("SELECT sum(late) FROM settled_days WHERE state = 3")), (4, 4));
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+    world.bench.settle(2);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
+}
+
+fn days_are_settled_from_the_moment_they_begin_and_periods_when_they_are_over(backend: Backend) {
+    let world = World::new(backend, "UTC");
+    let events = world.fill(4);
+    // It is noon: yesterday's last day and a half are too young for periods.
     world.bench.settle(0);
     let today = NOW.0.div_euclid(Millis::DAY);
-    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    let newest = |world: &World| {
+        ["SELECT max(day) FROM settled_days", "SELECT max(first_day) FROM settled_counts WHERE kind = 3"]
+            .map(|sql| world.bench.database.count(sql))
+    };
+    assert_eq!(newest(&world), [today, today - 2]);
     world.bench.settle(-1);
-    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    assert_eq!(newest(&world), [today, today - 2]);
+    let period = world.period(1, -1);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
     let other = World::new(backend, "UTC");
     other.fill(4);
     other.bench.settle(-1);
-    assert_eq!(other.bench.database.count("SELECT max(day) FROM settled_days"), today - 3);
+    assert_eq!(newest(&other), [today, today - 3]);
 }
 
 fn months_weeks_and_other_stretches_are_counted_as_their_events_are(backend: Backend) {
@@ -259,7 +383,9 @@ fn settling_beside_commits_and_other_nodes_never_shows_a_wrong_count(backend: Ba
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
     world.bench.settle(10_000);
-    assert_eq!((world.days(0), world.days(1)), (0, 0));
+    assert_eq!((world.days(0), world.days(3), world.days(4), world.listed()), (0, 0, 0, 0));
+    let today = NOW.0.div_euclid(Millis::DAY);
+    assert!((0..13).all(|ago| world.bench.store.settled_holds(world.scope.environment, today - ago).unwrap()));
     let period = world.period(13, -1);
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));
 }
@@ -339,7 +465,7 @@ fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
     let mut world = World::new(backend, "UTC");
     let events = world.fill(6);
     world.bench.settle(0);
-    assert_eq!(world.days(2), 5);
+    assert_eq!(world.days(2), 7);
     world.bench.reopen_keeping(3);
     // Some are forgotten at a time: with the first of them no day that they lie in is settled any more.
     let today = NOW.0.div_euclid(Millis::DAY);
