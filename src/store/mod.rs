@@ -18,6 +18,7 @@ mod jobs;
 mod keepers;
 mod keeping;
 mod limits;
+mod links;
 pub mod look;
 mod members;
 pub mod migrate;
@@ -62,6 +63,7 @@ pub use accounts::Accounts;
 pub use duties::Duties;
 pub use erasing::Erasing;
 pub use keepers::Keepers;
+pub use links::Uniting;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use sealing::Sealing;
 pub use settled::Backlog;
@@ -306,6 +308,10 @@ pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Sen
     /// Housekeeping beside commits, which it does not hold up for longer than a commit takes: works off some of what is
     /// over and not settled yet, and says what is left. Nodes may do it at the same time.
     fn settle(&self, now: Millis) -> Result<Backlog>;
+
+    /// Housekeeping beside commits: does one small step for names that turned out to be one person's, of which something is
+    /// stored under the earlier one. Nodes may do it at the same time.
+    fn unite(&self, now: Millis) -> Result<Uniting>;
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;

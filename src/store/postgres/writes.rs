@@ -29,6 +29,8 @@ pub(super) struct Writes {
     pub(super) trims: Vec<(i64, i64)>,
     pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
     pub(super) users: BTreeMap<i64, UserRecord>,
+    /// New names of users who are there.
+    pub(super) renames: BTreeMap<i64, [u8; 16]>,
     pub(super) hours: BTreeMap<(i64, i32, i64), Hours>,
     pub(super) devices: BTreeMap<(i64, i32, i64), i64>,
     pub(super) new_sessions: Vec<(SessionRecord, SessionOwner)>,
@@ -76,6 +78,12 @@ impl Writes {
     }
 
     fn people(&self, statements: &mut Vec<Columns>) {
+        if !self.renames.is_empty() {
+            let sql = "UPDATE users u SET hash = n.hash FROM unnest($1::int8[], $2::uuid[]) AS n (id, hash) \
+                       WHERE u.id = n.id";
+            let rows = Columns::new(sql).ints(self.renames.keys().copied());
+            statements.push(rows.uuids(self.renames.values().copied()));
+        }
         let new: Vec<_> =
             self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
         if !new.is_empty() {

@@ -29,8 +29,8 @@ use super::remembered::Remembered;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members,
-    migrate,
+    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, UserHash,
+    members, migrate,
 };
 use commit::Memory;
 use disk::Disk;
@@ -316,6 +316,20 @@ impl Backend for SqliteStore {
         let result = self.transact(&mut writer, change);
         writer.memory.forget_people();
         open::set_overwriting(&writer.conn, Overwriting::WhatIsWritten)?;
+        result
+    }
+
+    fn rewrite<T>(
+        &self,
+        users: &[(EnvironmentId, UserHash)],
+        change: impl Fn(&dyn Sql) -> Result<T>,
+    ) -> Result<T> {
+        let mut writer = self.healthy_writer()?;
+        let result = self.transact(&mut writer, change);
+        writer.memory.forget_users(users);
+        for (environment, _) in users {
+            self.counter(*environment).fetch_add(1, Ordering::Release);
+        }
         result
     }
 

@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 44] = [
+pub const TABLES: [(&str, &str, &str); 45] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -42,6 +42,7 @@ pub const TABLES: [(&str, &str, &str); 44] = [
         "digest",
     ),
     ("users", "id, env_id, first_at, last_day", "hash"),
+    ("links", "id, env_id, linked_at, due_at, stage, position", "hash into_hash"),
     ("user_days", "env_id, day, user_id, hours, crashes", ""),
     ("device_days", "env_id, day, device_id, hours", ""),
     ("error_groups", "env_id, error_id, message, first_at, last_at", ""),
