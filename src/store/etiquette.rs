@@ -51,13 +51,10 @@ fn give(db: &dyn Sql, new: &NewOrder, by: &By) -> Result<OrderId> {
     changed(db)?;
     let place = place(db, new.app, new.environment)?;
     let (environment, order) = (new.environment.map(|environment| environment.0), &new.order);
-    let sql = "DELETE FROM client_orders WHERE app_id = $1 AND coalesce(env_id, 0) = $2 AND versions = $3 AND version = $4";
-    let same = [
-        new.app.0.into(),
-        environment.unwrap_or(0).into(),
-        new.versions.kind().into(),
-        new.versions.version().into(),
-    ];
+    let sql =
+        "DELETE FROM client_orders WHERE app_id = $1 AND coalesce(env_id, 0) = $2 AND versions = $3 AND version = $4";
+    let same =
+        [new.app.0.into(), environment.unwrap_or(0).into(), new.versions.kind().into(), new.versions.version().into()];
     db.run(sql, &same)?;
     let many = db.value("SELECT count(*) FROM client_orders WHERE app_id = $1", &[new.app.0.into()])?.int();
     if usize::try_from(many).unwrap_or(usize::MAX) >= MOST_ORDERS {

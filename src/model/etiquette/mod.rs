@@ -66,6 +66,11 @@ impl Order {
         *self == Self::default()
     }
 
+    /// Whether nothing is kept at an instant.
+    pub fn is_quiet(&self, now: Millis) -> bool {
+        self.quiet.is_some_and(|quiet| quiet.holds(now))
+    }
+
     /// Until when nothing is kept, where that ends by itself.
     pub fn paused_until(&self) -> Option<Millis> {
         match self.quiet {
@@ -184,7 +189,7 @@ impl StandingOrder {
     /// Whether nothing of it is left: it was a pause alone, and that is over.
     pub fn is_over(&self, now: Millis) -> bool {
         let rest = Order { quiet: None, ..self.order.clone() };
-        rest.is_empty() && self.order.quiet.is_none_or(|quiet| !quiet.holds(now))
+        rest.is_empty() && !self.order.is_quiet(now)
     }
 }
 
@@ -201,9 +206,10 @@ impl Orders {
     /// What holds at an instant for clients of a version in an environment: the strictest of all orders that are for
     /// them. A client that does not tell its version gets the orders for all.
     pub fn for_version(&self, environment: EnvironmentId, version: Option<&str>, now: Millis) -> Order {
-        let for_them = self.0.iter().filter(|order| {
-            order.environment.is_none_or(|own| own == environment) && order.versions.holds(version)
-        });
+        let for_them = self
+            .0
+            .iter()
+            .filter(|order| order.environment.is_none_or(|own| own == environment) && order.versions.holds(version));
         for_them.fold(Order::default(), |all, one| {
             let quiet = one.order.quiet.filter(|quiet| quiet.holds(now));
             all.and(&Order { quiet, ..one.order.clone() })

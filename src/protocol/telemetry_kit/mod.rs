@@ -24,7 +24,7 @@ use crate::ingest::{Credential, Knock, Request, Scope};
 use crate::model::{Origin, Receipt, Refusal, Standing};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim) };
+pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim), words: reply::WORDS };
 
 /// As in the documentation.
 const NAME: &str = "telemetry-kit";
