@@ -82,6 +82,7 @@ const QUIET: u64 = 64;
 /// What the status page tells of this process.
 fn about(config: &Config, node: Node, address: SocketAddr) -> BoxParts {
     BoxParts {
+        words: protocol::words(),
         node,
         listening: address.to_string(),
         settings: config.shown().to_vec(),

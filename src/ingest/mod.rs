@@ -5,6 +5,7 @@ mod again;
 mod counters;
 mod devices;
 mod door;
+mod etiquette;
 mod failure;
 mod normalize;
 mod places;
@@ -265,7 +266,9 @@ impl Intake {
                 None => tried.gone += 1,
                 Some(Outcome::Stored) => tried.stored += 1,
                 Some(Outcome::Duplicate) => tried.duplicates += 1,
-                Some(Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned) => tried.stayed += 1,
+                Some(Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_)) => {
+                    tried.stayed += 1;
+                }
             }
         }
         Ok(tried)

@@ -35,6 +35,8 @@ row_id! {
     TierId,
     /// A [`Ban`](super::Ban)'s row.
     BanId,
+    /// A [`StandingOrder`](super::StandingOrder)'s row.
+    OrderId,
 }
 
 /// The id that a client gave an event, the same on every resend: a UUID's 16 bytes.

@@ -253,12 +253,13 @@ impl<'d, L: Ledger> Work<'_, 'd, L> {
                     let interned = interned.next().expect("every event was interned");
                     if refused.is_some() { continue } else { self.event(draft, event, &interned)? }
                 }
-                Entry::SetAside(_) | Entry::Banned if refused.is_some() => continue,
+                Entry::SetAside(_) | Entry::Banned | Entry::Withheld(_) if refused.is_some() => continue,
                 Entry::SetAside(event) => {
                     self.set_aside(draft, event)?;
                     Outcome::SetAside(event.reason, event.id)
                 }
                 Entry::Banned => Outcome::Banned,
+                Entry::Withheld(why) => Outcome::Withheld(*why),
             };
             outcomes.push(outcome);
         }

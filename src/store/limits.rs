@@ -3,7 +3,7 @@
 use super::audit::note;
 use super::directory::changed;
 use super::sql::{Cell, Row, Sql};
-use super::{Result, StoreError, keeping};
+use super::{Result, StoreError, etiquette, keeping};
 use crate::model::{
     AppId, AppLimits, Ban, BanId, Banned, Barred, By, Concerning, Figures, IpNet, MOST_BANS, Millis, NewBan, Rules,
     SubjectHash, Tier, TierEnd, TierId, UserHash, WantedTier,
@@ -197,8 +197,8 @@ pub(super) fn rules(db: &dyn Sql, app: AppId) -> Result<Rules> {
         }
     }
     banned.users.extend(earlier_names(db, app, &banned)?);
-    let ages = keeping::ages(db, app)?;
-    Ok(Rules { figures: tier.figures, networks: set.networks, origins: set.origins, banned, ages })
+    let (ages, orders) = (keeping::ages(db, app)?, etiquette::orders(db, app)?);
+    Ok(Rules { figures: tier.figures, networks: set.networks, origins: set.origins, banned, ages, orders })
 }
 
 /// What those who are banned were called before it was known who they are.

@@ -11,6 +11,7 @@ pub mod contents;
 mod directory;
 mod duties;
 mod erasing;
+mod etiquette;
 mod funnels;
 mod identify;
 mod intern;
@@ -57,11 +58,12 @@ use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, 
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{Link, Told};
-use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage, Withheld};
 
 pub use accounts::Accounts;
 pub use duties::Duties;
 pub use erasing::Erasing;
+pub use etiquette::Etiquette;
 pub use keepers::Keepers;
 pub use links::Uniting;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
@@ -137,6 +139,8 @@ pub enum Entry {
     SetAside(SetAside),
     /// Of somebody who is banned: to be counted only.
     Banned,
+    /// Not to be kept, by order of the app's owner: to be counted only.
+    Withheld(Withheld),
 }
 
 /// A value that may be used once while requests of its time are accepted.
@@ -288,7 +292,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Duties + Erasing + Etiquette + Keepers + Sealing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///

@@ -29,6 +29,7 @@ mod listing;
 mod metrics;
 mod objectives;
 mod occurrence;
+mod ordering;
 mod pages;
 mod person;
 mod qr;

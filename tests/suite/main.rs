@@ -13,6 +13,7 @@ mod depot;
 mod docs;
 mod doctor;
 mod durability;
+mod etiquette;
 mod harness;
 mod http;
 mod jobs;

@@ -19,6 +19,11 @@ pub const TABLES: [(&str, &str, &str); 45] = [
     ("tiers", "id, name, key_rate, app_rate, network_rate, day_events, usual", ""),
     ("app_limits", "app_id, tier_id, networks, origins", ""),
     ("bans", "id, app_id, kind, label, member, created_at", "hash identifier"),
+    (
+        "client_orders",
+        "id, app_id, env_id, versions, version, sample, names, flush_secs, quiet, quiet_till, member, created_at",
+        "",
+    ),
     ("keeping", "env_id, kind, days, changed_at, gone_before", ""),
     ("trusted_clock", "id, at, credit", ""),
     (
