@@ -18,6 +18,7 @@ mod sessions;
 mod settled;
 mod sign_in;
 mod versions;
+mod visitors;
 
 use std::sync::Arc;
 use std::time::Duration;
