@@ -153,7 +153,7 @@ impl Call {
         let strict = scope.app.strict;
         let received_at = self.origin.received_at;
         let scope = Scope { country: self.gate.intake.country(self.origin.address), ..scope };
-        let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims, sign_out: None };
+        let request = Request { sent_at: Some(sent_at), nonce, claims, ..Request::new(scope, received_at) };
         let receipt = self.gate.intake.accept(request).await.inspect_err(|refusal| {
             if *refusal == Refusal::Unauthorized {
                 // The store knows of a revocation that we do not.
