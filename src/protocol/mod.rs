@@ -2,6 +2,7 @@
 //! Beside them, what any program may ask.
 
 pub mod admission;
+pub mod aptabase;
 mod cors;
 mod paths;
 pub mod public;
@@ -101,7 +102,7 @@ pub struct Adapter {
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 2] = [telemetry_kit::ADAPTER, teardown::ADAPTER];
+pub const ALL: [Adapter; 3] = [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {

@@ -25,6 +25,7 @@ pub const TABLES: [(&str, &str, &str); 45] = [
         "",
     ),
     ("keeping", "env_id, kind, days, changed_at, gone_before", ""),
+    ("visitor_salts", "app_id, day", "salt"),
     ("trusted_clock", "id, at, credit", ""),
     (
         "api_tokens",
