@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 44] = [
+pub const TABLES: [(&str, &str, &str); 45] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
@@ -20,6 +20,7 @@ pub const TABLES: [(&str, &str, &str); 44] = [
     ("app_limits", "app_id, tier_id, networks, origins", ""),
     ("bans", "id, app_id, kind, label, member, created_at", "hash identifier"),
     ("keeping", "env_id, kind, days, changed_at, gone_before", ""),
+    ("visitor_salts", "app_id, day", "salt"),
     ("trusted_clock", "id, at, credit", ""),
     (
         "api_tokens",
