@@ -4,7 +4,9 @@
 pub mod admission;
 pub mod aptabase;
 mod cors;
+mod moment;
 mod paths;
+pub mod posthog;
 pub mod public;
 pub mod teardown;
 pub mod telemetry_kit;
@@ -102,7 +104,7 @@ pub struct Adapter {
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 3] = [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER];
+pub const ALL: [Adapter; 4] = [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER, posthog::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {
