@@ -2,6 +2,8 @@
 //! Beside them, what any program may ask.
 
 mod cors;
+mod moment;
+pub mod segment;
 pub mod teardown;
 pub mod telemetry_kit;
 pub mod version_check;
