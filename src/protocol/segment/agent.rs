@@ -15,7 +15,8 @@ const MARKS: [(&str, &str); 8] = [
 ];
 
 /// What SDKs call systems, in lower case, and what the box does.
-const NAMES: [(&str, &str); 4] = [("mac os x", "macos"), ("mac os", "macos"), ("osx", "macos"), ("chrome os", "chromeos")];
+const NAMES: [(&str, &str); 4] =
+    [("mac os x", "macos"), ("mac os", "macos"), ("osx", "macos"), ("chrome os", "chromeos")];
 
 /// A system's name as it is counted: in lower case, whatever the SDK's spelling.
 pub fn system(name: Cow<'_, str>) -> Cow<'_, str> {

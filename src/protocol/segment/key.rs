@@ -9,8 +9,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 const LONGEST: usize = 512;
 
 /// Base64 with or without its padding.
-pub const LENIENT: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+pub const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The user name of Basic authentication, else `writeKey` of the query. The password is empty and does not count, and some
 /// clients leave out the colon.

@@ -99,7 +99,8 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// Whether a user's own machine sends it, and not a server.
     pub fn is_from_user(&self, message: &Message<'a>) -> bool {
-        let library = |context: &Context<'a>| context.library.0.as_ref().and_then(|library| library.name.text().map(ends));
+        let library =
+            |context: &Context<'a>| context.library.0.as_ref().and_then(|library| library.name.text().map(ends));
         match message.channel.text() {
             Some("server") => return false,
             Some("mobile" | "web") => return true,
@@ -129,7 +130,17 @@ impl<'a, 's> Reader<'a, 's> {
         let claimed_at = time.or(message.message_id.text().map(|_| NO_TIME));
         let (user, anonymous) = (message.user_id.into_text(), message.anonymous_id.into_text());
         let facts = self.facts(own);
-        Ok(Said::Event(Box::new(RawEvent { id, claimed_at, name, user, anonymous, session, props, facts, ..RawEvent::default() })))
+        Ok(Said::Event(Box::new(RawEvent {
+            id,
+            claimed_at,
+            name,
+            user,
+            anonymous,
+            session,
+            props,
+            facts,
+            ..RawEvent::default()
+        })))
     }
 
     /// An id that is the same for the same bytes with the same key.
@@ -171,13 +182,16 @@ impl<'a, 's> Reader<'a, 's> {
         let platform = context.user_agent_data.0.and_then(|said| said.platform.into_text());
         put(Fact::System, os.name.into_text().or(platform).map(agent::system).or_else(of_browser));
         put(Fact::SystemVersion, os.version.into_text());
-        put(Fact::Sdk, context.library.0.and_then(|library| {
-            let name = library.name.into_text()?;
-            Some(match library.version.text() {
-                Some(version) => [&name, "/", version].concat().into(),
-                None => name,
-            })
-        }));
+        put(
+            Fact::Sdk,
+            context.library.0.and_then(|library| {
+                let name = library.name.into_text()?;
+                Some(match library.version.text() {
+                    Some(version) => [&name, "/", version].concat().into(),
+                    None => name,
+                })
+            }),
+        );
         let country = context.ip.text().and_then(|ip| ip.parse::<IpAddr>().ok()).and_then(self.sender.country);
         put(Fact::Country, country.map(|country| country.code().to_owned().into()));
     }
@@ -185,7 +199,9 @@ impl<'a, 's> Reader<'a, 's> {
 
 /// Whether a library of that name runs on users' machines.
 fn ends(name: &str) -> bool {
-    let ends_in = |end: &&str| name.len().checked_sub(end.len()).and_then(|at| name.get(at..)).is_some_and(|n| n.eq_ignore_ascii_case(end));
+    let ends_in = |end: &&str| {
+        name.len().checked_sub(end.len()).and_then(|at| name.get(at..)).is_some_and(|n| n.eq_ignore_ascii_case(end))
+    };
     !ON_SERVERS.iter().any(|end| ends_in(&end))
 }
 

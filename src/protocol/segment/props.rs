@@ -135,7 +135,11 @@ mod tests {
             (Kind::Track, r#""properties":{"n":1}"#, r#"{"n":1,"page_path":"/a","campaign_source":"news"}"#),
             (Kind::Track, r#""properties":{ }"#, r#"{"page_path":"/a","campaign_source":"news"}"#),
             (Kind::Track, r#""name":"x""#, r#"{"page_path":"/a","campaign_source":"news"}"#),
-            (Kind::Track, r#""properties":{"page\u005fpath":"/b"}"#, r#"{"page\u005fpath":"/b","campaign_source":"news"}"#),
+            (
+                Kind::Track,
+                r#""properties":{"page\u005fpath":"/b"}"#,
+                r#"{"page\u005fpath":"/b","campaign_source":"news"}"#,
+            ),
             (Kind::Page, r#""properties":{"path":"/b"}"#, r#"{"path":"/b","campaign_source":"news"}"#),
             (
                 Kind::Page,

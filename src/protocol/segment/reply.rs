@@ -46,10 +46,10 @@ pub fn pixel(refusal: Option<&Refusal>) -> Response {
     response
 }
 
-/// What Segment's client SDKs ask for when they start: where to send. More than one integration would make the one for
-/// browsers load code from elsewhere.
-pub fn settings(key: &str, place: &Place<'_>) -> Response {
-    let segment = json!({ "apiKey": key, "apiHost": place.api(), "protocol": place.scheme });
+/// What Segment's client SDKs ask for when they start: where to send, as host and path. More than one integration would
+/// make the SDK for browsers load code from elsewhere.
+pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
+    let segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
     json(StatusCode::OK, &json!({ "integrations": { "Segment.io": segment }, "plan": {} }))
 }
 
@@ -69,23 +69,6 @@ pub fn source(key: &str, app: &str) -> Response {
             "config": { "statsCollection": { "errors": off, "metrics": off } },
         } }),
     )
-}
-
-/// Where the box is, as a client sees it.
-#[derive(Debug)]
-pub struct Place<'a> {
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// Name and port.
-    pub host: &'a str,
-    /// What stands before `/v1`, without a slash at its end.
-    pub path: &'a str,
-}
-
-impl Place<'_> {
-    fn api(&self) -> String {
-        [self.host, self.path, "/v1"].concat()
-    }
 }
 
 fn explain(refusal: &Refusal) -> (StatusCode, &'static str, Cow<'_, str>) {
