@@ -28,6 +28,7 @@ mod retention;
 mod routes;
 mod runbooks;
 mod security;
+mod segment;
 mod sign_in;
 mod store;
 mod teardown;

@@ -1,0 +1,22 @@
+// Reports with @segment/analytics-next: COUNT events one by one, sent where the box says, and as many in batches, sent where
+// the page says.
+import { AnalyticsBrowser } from '@segment/analytics-next'
+
+async function report(strategy, options) {
+  const analytics = new AnalyticsBrowser()
+  analytics.load({ writeKey: KEY, cdnURL: BOX }, options)
+  await analytics.page('Docs', 'Start')
+  await analytics.identify('u-1', { email: 'ana@example.com', name: 'Ana Ünïcode' })
+  const delivered = []
+  for (let n = 0; n < Number(COUNT); n += 1) {
+    const properties = { n, strategy, title: `Grüße, 世界 🎉 ${n}`, nested: { deep: [n, { a: null }] } }
+    delivered.push(analytics.track('Order Completed', properties))
+  }
+  await Promise.all(delivered)
+  await analytics.reset()
+}
+
+await report('standard', {})
+const { host, protocol } = new URL(BOX)
+const segment = { apiHost: `${host}/v1`, protocol: protocol.slice(0, -1), deliveryStrategy: { strategy: 'batching' } }
+await report('batching', { integrations: { 'Segment.io': segment } })
