@@ -2,6 +2,7 @@
 //! Beside them, what any program may ask.
 
 mod cors;
+pub mod otlp;
 pub mod teardown;
 pub mod telemetry_kit;
 pub mod version_check;

@@ -1,0 +1,7 @@
+//! OTLP over HTTP.
+
+mod claim;
+pub mod decode;
+mod key;
+mod reply;
+mod wire;
