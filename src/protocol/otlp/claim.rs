@@ -271,3 +271,121 @@ fn id(uid: &str) -> EventId {
         EventId(id)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Value<'_> {
+        Value::Text(value.into())
+    }
+
+    fn resource<'a>(attributes: &[(&'a str, &'a str)]) -> Resource<'a> {
+        let attributes: Vec<_> = attributes.iter().map(|(name, value)| (Cow::Borrowed(*name), text(value))).collect();
+        Resource::new(&attributes, Some("OTel-OTLP-Exporter-Rust/0.33.1 extra"))
+    }
+
+    fn record<'a>(event: &'a str, attributes: &[(&'a str, Value<'a>)]) -> Record<'a> {
+        let attributes = attributes.iter().map(|(name, value)| (Cow::Borrowed(*name), value.clone())).collect();
+        Record { event: event.into(), attributes, ..Record::default() }
+    }
+
+    fn props<'e>(event: &'e RawEvent<'_>) -> &'e str {
+        event.props.as_deref().map_or("", RawValue::get)
+    }
+
+    #[test]
+    fn names_and_bodies_make_events_and_lines() {
+        let map = Value::Map(vec![("a".into(), Value::Int(1)), ("b".into(), Value::Int(2))]);
+        for (name, attributes, body, severity, found, written) in [
+            ("saved", vec![("a", text("x"))], map.clone(), 0, "saved", r#"{"b":2,"a":"x"}"#),
+            ("saved", vec![("event.name", text("other"))], text("done"), 0, "saved", r#"{"body":"done"}"#),
+            ("", vec![("event.name", text("saved"))], Value::Empty, 0, "saved", ""),
+            ("", vec![], text("it works"), 9, "log", r#"{"severity":"info","body":"it works"}"#),
+            ("", vec![], map, 24, "log", r#"{"severity":"fatal","body":{"a":1,"b":2}}"#),
+            ("", vec![("severity", text("mine"))], Value::Empty, 1, "log", r#"{"severity":"mine"}"#),
+            ("", vec![], Value::Empty, 0, "log", ""),
+        ] {
+            let record = Record { body, severity, ..record(name, &attributes) };
+            let event = event(&Resource::default(), &Cow::default(), record);
+            assert_eq!((&*event.name, props(&event)), (found, written), "{name} {attributes:?}");
+        }
+        let spoken = Record { severity_text: "Notice".into(), trace: Some("ab".into()), ..record("", &[]) };
+        let event = event(&Resource::default(), &"ui".into(), spoken);
+        assert_eq!(props(&event), r#"{"severity":"notice","scope":"ui","trace_id":"ab"}"#);
+    }
+
+    #[test]
+    fn people_and_sessions_are_read_and_not_kept_among_properties() {
+        let resource = resource(&[("device.id", "d"), ("session.id", "s-resource"), ("user.id", "resource")]);
+        let attributes = [
+            ("user.id", text("ana")),
+            ("user.email", text("ana@example.org")),
+            ("client.address", text("192.0.2.7")),
+            ("session.id", text("s")),
+            ("app.installation.id", text("i")),
+            ("log.record.uid", text("0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02")),
+        ];
+        let found = event(&resource, &Cow::default(), record("saved", &attributes));
+        assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("ana"), Some("i")));
+        assert_eq!((found.session.as_deref(), props(&found)), (Some("s"), ""));
+        assert_eq!(found.id.unwrap().to_string(), "0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02");
+        let body = Value::Map(vec![("user.id".into(), text("body")), ("n".into(), Value::Int(1))]);
+        let other = Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
+        let found = event(&resource, &Cow::default(), other);
+        assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("body"), Some("d")));
+        assert_eq!((found.session.as_deref(), props(&found)), (Some("s-resource"), r#"{"n":1}"#));
+        assert_eq!((found.id, found.claimed_at), (None, Some(Millis(5))));
+    }
+
+    #[test]
+    fn facts_are_of_the_program_and_of_no_server() {
+        let app = [
+            ("service.name", "shop"),
+            ("service.version", "2.1"),
+            ("os.type", "darwin"),
+            ("os.version", "26"),
+            ("telemetry.sdk.name", "opentelemetry"),
+            ("telemetry.sdk.version", "1.2"),
+            ("telemetry.sdk.language", "python"),
+            ("process.runtime.version", "3.14"),
+            ("device.model.name", "MacBook"),
+            ("host.name", "ana's"),
+        ];
+        let facts = |resource: &Resource<'_>, attributes: &[(&'static str, Value<'static>)]| {
+            let found = event(resource, &Cow::default(), record("a", attributes)).facts;
+            let all = Fact::ALL.iter().filter_map(|fact| Some(format!("{}={}", fact.name(), found.get(*fact)?)));
+            all.collect::<Vec<_>>().join(" ")
+        };
+        let server = "version=2.1 device=MacBook sdk=opentelemetry-python@1.2 service=shop language=python 3.14";
+        let machine = resource(&app);
+        assert!(machine.is_server);
+        assert_eq!(facts(&machine, &[]), server);
+        let owned = resource(&[&app[..], &[("device.id", "d")]].concat());
+        assert!(!owned.is_server);
+        let whole = "version=2.1 system=macos system_version=26 device=MacBook sdk=opentelemetry-python@1.2 service=shop \
+                     language=python 3.14";
+        assert_eq!(facts(&owned, &[]), whole);
+        let own = [("service.version", text("3")), ("os.name", text("Android")), ("app.build_id", Value::Int(7))];
+        assert_eq!(facts(&owned, &own), whole.replace("2.1", "3 build=7").replace("macos", "android"));
+        let bare = resource(&[("service.name", "unknown_service:node")]);
+        assert_eq!(facts(&bare, &[]), "sdk=OTel-OTLP-Exporter-Rust/0.33.1");
+    }
+
+    #[test]
+    fn exceptions_are_errors_whatever_the_event_is_called() {
+        let thrown = [("exception.type", text("E")), ("exception.message", text("boom")), ("n", Value::Int(1))];
+        for (name, severity, attributes, told) in [
+            ("saved", 0, &thrown[..], Some((Some("E"), false))),
+            ("", 17, &thrown[..1], Some((Some("E"), false))),
+            ("", 21, &thrown[..1], Some((Some("E"), true))),
+            ("device.crash", 0, &[("exception.stacktrace", text("at x"))], Some((None, true))),
+            ("saved", 21, &thrown[2..], None),
+        ] {
+            let record = Record { severity, ..record(name, attributes) };
+            let error = event(&Resource::default(), &Cow::default(), record).error;
+            let found = error.as_ref().map(|error| (error.kind.as_deref(), error.fatal));
+            assert_eq!(found, told, "{name} {severity}");
+        }
+    }
+}

@@ -176,3 +176,77 @@ fn varint(message: &mut Vec<u8>, mut number: u64) {
     }
     message.push(number as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Reason;
+
+    async fn read(response: Response) -> (u16, String, Option<String>, Vec<u8>) {
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (kind, wait) = (header(header::CONTENT_TYPE).unwrap(), header(header::RETRY_AFTER));
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, kind, wait, body.to_vec())
+    }
+
+    #[tokio::test]
+    async fn whole_and_partial_success_are_told_in_the_form_of_the_request() {
+        let cases: [(Form, u64, &str, &[u8]); 4] = [
+            (Form::Json, 0, "application/json", b"{}"),
+            (Form::Protobuf, 0, "application/x-protobuf", b""),
+            (
+                Form::Json,
+                300,
+                "application/json",
+                br#"{"partialSuccess":{"rejectedSpans":"300","errorMessage":"why"}}"#,
+            ),
+            (Form::Protobuf, 300, "application/x-protobuf", b"\x0a\x08\x08\xac\x02\x12\x03why"),
+        ];
+        for (form, rejected, kind, body) in cases {
+            let told = read(taken(form, Signal::Traces, rejected, "why")).await;
+            assert_eq!(told, (200, kind.to_owned(), None, body.to_vec()), "{form:?} {rejected}");
+        }
+        let outcomes = vec![Outcome::Stored, Outcome::SetAside(Reason::TooLarge, None)];
+        let told = set_aside(&Receipt { outcomes, identified: None });
+        assert_eq!(told, (1, "1 of 2 records could not be used, the first as too_large".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn refusals_are_retried_only_where_that_can_help() {
+        for (refusal, status, code, wait) in [
+            (Refusal::Malformed("why".into()), 400, 3, None),
+            (Refusal::UnsupportedEncoding, 415, 3, None),
+            (Refusal::Unauthorized, 401, 16, None),
+            (Refusal::WrongCredential("why"), 401, 16, None),
+            (Refusal::Forbidden("why".into()), 403, 7, None),
+            (Refusal::TooLarge("why".into()), 413, 3, None),
+            (Refusal::RateLimited(17), 429, 8, Some(17)),
+            (Refusal::Timeout, 503, 14, Some(2)),
+            (Refusal::Busy(3), 503, 14, Some(3)),
+            (Refusal::Draining, 503, 14, Some(2)),
+            (Refusal::StorageDown, 503, 14, Some(10)),
+            (Refusal::StorageFull, 503, 14, Some(60)),
+            (Refusal::Internal, 503, 14, Some(5)),
+        ] {
+            let (found, kind, retry, body) = read(refused(Form::Json, &refusal)).await;
+            assert_eq!((found, kind.as_str()), (status, "application/json"), "{refusal:?}");
+            assert_eq!(retry, wait.map(|wait: u32| wait.to_string()), "{refusal:?}");
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let message = body["message"].as_str().unwrap();
+            assert!(body["code"] == code && !message.is_empty(), "{body}");
+            let (found, kind, retry, body) = read(refused(Form::Protobuf, &refusal)).await;
+            assert_eq!((found, kind.as_str()), (status, "application/x-protobuf"), "{refusal:?}");
+            assert_eq!(retry, wait.map(|wait| wait.to_string()), "{refusal:?}");
+            assert_eq!(body, [&[8, code, 18, message.len() as u8], message.as_bytes()].concat(), "{refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_without_a_body_is_given_one() {
+        for (status, told, wait) in [(404, 404, None), (405, 405, None), (400, 400, None), (500, 503, Some("5"))] {
+            let (found, _, retry, body) = read(bare(Form::Json, StatusCode::from_u16(status).unwrap())).await;
+            assert_eq!((found, retry.as_deref(), body.is_empty()), (told, wait, false), "{status}");
+        }
+    }
+}

@@ -174,6 +174,7 @@ struct Points {
 }
 
 /// A pair of `key` and `value`.
+#[derive(Default)]
 struct KeyValue<'a>(Cow<'a, str>, Value<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for KeyValue<'a> {
@@ -187,14 +188,14 @@ struct KeyValueVisitor;
 impl<'de> Visitor<'de> for KeyValueVisitor {
     type Value = KeyValue<'de>;
 
-    scalars_are!(KeyValue(Cow::default(), Value::Empty));
+    scalars_are!(KeyValue::default());
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<KeyValue<'de>, A::Error> {
-        IgnoredAny.visit_seq(seq).map(|_| KeyValue(Cow::default(), Value::Empty))
+        IgnoredAny.visit_seq(seq).map(|_| KeyValue::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeyValue<'de>, A::Error> {
-        let mut read = KeyValue(Cow::default(), Value::Empty);
+        let mut read = KeyValue::default();
         while let Some(member) = map.next_key::<Leaf<'_>>()? {
             match &*member.text() {
                 "key" => read.0 = map.next_value::<Leaf<'_>>()?.text(),

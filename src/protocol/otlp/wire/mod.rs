@@ -100,7 +100,7 @@ pub struct Bounds {
     pub bytes: usize,
     /// Deepest nesting of its values.
     pub depth: usize,
-    /// Elements of all lists of a request outside of records, where they are gathered before they are read.
+    /// Elements of all lists outside of records: those of a few bytes take many in memory, or much time.
     pub elements: usize,
 }
 

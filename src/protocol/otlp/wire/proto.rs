@@ -7,12 +7,19 @@ use super::{Attribute, Bounds, ERROR, EXCEPTION, Record, Signal, Sink, Unreadabl
 
 /// Reads a whole request.
 pub fn read<'a>(body: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut impl Sink<'a>) -> Result<(), Unreadable> {
+    let mut room = bounds.elements;
+    let mut enter = || {
+        room = room.checked_sub(1).ok_or(Unreadable::TooMany)?;
+        Ok(())
+    };
     for group in messages(body, 1) {
         let group = group?;
+        enter()?;
         // It is written first by every exporter, and need not be.
         let resource = messages(group, 1).last().transpose()?.filter(|resource| resource.len() <= bounds.bytes);
         sink.resource(resource.and_then(|resource| attributes(resource, 1, bounds.depth).ok()).unwrap_or_default());
         for scope in messages(group, 2) {
+            enter()?;
             read_scope(scope?, signal, bounds, sink)?;
         }
     }
