@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod matrix;
 mod moving;
+mod otlp;
 mod packaging;
 mod pages;
 mod privacy;
