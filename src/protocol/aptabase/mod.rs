@@ -21,7 +21,7 @@ use super::{Adapter, Gate, Ground};
 use crate::auth::token;
 use crate::http::{Access, Routes, body};
 use crate::ingest::{Claim, Request, Scope};
-use crate::model::{Fact, Origin, RawEvent, Refusal};
+use crate::model::{Fact, Origin, RawEvent, Refusal, Words};
 
 pub use agent::Agent;
 pub use report::decode as decode_report;
@@ -29,7 +29,7 @@ pub use wire::{Form, Sender, Told, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "aptabase", prefix: "", routes, around, reader: Some(read_again) };
+    Adapter { name: NAME, slug: "aptabase", prefix: "", routes, around, reader: Some(read_again), words: Words::NONE };
 
 /// As in the documentation.
 const NAME: &str = "Aptabase";

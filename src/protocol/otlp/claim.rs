@@ -331,7 +331,8 @@ mod tests {
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s"), ""));
         assert_eq!(found.id.unwrap().to_string(), "0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02");
         let body = Value::Map(vec![("user.id".into(), text("body")), ("n".into(), Value::Int(1))]);
-        let other = Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
+        let other =
+            Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
         let found = event(&resource, &Cow::default(), other);
         assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("body"), Some("d")));
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s-resource"), r#"{"n":1}"#));

@@ -24,12 +24,13 @@ use super::{Adapter, Gate, Ground, open_to_browsers};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Access, Routes};
 use crate::ingest;
-use crate::model::{Origin, Refusal};
+use crate::model::{Origin, Refusal, Words};
 
 pub use decode::{Decoded, Form, Kind, Sender, claim, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, slug: "segment", prefix: "", routes, around, reader: Some(claim) };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, slug: "segment", prefix: "", routes, around, reader: Some(claim), words: Words::NONE };
 
 /// As in the documentation.
 const NAME: &str = "Segment";

@@ -195,7 +195,7 @@ impl Move {
         let events = self.events.iter().map(|event| event.at.0.div_euclid(Millis::DAY));
         let days = self.days.iter().flat_map(|day| self.calendar.utc_days(*day));
         let touched: BTreeSet<i64> = events.chain(days).collect();
-        touched.into_iter().try_for_each(|day| settled::touch(db, self.environment, day))
+        touched.into_iter().try_for_each(|day| settled::discard(db, self.environment, day))
     }
 }
 

@@ -24,10 +24,7 @@ pub(in crate::store) struct Linked {
 }
 
 /// All that drafts tell and that is not known to be there, each once.
-pub(in crate::store) fn asked(
-    drafts: &[Draft],
-    leads: impl Fn(EnvironmentId, UserHash) -> UserHash,
-) -> Vec<Asked<'_>> {
+pub(in crate::store) fn asked(drafts: &[Draft], leads: impl Fn(EnvironmentId, UserHash) -> UserHash) -> Vec<Asked<'_>> {
     let mut seen = HashSet::new();
     let all = drafts.iter().flat_map(|draft| draft.links.iter().map(move |link| (draft, *link)));
     let is_new = |(draft, link): &Asked<'_>| {
@@ -75,7 +72,8 @@ fn of_environment(
         }
         let led_on: Vec<_> = known.iter().filter(|(_, root)| **root == link.from).map(|(hash, _)| *hash).collect();
         if led_on.iter().any(|hash| !new.contains_key(hash)) {
-            let sql = "UPDATE links SET into_hash = $1, due_at = coalesce(due_at, $2) WHERE env_id = $3 AND into_hash = $4";
+            let sql =
+                "UPDATE links SET into_hash = $1, due_at = coalesce(due_at, $2) WHERE env_id = $3 AND into_hash = $4";
             let [into, from] = [into, link.from].map(|hash| Cell::Uuid(hash.0));
             db.run(sql, &[into, link.at.0.into(), environment.0.into(), from])?;
         }

@@ -12,8 +12,8 @@ use hashbrown::{HashMap, HashSet};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::copy::{self, EventKey};
 use super::LINKED;
+use super::copy::{self, EventKey};
 use super::link::{BEGIN, LINK_LOCKS};
 use super::session::Session;
 use super::statement::{Columns, ask};

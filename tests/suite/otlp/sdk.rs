@@ -52,7 +52,8 @@ fn assert_thousand(server: &Server, sdk: &str, own: &Value) -> Vec<(String, Valu
         own.as_object().unwrap().iter().for_each(|(name, value)| expected[name] = value.clone());
         assert_eq!(props, &expected);
     }
-    let query = "SELECT count(DISTINCT session_id), count(DISTINCT user_id) FROM events e JOIN strings s ON s.id = name_id
+    let query =
+        "SELECT count(DISTINCT session_id), count(DISTINCT user_id) FROM events e JOIN strings s ON s.id = name_id
                  WHERE text = 'checked_out'";
     assert_eq!(server.sql(query), "7|1\n");
     for (fact, value) in [

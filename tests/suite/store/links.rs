@@ -28,9 +28,7 @@ struct Told {
 impl Told {
     fn claim(&self) -> Claim<'_> {
         match self.sent.claim() {
-            Claim::Event(raw) => {
-                Claim::Event(RawEvent { anonymous: self.earlier.as_deref().map(Into::into), ..raw })
-            }
+            Claim::Event(raw) => Claim::Event(RawEvent { anonymous: self.earlier.as_deref().map(Into::into), ..raw }),
             other => other,
         }
     }
@@ -201,7 +199,8 @@ fn chains_and_circles_come_to_one_name(backend: Backend) {
     for (at, user) in ["a", "b", "c", "d"].into_iter().enumerate() {
         bench.does(&scope, user, &format!("s-{user}"), (at as i64 + 1) * Millis::HOUR);
     }
-    for (from, into) in [("a", "b"), ("b", "c"), ("c", "a"), ("b", "a"), ("c", "c"), ("a", "b"), ("c", "d"), ("d", "a")] {
+    for (from, into) in [("a", "b"), ("b", "c"), ("c", "a"), ("b", "a"), ("c", "c"), ("a", "b"), ("c", "d"), ("d", "a")]
+    {
         bench.link(&scope, from, into);
         assert_eq!(bench.unlike(&scope), [], "{from} to {into}");
     }
@@ -325,7 +324,10 @@ fn what_is_told_of_a_person_is_shown_found_and_erased(backend: Backend) {
     bench.carla(&scope);
     bench.unite();
     // Of what was said once nothing is lost when less is said the next time.
-    bench.people(&scope, vec![RawPerson { user: Some("carla-1".into()), name: Some("Carla".into()), ..RawPerson::default() }]);
+    bench.people(
+        &scope,
+        vec![RawPerson { user: Some("carla-1".into()), name: Some("Carla".into()), ..RawPerson::default() }],
+    );
     for name in ["carla-1", "anonymous-carla"] {
         let told = bench.whole(&scope, name).unwrap().profile.unwrap();
         let texts = (told.identifier.as_deref(), told.email.as_deref(), told.name.as_deref());
@@ -333,7 +335,8 @@ fn what_is_told_of_a_person_is_shown_found_and_erased(backend: Backend) {
     }
     let environments = vec![scope.environment];
     for text in ["carla-1", "anonymous-carla", MAIL] {
-        let find = FindPeople { environments: environments.clone(), text: text.to_owned(), hash: bench.name(&scope, text) };
+        let find =
+            FindPeople { environments: environments.clone(), text: text.to_owned(), hash: bench.name(&scope, text) };
         let found: Vec<_> = bench.store.find_people(&find).unwrap().into_iter().map(|found| found.subject).collect();
         assert_eq!(found, [bench.subject(&scope, "carla-1")], "{text}");
     }
@@ -346,7 +349,10 @@ fn what_is_told_of_a_person_is_shown_found_and_erased(backend: Backend) {
         at = part.next;
     }
     let earlier = bench.name(&scope, "anonymous-carla").to_string();
-    assert!(file.contains(MAIL) && file.contains("links: [[(\"earlier_pseudonym\"") && file.contains(&earlier), "{file}");
+    assert!(
+        file.contains(MAIL) && file.contains("links: [[(\"earlier_pseudonym\"") && file.contains(&earlier),
+        "{file}"
+    );
     bench.erase(&scope, bench.subject(&scope, "carla-1"), &["carla-1"]);
     assert_eq!(bench.rows_naming(&scope, &["carla-1", "anonymous-carla", MAIL]), Vec::<String>::new());
     assert_eq!(bench.database.count("SELECT count(*) FROM events"), 30, "those of the neighbour");
@@ -419,7 +425,11 @@ fn twenty_who_sign_in_at_once_are_one_person(backend: Backend) {
                 }
             });
         }
-        threads.spawn(|| for _ in 0..200 { bench.store.unite(NOW).unwrap(); });
+        threads.spawn(|| {
+            for _ in 0..200 {
+                bench.store.unite(NOW).unwrap();
+            }
+        });
     });
     for (intake, writer) in pipes {
         drop(intake);

@@ -255,7 +255,10 @@ fn a_list_that_an_older_version_has_left_behind_counts_nothing(backend: Backend)
     let late: Vec<_> = (0..4).map(|ago| Sent { at: NOW.plus(-ago * Millis::DAY), ..Sent::new("e1") }).collect();
     world.bench.send(&world.scope, &late).unwrap();
     events.extend(late);
-    assert_eq!((world.days(3), world.bench.database.count("SELECT sum(late) FROM settled_days WHERE state = 3")), (4, 4));
+    assert_eq!(
+        (world.days(3), world.bench.database.count("SELECT sum(late) FROM settled_days WHERE state = 3")),
+        (4, 4)
+    );
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));
     world.bench.settle(2);
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));

@@ -212,9 +212,11 @@ fn exceptions_are_errors_with_a_stack() {
     let error = event(&older).error.unwrap();
     assert_eq!((error.kind.as_deref(), error.message.as_deref(), error.fatal), (Some("E"), Some("m"), false));
     let frames = vec![frame_of(400); 900];
-    let huge = single("$exception", json!({ "$exception_list": [{ "type": "E", "stacktrace": { "frames": frames } }] }));
+    let huge =
+        single("$exception", json!({ "$exception_list": [{ "type": "E", "stacktrace": { "frames": frames } }] }));
     assert!(event(&huge).props.unwrap().get().len() < 16 << 10);
-    for list in [json!(null), json!([]), json!("x"), json!([1, "x", null]), json!([{ "stacktrace": { "frames": 1 } }])] {
+    for list in [json!(null), json!([]), json!("x"), json!([1, "x", null]), json!([{ "stacktrace": { "frames": 1 } }])]
+    {
         assert!(event(&single("$exception", json!({ "$exception_list": list }))).error.is_some());
     }
 }
@@ -345,7 +347,9 @@ fn unusable_event_says_why_without_its_values_and_spares_its_neighbours() {
 #[test]
 fn what_holds_no_events_is_refused() {
     let good = single("x", json!({}));
-    for bad in ["", "null", "7", "\"x\"", "[", "[]", r#"{"batch":[]}"#, r#"{"batch":{}}"#, &good[..20], &format!("{good}x")] {
+    for bad in
+        ["", "null", "7", "\"x\"", "[", "[]", r#"{"batch":[]}"#, r#"{"batch":{}}"#, &good[..20], &format!("{good}x")]
+    {
         assert!(matches!(read(bad), Err(Refusal::Malformed(_))), "{bad}");
     }
     assert!(matches!(decode(b"[\"\xff\"]", Form::Older, 9), Err(Refusal::Malformed(_))));
