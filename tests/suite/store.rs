@@ -7,6 +7,7 @@ mod errors;
 mod filtered;
 mod identify;
 mod journeys;
+mod listed;
 mod live;
 mod nodes;
 mod pruning;

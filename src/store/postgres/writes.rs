@@ -11,8 +11,8 @@ use super::statement::{Columns, ask};
 use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
 use crate::store::Result;
-use crate::store::settled::{Arrivals, ROOM};
 use crate::store::commit::{GroupRecord, Hours, SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
+use crate::store::settled::{Arrivals, ROOM};
 
 /// What is to be written, as it will be in the end.
 #[derive(Default)]
@@ -70,7 +70,8 @@ impl Writes {
             Some(rows) => copy::copy(session, copy, rows)?,
             None => drop(copy),
         }
-        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), name(merge(COME, &deltas.days), &arrivals)];
+        let last =
+            [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), name(merge(COME, &deltas.days), &arrivals)];
         session.wait(ask(session.client(), "", &last, "COMMIT"))?;
         Ok(())
     }
@@ -237,7 +238,8 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
 
 const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-const COME: &str = "SELECT commit_come($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+const COME: &str =
+    "SELECT commit_come($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Names events that may be listed beside days that are settled.
 fn name(days: Columns, arrivals: &Arrivals) -> Columns {

@@ -178,10 +178,7 @@ impl<'s, B: Backend> Work<'s, B> {
     /// Lets the day hold, where its mark still stands: from here on a commit that adds to it waits for the end of this
     /// transaction.
     fn close(&self, db: &dyn Sql) -> Result<bool> {
-        let sql = format!(
-            "UPDATE settled_days SET token = $1, work = 0, at = $2, events = $3 WHERE {}",
-            is_mine(4)
-        );
+        let sql = format!("UPDATE settled_days SET token = $1, work = 0, at = $2, events = $3 WHERE {}", is_mine(4));
         let params = [self.token, self.now.0, self.events].map(Cell::Int).into_iter().chain(self.mark());
         if db.run(&sql, &params.collect::<Vec<_>>())? == 0 {
             return Ok(false);
