@@ -8,6 +8,7 @@ mod filtered;
 mod identify;
 mod journeys;
 mod links;
+mod listed;
 mod live;
 mod nodes;
 mod pruning;

@@ -7,7 +7,7 @@ use super::super::keeping;
 use super::super::sql::{Cell, Row, Sql};
 use super::late::{self, are_many};
 use super::work::Work;
-use super::{HOLDS, LISTED, LOST, MAKING, OPEN, PAUSE, Result, SETTLED, TOGETHER, TOUCHED, day, token};
+use super::{HOLDS, LISTED, LOST, MAKING, OPEN, PAUSE, REST, Result, SETTLED, TOGETHER, TOUCHED, day, token};
 use crate::model::{EnvironmentId, Keeps, Kept, Millis, TimeRange, first_kept_day};
 use crate::rollup::Bucket;
 
@@ -52,8 +52,9 @@ pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> 
              FROM settled_days WHERE env_id = $1"
         );
         for row in db.rows(&sql, &[environment.0.into()])? {
-            if rests(&row, now) {
-                days.remove(&row.int(0));
+            let day = row.int(0);
+            if days.get(&day).is_some_and(|events| rests(&row, *events, now)) {
+                days.remove(&day);
             }
         }
         due.extend(days.into_iter().map(|(day, events)| Due { environment, day, events, owner: 0 }));
@@ -62,16 +63,16 @@ pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> 
     Ok(due)
 }
 
-/// Whether a day is left alone.
-fn rests(row: &Row, now: Millis) -> bool {
+/// Whether a day with so many events is left alone.
+fn rests(row: &Row, events: i64, now: Millis) -> bool {
     let (state, age, has_columns) = (row.int(1), now.since(Millis(row.int(2))), row.int(3) == 1);
-    let (work, late, events) = (row.int(4), row.int(5), row.int(6));
+    let (work, late, settled) = (row.int(4), row.int(5), row.int(6));
     let is_worked_at = (0..LOST).contains(&age) && work != 0;
     match state {
         SETTLED => has_columns || is_worked_at,
-        LISTED => is_worked_at || ((0..PAUSE).contains(&age) && !are_many(late, events)),
+        LISTED => is_worked_at || ((0..PAUSE).contains(&age) && !are_many(late, settled)),
         OPEN | MAKING => (0..LOST).contains(&age),
-        _ => (0..PAUSE).contains(&age),
+        _ => (0..PAUSE.min(REST * events)).contains(&age),
     }
 }
 

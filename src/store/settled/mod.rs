@@ -42,6 +42,9 @@ use coding::{Damaged, Label, decode};
 const AGE: i64 = 36 * Millis::HOUR;
 /// What was settled is not settled again for so long: late events would else keep the box busy.
 const PAUSE: i64 = Millis::HOUR;
+/// A day that holds no longer rests for so many milliseconds for each of its events, and not longer than that: a thousand
+/// times as long as it takes to settle them.
+const REST: i64 = 2;
 /// Whoever began to settle something so long ago has died of it.
 const LOST: i64 = 10 * Millis::MINUTE;
 
@@ -248,6 +251,12 @@ fn unsettle(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     Ok(())
 }
 
+/// Notes that something has changed on a UTC day that cannot be listed.
+pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+    unsettle(db, environment, day)?;
+    counts::touch(db, environment, local_days(day))
+}
+
 /// Notes that a device was there on a local day: in the transaction in which it comes, for databases of one writer.
 pub(super) fn touch_devices(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     counts::touch(db, environment, (day, day))
@@ -256,8 +265,7 @@ pub(super) fn touch_devices(db: &dyn Sql, environment: EnvironmentId, day: i64) 
 /// Throws away what is settled of a UTC day, and of all periods that it touches. To be called in the transaction that
 /// changes or takes away what lies beneath.
 pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
-    unsettle(db, environment, day)?;
-    counts::touch(db, environment, local_days(day))?;
+    touch(db, environment, day)?;
     for table in DAYS {
         let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2");
         db.run(&sql, &[environment.0, day].map(Cell::Int))?;
