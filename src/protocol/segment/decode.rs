@@ -186,7 +186,7 @@ impl<'a> Reading<'a, '_> {
         let of_path = if let Form::One(kind) = self.form { Some(kind) } else { None };
         self.decoded.from_user &= self.reader.is_from_user(&message);
         match self.reader.read(message, of_path, index)? {
-            Said::Event(event) => self.decoded.claims.push(Claim::Event(*event)),
+            Said::Event(event) => self.decoded.claims.push(Claim::Event(event)),
             Said::People(people) => self.decoded.people.extend(people.into_iter().flatten()),
         }
         Ok(())

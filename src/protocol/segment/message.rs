@@ -33,9 +33,13 @@ pub struct Fault(pub String);
 
 /// What a message says.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every message is an event, and a box would cost it an allocation"
+)]
 pub enum Said<'a> {
     /// That something happened.
-    Event(Box<RawEvent<'a>>),
+    Event(RawEvent<'a>),
     /// Who somebody is.
     People([Option<RawPerson<'a>>; 2]),
 }
@@ -99,16 +103,14 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// Whether a user's own machine sends it, and not a server.
     pub fn is_from_user(&self, message: &Message<'a>) -> bool {
-        let library =
-            |context: &Context<'a>| context.library.0.as_ref().and_then(|library| library.name.text().map(ends));
         match message.channel.text() {
             Some("server") => return false,
             Some("mobile" | "web") => return true,
             Some(_) | None => {}
         }
-        let own = message.context.0.as_ref().and_then(library);
-        let known = own.or_else(|| self.whole.as_ref().and_then(library));
-        known.unwrap_or(self.sender.browser.is_some())
+        let contexts = message.context.0.iter().chain(&self.whole);
+        let mut libraries = contexts.filter_map(|context| context.library.0.as_ref()?.name.text());
+        libraries.next().map_or(self.sender.browser.is_some(), |name| !is_on_servers(name))
     }
 
     fn event(&mut self, mut message: Message<'a>, kind: Kind, index: usize) -> Result<Said<'a>, Fault> {
@@ -130,7 +132,7 @@ impl<'a, 's> Reader<'a, 's> {
         let claimed_at = time.or(message.message_id.text().map(|_| NO_TIME));
         let (user, anonymous) = (message.user_id.into_text(), message.anonymous_id.into_text());
         let facts = self.facts(own);
-        Ok(Said::Event(Box::new(RawEvent {
+        Ok(Said::Event(RawEvent {
             id,
             claimed_at,
             name,
@@ -140,7 +142,7 @@ impl<'a, 's> Reader<'a, 's> {
             props,
             facts,
             ..RawEvent::default()
-        })))
+        }))
     }
 
     /// An id that is the same for the same bytes with the same key.
@@ -197,12 +199,10 @@ impl<'a, 's> Reader<'a, 's> {
     }
 }
 
-/// Whether a library of that name runs on users' machines.
-fn ends(name: &str) -> bool {
-    let ends_in = |end: &&str| {
-        name.len().checked_sub(end.len()).and_then(|at| name.get(at..)).is_some_and(|n| n.eq_ignore_ascii_case(end))
-    };
-    !ON_SERVERS.iter().any(|end| ends_in(&end))
+/// Whether a library of that name runs on servers.
+fn is_on_servers(name: &str) -> bool {
+    let tail = |length: usize| name.len().checked_sub(length).and_then(|at| name.get(at..));
+    ON_SERVERS.iter().any(|end| tail(end.len()).is_some_and(|tail| tail.eq_ignore_ascii_case(end)))
 }
 
 /// Whom a call tells of.
