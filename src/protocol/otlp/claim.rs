@@ -45,6 +45,7 @@ known! {
     PostHogSession = "sessionId",
     Name = "event.name",
     Uid = "log.record.uid",
+    // From here to the last of the runtime: what facts are made of.
     Version = "service.version",
     Build = "app.build_id",
     Service = "service.name",
@@ -61,7 +62,7 @@ known! {
     Language = "telemetry.sdk.language",
     RuntimeVersion = "process.runtime.version",
     // What would name a person or a place on the network, and is read by nobody.
-    Personal = "client.address" | "client.port" | "enduser.name" | "enduser.role" | "enduser.scope" | "http.client_ip"
+    Personal = "client.address" | "client.port" | "http.client_ip"
         | "net.peer.ip" | "net.sock.peer.addr" | "network.peer.address" | "session.previous_id" | "source.address"
         | "user.email" | "user.full_name" | "user.hash" | "user.name",
 }
@@ -331,7 +332,8 @@ mod tests {
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s"), ""));
         assert_eq!(found.id.unwrap().to_string(), "0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02");
         let body = Value::Map(vec![("user.id".into(), text("body")), ("n".into(), Value::Int(1))]);
-        let other = Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
+        let other =
+            Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
         let found = event(&resource, &Cow::default(), other);
         assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("body"), Some("d")));
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s-resource"), r#"{"n":1}"#));

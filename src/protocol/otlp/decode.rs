@@ -56,12 +56,15 @@ pub struct Message<'a> {
 /// [`Refusal::Malformed`] where it is no such message, [`Refusal::TooLarge`] where it has more than a request may have.
 pub fn decode<'a>(message: Message<'a>, limits: &Limits) -> Result<Batch<'a>, Refusal> {
     // Properties are an object, whose values are one deeper.
-    let bounds = Bounds { bytes: limits.event_bytes.saturating_mul(WORDS), depth: limits.depth + 1, elements: ELEMENTS };
+    let bounds =
+        Bounds { bytes: limits.event_bytes.saturating_mul(WORDS), depth: limits.depth + 1, elements: ELEMENTS };
     let Message { body, form, signal, key, agent } = message;
     let mut gathered = Gathered { agent, ids: Ids::new(key, body), ..Gathered::default() };
     let form = wire::read(body, (form, signal), bounds, &mut gathered).map_err(|unreadable| match unreadable {
         Unreadable::TooMany => Refusal::TooLarge(format!("a request has at most {MOST} records")),
-        Unreadable::Large => Refusal::TooLarge(format!("the records of a request take at most {WRITTEN} bytes as JSON")),
+        Unreadable::Large => {
+            Refusal::TooLarge(format!("the records of a request take at most {WRITTEN} bytes as JSON"))
+        }
         Unreadable::Broken | Unreadable::Deep => {
             Refusal::Malformed("the body is no OTLP message of this path, in protobuf or in JSON".to_owned())
         }

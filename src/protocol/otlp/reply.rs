@@ -59,7 +59,9 @@ pub fn set_aside(receipt: &Receipt) -> (u64, String) {
 pub fn refused(form: Form, refusal: &Refusal) -> Response {
     let (status, message): (_, &str) = match refusal {
         Refusal::Malformed(problem) => (StatusCode::BAD_REQUEST, problem),
-        Refusal::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "compress the body with gzip, or not at all"),
+        Refusal::UnsupportedEncoding => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "compress the body with gzip, or not at all")
+        }
         Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unknown API key"),
         Refusal::WrongCredential(what) => (StatusCode::UNAUTHORIZED, what),
         Refusal::Banned => (StatusCode::FORBIDDEN, "banned from this app"),
@@ -68,7 +70,9 @@ pub fn refused(form: Form, refusal: &Refusal) -> Response {
         Refusal::Replayed => (StatusCode::CONFLICT, "this request was taken before"),
         Refusal::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, problem),
         Refusal::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests with a wrong key"),
-        Refusal::OverLimit(over) => return later(form, StatusCode::TOO_MANY_REQUESTS, &over.to_string(), over.retry_after),
+        Refusal::OverLimit(over) => {
+            return later(form, StatusCode::TOO_MANY_REQUESTS, &over.to_string(), over.retry_after);
+        }
         Refusal::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "the body took too long to arrive"),
         Refusal::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "too busy"),
         Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),

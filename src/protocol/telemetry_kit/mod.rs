@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
-use self::wire::Envelope;
 use super::admission::{Caller, Seen, unreadable};
 use super::{Adapter, Gate, Ground};
 use crate::http::body;
@@ -22,6 +21,8 @@ use crate::http::limit::RetryAfterSeconds;
 use crate::http::{Access, Routes};
 use crate::ingest::{Credential, Request, Scope};
 use crate::model::{Origin, Receipt, Refusal};
+
+pub use self::wire::{Envelope, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =

@@ -55,7 +55,12 @@ fn hostile_bodies_cost_little_and_are_refused_in_words() {
         ("attributes of a resource", protobuf, field(1, &field(1, &field(1, &[]).repeat(4_000_000))), 200),
         ("attributes of a record", protobuf, within(&field(2, &field(6, &[]).repeat(4_000_000))), 200),
         ("characters that grow", protobuf, within(&field(2, &field(5, &field(1, &[1; 500_000]))).repeat(15)), 413),
-        ("random bytes", protobuf, (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), 400),
+        (
+            "random bytes",
+            protobuf,
+            (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
+            400,
+        ),
         ("too large once unpacked", protobuf, vec![b'x'; 11 << 20], 413),
         ("a bomb", protobuf, packed(&vec![0; 64 << 20]), 413),
         ("a bomb in JSON", json, packed(" ".repeat(9 << 20).as_bytes()), 413),

@@ -71,8 +71,11 @@ fn recorded_requests_are_read_however_they_are_packed() {
         let events = recorded["stored"].as_array().unwrap().len();
         assert!(events > 0, "{name}");
     }
-    let recorded: usize =
-        recordings().iter().filter(|(name, _)| name.contains("logs")).map(|(_, r)| r["stored"].as_array().unwrap().len()).sum();
+    let recorded: usize = recordings()
+        .iter()
+        .filter(|(name, _)| name.contains("logs"))
+        .map(|(_, r)| r["stored"].as_array().unwrap().len())
+        .sum();
     assert_eq!(stored(&server).len(), recorded, "each once, however it came");
 }
 

@@ -147,7 +147,8 @@ fn no_word_that_names_a_person_is_kept_in_the_open() {
         { "eventName": "\u{0}", "attributes": [5, { "key": "user.id", "value": 5 }], "body": { "stringValue": "x".repeat(600_000) } }]);
     server.send(&logs(&key, &records)).expect(200);
     assert_eq!(stored(&server).len(), 2);
-    let kept = server.sql("SELECT props FROM events UNION ALL SELECT body FROM set_aside UNION ALL SELECT text FROM strings");
+    let kept =
+        server.sql("SELECT props FROM events UNION ALL SELECT body FROM set_aside UNION ALL SELECT text FROM strings");
     assert!(!kept.contains("hidden") && !kept.contains("203.0.113"), "{kept}");
     assert!(!server.log().contains("hidden"));
 }

@@ -37,6 +37,17 @@ fn a_thousand_records_of_each_javascript_exporter_are_stored_once() {
     }
 }
 
+#[test]
+fn a_thousand_records_of_the_rust_exporter_are_stored_once_in_either_form() {
+    for form in ["json", "protobuf"] {
+        let (server, key) = server_with_key(Backend::Sqlite);
+        sdk::rust(&["otlp", form], &server, &key, &[("COUNT", "1000")]);
+        let own = json!({ "bytes": "AQL/", "whole": 1.0, "list": ["a", "b"], "least": i64::MIN, "most": i64::MAX });
+        let events = assert_thousand(&server, "opentelemetry-rust@0.33.1", &own);
+        assert_eq!(events.len(), 1, "{form}: {events:?}");
+    }
+}
+
 /// Checks that each of the thousand events is there once, with all that was sent; the other events.
 #[track_caller]
 fn assert_thousand(server: &Server, sdk: &str, own: &Value) -> Vec<(String, Value)> {
@@ -52,7 +63,8 @@ fn assert_thousand(server: &Server, sdk: &str, own: &Value) -> Vec<(String, Valu
         own.as_object().unwrap().iter().for_each(|(name, value)| expected[name] = value.clone());
         assert_eq!(props, &expected);
     }
-    let query = "SELECT count(DISTINCT session_id), count(DISTINCT user_id) FROM events e JOIN strings s ON s.id = name_id
+    let query =
+        "SELECT count(DISTINCT session_id), count(DISTINCT user_id) FROM events e JOIN strings s ON s.id = name_id
                  WHERE text = 'checked_out'";
     assert_eq!(server.sql(query), "7|1\n");
     for (fact, value) in [

@@ -26,12 +26,7 @@ pub fn read<'a>(body: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut impl 
     Ok(())
 }
 
-fn read_scope<'a>(
-    scope: &'a [u8],
-    signal: Signal,
-    bounds: Bounds,
-    sink: &mut impl Sink<'a>,
-) -> Result<(), Unreadable> {
+fn read_scope<'a>(scope: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut impl Sink<'a>) -> Result<(), Unreadable> {
     let mut name = Cow::default();
     if let Some(instrumentation) = messages(scope, 1).last() {
         name = messages(instrumentation?, 1).last().transpose()?.map(text).unwrap_or_default();
