@@ -45,6 +45,7 @@ known! {
     PostHogSession = "sessionId",
     Name = "event.name",
     Uid = "log.record.uid",
+    // From here to the last of the runtime: what facts are made of.
     Version = "service.version",
     Build = "app.build_id",
     Service = "service.name",
@@ -61,7 +62,7 @@ known! {
     Language = "telemetry.sdk.language",
     RuntimeVersion = "process.runtime.version",
     // What would name a person or a place on the network, and is read by nobody.
-    Personal = "client.address" | "client.port" | "enduser.name" | "enduser.role" | "enduser.scope" | "http.client_ip"
+    Personal = "client.address" | "client.port" | "http.client_ip"
         | "net.peer.ip" | "net.sock.peer.addr" | "network.peer.address" | "session.previous_id" | "source.address"
         | "user.email" | "user.full_name" | "user.hash" | "user.name",
 }

@@ -35,6 +35,8 @@ use crate::model::{Millis, Origin, Refusal, SessionTimes, Words};
 
 pub use shell::Origins;
 pub use tenant::Tenancy;
+pub use wire::events::read as decode;
+pub use wire::identify::read as decode_identify;
 
 /// This adapter.
 pub const ADAPTER: Adapter =

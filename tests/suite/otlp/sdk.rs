@@ -37,6 +37,17 @@ fn a_thousand_records_of_each_javascript_exporter_are_stored_once() {
     }
 }
 
+#[test]
+fn a_thousand_records_of_the_rust_exporter_are_stored_once_in_either_form() {
+    for form in ["json", "protobuf"] {
+        let (server, key) = server_with_key(Backend::Sqlite);
+        sdk::rust(&["otlp", form], &server, &key, &[("COUNT", "1000")]);
+        let own = json!({ "bytes": "AQL/", "whole": 1.0, "list": ["a", "b"], "least": i64::MIN, "most": i64::MAX });
+        let events = assert_thousand(&server, "opentelemetry-rust@0.33.1", &own);
+        assert_eq!(events.len(), 1, "{form}: {events:?}");
+    }
+}
+
 /// Checks that each of the thousand events is there once, with all that was sent; the other events.
 #[track_caller]
 fn assert_thousand(server: &Server, sdk: &str, own: &Value) -> Vec<(String, Value)> {
