@@ -234,7 +234,10 @@ mod tests {
     #[test]
     fn the_address_tells_what_the_body_does_not() {
         let hints = Hints::read("token=phc_x&_=1700000000000&beacon=1&v=2&flags", &HeaderMap::new());
-        assert_eq!((hints.token.as_deref(), hints.sent_at, hints.beacon), (Some("phc_x"), Some(1_700_000_000_000), true));
+        assert_eq!(
+            (hints.token.as_deref(), hints.sent_at, hints.beacon),
+            (Some("phc_x"), Some(1_700_000_000_000), true)
+        );
         let none = Hints::read("token=&data=&_=soon", &HeaderMap::new());
         assert_eq!(none, Hints::default());
     }

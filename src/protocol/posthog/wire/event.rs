@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::exception;
 use super::json::{self, Members, Object};
 use super::properties::{Known, Properties};
-use super::exception;
 use crate::model::{EventId, Fact, Millis, RawError, RawEvent, RawPerson};
 use crate::protocol::moment;
 
@@ -46,8 +46,8 @@ const NOBODY: [&str; 20] = [
 const COOKIELESS: &str = "$posthog_cookieless";
 
 /// What happened to a person, and not in the app: kept with people, as far as the box has a place for it.
-const STATES: [&str; 6] =
-    ["$identify", "$set", "$create_alias", "$merge_dangerously", "$groupidentify", "$unset"];
+const STATES: [&str; 7] =
+    ["$identify", "$set", "$set_once", "$unset", "$create_alias", "$merge_dangerously", "$groupidentify"];
 
 /// Recordings of what stood on a screen, which are not kept.
 const RECORDING: &str = "$snapshot";
@@ -235,7 +235,8 @@ impl<'a> Event<'a> {
             rest.keep("$os", known.system_name.or(known.system));
             rest.keep("$os_version", known.system_version);
         } else {
-            raw.facts.set(Fact::System, Known::text(known.system_name).or_else(|| Known::text(known.system)).map(system));
+            raw.facts
+                .set(Fact::System, Known::text(known.system_name).or_else(|| Known::text(known.system)).map(system));
             raw.facts.set(Fact::SystemVersion, Known::text(known.system_version));
             let device = [known.model, known.device_name, known.device].into_iter().find_map(Known::text);
             raw.facts.set(Fact::Device, device);
@@ -299,7 +300,9 @@ impl<'a> Event<'a> {
             _ => (id, None),
         };
         let mut person = RawPerson { user: Some(user), anonymous, ..RawPerson::default() };
-        for traits in [self.set, known.set, self.set_once, known.set_once].into_iter().flatten() {
+        // Events repeat what is to be set once, whatever was set since.
+        let once = [self.set_once, known.set_once].map(|once| once.filter(|_| STATES.contains(&name)));
+        for traits in [self.set, known.set, once[0], once[1]].into_iter().flatten() {
             let Ok(Object::<Traits<'_>> { members, .. }) = serde_json::from_str(traits.get()) else { continue };
             person.email = person.email.or_else(|| Known::text(members.email));
             person.name = person.name.or_else(|| Known::text(members.name));
@@ -311,9 +314,10 @@ impl<'a> Event<'a> {
     /// Whether a server sent it on behalf of somebody else.
     fn is_of_server(&self) -> bool {
         let known = &self.properties.known;
-        known.server.and_then(json::flag).unwrap_or_else(|| {
-            Known::text(known.lib).is_some_and(|lib| SERVERS.contains(&&*lib))
-        })
+        known
+            .server
+            .and_then(json::flag)
+            .unwrap_or_else(|| Known::text(known.lib).is_some_and(|lib| SERVERS.contains(&&*lib)))
     }
 }
 
