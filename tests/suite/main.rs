@@ -24,6 +24,7 @@ mod moving;
 mod otlp;
 mod packaging;
 mod pages;
+mod posthog;
 mod privacy;
 mod retention;
 mod routes;

@@ -89,7 +89,7 @@ pub fn refused(refusal: &Refusal, dialect: Dialect) -> Response {
     let Problem { status, tag, message, retry_after } = Problem::of(refusal, dialect);
     let mut response = match dialect {
         // Browsers want JSON of every answer, and Python's client shows `detail`.
-        Dialect::Older { .. } => told(status, &json!({ "type": "server_error", "code": tag, "detail": message })),
+        Dialect::Older { .. } => told(status, &json!({ "type": kind(status), "code": tag, "detail": message })),
         Dialect::Newer => told(status, &json!({ "error": tag, "error_description": message })),
     };
     if let Some(seconds) = retry_after {
@@ -99,6 +99,15 @@ pub fn refused(refusal: &Refusal, dialect: Dialect) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+fn kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::TOO_MANY_REQUESTS => "throttled_error",
+        status if status.is_server_error() => "server_error",
+        _ => "validation_error",
+    }
 }
 
 struct Problem<'a> {
@@ -119,10 +128,14 @@ impl<'a> Problem<'a> {
             Refusal::WrongCredential(what) => (StatusCode::UNAUTHORIZED, "invalid_api_key", (*what).into(), None),
             Refusal::Forbidden(why) => (StatusCode::FORBIDDEN, "forbidden", why.into(), None),
             Refusal::Banned => (StatusCode::FORBIDDEN, "forbidden", "this client is banned".into(), None),
-            Refusal::ClockSkew(_) => (StatusCode::BAD_REQUEST, "clock_skew", "the client's clock is wrong".into(), None),
+            Refusal::ClockSkew(_) => {
+                (StatusCode::BAD_REQUEST, "clock_skew", "the client's clock is wrong".into(), None)
+            }
             Refusal::Replayed => (StatusCode::BAD_REQUEST, "replayed", "the request was sent before".into(), None),
             Refusal::TooLarge(limit) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", limit.into(), None),
-            Refusal::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time".into(), None),
+            Refusal::Timeout => {
+                (StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time".into(), None)
+            }
             // Only the newer form has a word for it; to the older one it is a body that cannot be read.
             Refusal::UnsupportedEncoding => {
                 let status = if newer { StatusCode::UNSUPPORTED_MEDIA_TYPE } else { StatusCode::BAD_REQUEST };
@@ -147,11 +160,16 @@ impl<'a> Problem<'a> {
     }
 }
 
-fn unavailable(
-    message: &'static str,
-    seconds: u32,
-) -> (StatusCode, &'static str, Cow<'static, str>, Option<u32>) {
+fn unavailable(message: &'static str, seconds: u32) -> (StatusCode, &'static str, Cow<'static, str>, Option<u32>) {
     (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into(), Some(seconds))
+}
+
+/// What is not there.
+pub fn missing() -> Response {
+    told(
+        StatusCode::NOT_FOUND,
+        &json!({ "type": "invalid_request", "code": "not_found", "detail": "there is nothing here" }),
+    )
 }
 
 /// An answer in JSON.

@@ -46,7 +46,8 @@ const NOBODY: [&str; 20] = [
 const COOKIELESS: &str = "$posthog_cookieless";
 
 /// What happened to a person, and not in the app: kept with people, as far as the box has a place for it.
-const STATES: [&str; 6] = ["$identify", "$set", "$create_alias", "$merge_dangerously", "$groupidentify", "$unset"];
+const STATES: [&str; 7] =
+    ["$identify", "$set", "$set_once", "$unset", "$create_alias", "$merge_dangerously", "$groupidentify"];
 
 /// Recordings of what stood on a screen, which are not kept.
 const RECORDING: &str = "$snapshot";
@@ -299,7 +300,9 @@ impl<'a> Event<'a> {
             _ => (id, None),
         };
         let mut person = RawPerson { user: Some(user), anonymous, ..RawPerson::default() };
-        for traits in [self.set, known.set, self.set_once, known.set_once].into_iter().flatten() {
+        // Events repeat what is to be set once, whatever was set since.
+        let once = [self.set_once, known.set_once].map(|once| once.filter(|_| STATES.contains(&name)));
+        for traits in [self.set, known.set, once[0], once[1]].into_iter().flatten() {
             let Ok(Object::<Traits<'_>> { members, .. }) = serde_json::from_str(traits.get()) else { continue };
             person.email = person.email.or_else(|| Known::text(members.email));
             person.name = person.name.or_else(|| Known::text(members.name));

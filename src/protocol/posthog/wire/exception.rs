@@ -73,7 +73,8 @@ pub fn read(list: &RawValue) -> Thrown<'_> {
         }
         let stack = exception.stacktrace.and_then(|raw| serde_json::from_str::<Stack<'_>>(raw.get()).ok());
         let frames = stack.map(|stack| stack.frames).unwrap_or_default();
-        thrown.stack.extend(frames.into_iter().take(FRAMES).filter_map(|frame| line(frame)));
+        // The call that threw comes last.
+        thrown.stack.extend(frames.into_iter().rev().take(FRAMES).filter_map(line));
     }
     thrown
 }

@@ -14,13 +14,16 @@ use self::json::{Envelope, NoEvents, Object};
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Millis, RawPerson, Reason, Refusal};
 
-pub use self::event::Place;
+pub use self::event::{Place, time};
 
 /// Bodies as they are sent to all paths but the newest, or to that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form<'a> {
     /// `{"api_key":..., "batch":[...]}`, a bare array, or a single event.
-    Older,
+    Older {
+        /// The client's clock when it sent, where the address tells it.
+        sent_at: Option<Millis>,
+    },
     /// `{"created_at":..., "batch":[...]}`: key, clock and SDK stand in headers.
     Newer {
         /// The client's clock when it sent.
@@ -121,7 +124,7 @@ fn one_by_one<'a>(text: &'a str, form: Form<'a>, most: usize) -> Result<Batch<'a
     let (head, mut keys, events) = Head::of(envelope, form);
     let events = match events {
         Some(events) => events,
-        None if form == Form::Older => serde_json::from_str(text).into_iter().collect(),
+        None if matches!(form, Form::Older { .. }) => serde_json::from_str(text).into_iter().collect(),
         None => return Err(malformed("`batch` is missing")),
     };
     let (mut items, mut corrected) = (Vec::with_capacity(events.len()), head.corrected);
@@ -178,7 +181,9 @@ impl<'a> Head<'a> {
     fn of<T>(envelope: Envelope<'a, T>, form: Form<'a>) -> (Self, Keys<'a>, Option<Vec<T>>) {
         let Envelope { key, sent_at, historical, events } = envelope;
         let told = match form {
-            Form::Older => Told { sent_at: sent_at.and_then(|text| event::time(&text)), sdk: None },
+            Form::Older { sent_at: by_address } => {
+                Told { sent_at: sent_at.and_then(|text| time(&text)).or(by_address), sdk: None }
+            }
             Form::Newer { sent_at, sdk } => Told { sent_at, sdk },
         };
         let keys = Keys { of_all: key.is_some(), key };

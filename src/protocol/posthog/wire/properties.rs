@@ -60,13 +60,18 @@ known! {
 }
 
 /// Nothing but the client's own bookkeeping, or names of people and machines, which are kept nowhere.
-const PASSED_OVER: [&str; 10] = [
+const PASSED_OVER: [&str; 15] = [
     "$config_defaults",
+    "$configured_session_timeout_ms",
     "$distinct_id",
     "$had_persisted_distinct_id",
+    "$initialization_time",
     "$insert_id",
     "$lib_custom_api_host",
     "$lib_rate_limit_remaining_tokens",
+    "$pageview_id",
+    "$recording_status",
+    "$sdk_dist_channel",
     "$time",
     "$unset",
     "$user_id",
