@@ -17,8 +17,8 @@ use super::{Backlog, Recount, SummaryDifference, Uniting};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    answers, aside, directory, funnels, identify, limits, links, nodes, organizations, recount, report, roster, settled,
-    tokens, versions,
+    answers, aside, directory, funnels, identify, limits, links, nodes, organizations, recount, report, roster,
+    settled, tokens, versions,
 };
 
 /// One kind of database.
@@ -40,11 +40,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn erase<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Backend::write`], of a change that makes one of these users another: nothing that commits remember of them holds
     /// any more, nor any report of their environments.
-    fn rewrite<T>(
-        &self,
-        users: &[(EnvironmentId, UserHash)],
-        change: impl Fn(&dyn Sql) -> Result<T>,
-    ) -> Result<T>;
+    fn rewrite<T>(&self, users: &[(EnvironmentId, UserHash)], change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Overwrites what the database keeps of its last changes; `false` where that has to be tried again later.
     fn cut_log(&self) -> Result<bool>;
     /// Believes reports that were remembered only as long as this number stays the same.

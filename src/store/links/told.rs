@@ -105,12 +105,7 @@ fn read(db: &dyn Sql, environment: EnvironmentId, told: &[&Teller<'_>]) -> Resul
 }
 
 fn read_profile(row: &Row) -> Profile {
-    Profile {
-        row: Some(row.int(0)),
-        identifier: row.some_text(2),
-        email: row.some_text(3),
-        name: row.some_text(4),
-    }
+    Profile { row: Some(row.int(0)), identifier: row.some_text(2), email: row.some_text(3), name: row.some_text(4) }
 }
 
 fn write(db: &dyn Sql, (environment, user): (EnvironmentId, UserHash), profile: &Profile, at: Millis) -> Result<()> {

@@ -6,7 +6,9 @@ use super::super::sql::{Cell, Row, Sql};
 use super::super::{Result, StoreError, audit, directory, links};
 use super::job::{Change, Phase, places};
 use super::named;
-use crate::model::{AppId, AskErasure, By, Concerning, EnvironmentId, ErasureKind, Millis, RowCounts, Subject, UserHash, Who};
+use crate::model::{
+    AppId, AskErasure, By, Concerning, EnvironmentId, ErasureKind, Millis, RowCounts, Subject, UserHash, Who,
+};
 
 /// Installations of a person whose ids are looked for in texts.
 const INSTALLS: i64 = 100;
@@ -188,7 +190,8 @@ fn leave_names(db: &dyn Sql, environment: EnvironmentId, hash: UserHash, name: [
         }
         let name = *Uuid::new_v4().as_bytes();
         leave_person(db, environment, (user, profile), name)?;
-        let sql = "INSERT INTO links (env_id, hash, into_hash, linked_at, stage, position) VALUES ($1, $2, $3, 0, 0, 0)";
+        let sql =
+            "INSERT INTO links (env_id, hash, into_hash, linked_at, stage, position) VALUES ($1, $2, $3, 0, 0, 0)";
         db.run(sql, &[(-environment.0).into(), Cell::Uuid(behind), Cell::Uuid(name)])?;
         behind = name;
     }

@@ -10,9 +10,7 @@ use super::job::places;
 use super::named;
 use super::their::{self, Calendar, EventKey, Page, SESSION, Session};
 use crate::model::FileValue as Value;
-use crate::model::{
-    EnvironmentId, Fact, FactTexts, FileAsk, FilePart, FilePlace, FileRow, Millis, UserHash,
-};
+use crate::model::{EnvironmentId, Fact, FactTexts, FileAsk, FilePart, FilePlace, FileRow, Millis, UserHash};
 
 /// Rows that are read together; so many events with all of their properties are in memory at a time.
 const TOGETHER: usize = 100;

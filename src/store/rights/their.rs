@@ -221,7 +221,13 @@ impl Session {
     }
 
     /// Some of its events, behind one.
-    pub(in crate::store) fn events(self, db: &dyn Sql, environment: i64, after: After, limit: usize) -> Result<Vec<EventKey>> {
+    pub(in crate::store) fn events(
+        self,
+        db: &dyn Sql,
+        environment: i64,
+        after: After,
+        limit: usize,
+    ) -> Result<Vec<EventKey>> {
         let range = TimeRange { from: Millis(self.started_at), to: Millis(self.ended_at + 1) };
         in_range(db, (environment, "session_id", self.row), range, after, limit)
     }

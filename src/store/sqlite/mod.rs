@@ -317,11 +317,7 @@ impl Backend for SqliteStore {
         result
     }
 
-    fn rewrite<T>(
-        &self,
-        users: &[(EnvironmentId, UserHash)],
-        change: impl Fn(&dyn Sql) -> Result<T>,
-    ) -> Result<T> {
+    fn rewrite<T>(&self, users: &[(EnvironmentId, UserHash)], change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let mut writer = self.healthy_writer()?;
         let result = self.transact(&mut writer, change);
         writer.memory.forget_users(users);
