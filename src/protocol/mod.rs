@@ -110,8 +110,8 @@ pub struct Adapter {
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 5] =
-    [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER, segment::ADAPTER, otlp::ADAPTER];
+pub const ALL: [Adapter; 6] =
+    [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER, posthog::ADAPTER, segment::ADAPTER, otlp::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {

@@ -22,13 +22,13 @@ use super::{Adapter, Gate, Ground};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Access, Routes};
 use crate::ingest::{Claim, Request, Scope};
-use crate::model::{Fact, Millis, Origin, Outcome, Refusal};
+use crate::model::{Fact, Millis, Origin, Outcome, Refusal, Words};
 
 pub use wire::{Batch, Form, Item, Place, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim) };
+    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: Words::NONE };
 
 /// As in the documentation.
 const NAME: &str = "PostHog";

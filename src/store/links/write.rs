@@ -73,9 +73,9 @@ fn of_environment(
         let led_on: Vec<_> = known.iter().filter(|(_, root)| **root == link.from).map(|(hash, _)| *hash).collect();
         if led_on.iter().any(|hash| !new.contains_key(hash)) {
             let sql =
-                "UPDATE links SET into_hash = $1, due_at = coalesce(due_at, $2) WHERE env_id = $3 AND into_hash = $4";
+                "UPDATE links SET into_hash = $1, due_at = coalesce(due_at, 0) WHERE env_id = $2 AND into_hash = $3";
             let [into, from] = [into, link.from].map(|hash| Cell::Uuid(hash.0));
-            db.run(sql, &[into, link.at.0.into(), environment.0.into(), from])?;
+            db.run(sql, &[into, environment.0.into(), from])?;
         }
         for hash in led_on.iter().chain([&link.from]) {
             known.insert(*hash, into);
@@ -109,6 +109,7 @@ fn read(db: &dyn Sql, environment: EnvironmentId, links: &[Link]) -> Result<Hash
     Ok(db.rows(&sql, &params)?.iter().filter_map(pair).collect())
 }
 
+/// Each is due at once, whatever the clock says that told when it was linked.
 fn insert(
     db: &dyn Sql,
     environment: EnvironmentId,
@@ -120,10 +121,10 @@ fn insert(
     for (hash, at) in new {
         let first = params.len() + 1;
         params.extend([Cell::Uuid(hash.0), Cell::Uuid(known[hash].0), (*at).into()]);
-        rows.push(format!("($1, $2, $3, ${}, ${}, ${}, ${})", first, first + 1, first + 2, first + 2));
+        rows.push(format!("($1, $2, $3, $2, ${}, ${}, ${})", first, first + 1, first + 2));
     }
     let sql = format!(
-        "INSERT INTO links (env_id, stage, position, hash, into_hash, linked_at, due_at) VALUES {}",
+        "INSERT INTO links (env_id, stage, position, due_at, hash, into_hash, linked_at) VALUES {}",
         rows.join(", ")
     );
     db.run(&sql, &params)?;

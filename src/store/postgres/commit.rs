@@ -101,7 +101,7 @@ fn link(session: &Session<'_>, asked: &[links::Asked<'_>], roots: &mut Roots) ->
     let mut environments: Vec<_> = asked.iter().map(|(draft, _)| draft.environment.0).collect();
     sort(&mut environments);
     for environment in environments {
-        session.rows(HOLD_LINKS, &[LINK_LOCKS.into(), environment.into()])?;
+        session.run(HOLD_LINKS, &[LINK_LOCKS.into(), environment.into()])?;
     }
     if asked.is_empty() { Ok(Vec::new()) } else { links::write(session, asked, roots) }
 }

@@ -5,6 +5,7 @@ use std::thread;
 
 use super::recount::{Noise, compare};
 use super::*;
+use crate::harness::{Server, poll};
 use crate::moving::look;
 
 on_both_backends! {
@@ -16,6 +17,7 @@ on_both_backends! {
     an_erasure_in_the_middle_leaves_nothing,
     twenty_who_sign_in_at_once_are_one_person,
     a_linked_app_goes_as_a_whole,
+    a_killed_server_goes_on_where_it_was,
 }
 
 /// One event, under a name, with what its user was called before, where it tells that.
@@ -56,7 +58,7 @@ impl Names {
 }
 
 impl Bench {
-    fn tell(&self, scope: &Scope, events: &[Told]) {
+    fn name_both(&self, scope: &Scope, events: &[Told]) {
         self.request(scope, events.iter().map(Told::claim).collect(), None).unwrap();
     }
 
@@ -90,16 +92,14 @@ impl Bench {
     }
 
     fn unlike(&self, scope: &Scope) -> Vec<SummaryDifference> {
-        let Some((first, last)) = self.store.summary_days(scope.environment).unwrap() else { return Vec::new() };
-        let asked = |day| Recount { environment: scope.environment, zone: scope.app.zone.clone(), day };
-        (first..=last).flat_map(|day| self.store.recount(&asked(day)).unwrap()).collect()
+        unlike(&*self.store, scope)
     }
 
     fn name(&self, scope: &Scope, name: &str) -> UserHash {
         tallybox::ingest::user_hash(&scope.app.salt, name)
     }
 
-    fn whole(&self, scope: &Scope, name: &str) -> Option<Person> {
+    fn known(&self, scope: &Scope, name: &str) -> Option<Person> {
         self.store.person(scope.environment, self.name(scope, name)).unwrap()
     }
 
@@ -113,6 +113,13 @@ impl Bench {
         };
         self.database.count(&format!("SELECT {} + {} + {}", of("events"), of("user_days"), of("sessions")))
     }
+}
+
+/// What the summaries say that does not lie beneath.
+fn unlike(store: &dyn Store, scope: &Scope) -> Vec<SummaryDifference> {
+    let Some((first, last)) = store.summary_days(scope.environment).unwrap() else { return Vec::new() };
+    let asked = |day| Recount { environment: scope.environment, zone: scope.app.zone.clone(), day };
+    (first..=last).flat_map(|day| store.recount(&asked(day)).unwrap()).collect()
 }
 
 /// Events and links in any order, on both sides of the links, late and repeated, over steps that were taken or not, restarts
@@ -146,7 +153,7 @@ fn names_of_one_person_count_as_one_whatever_the_order(backend: Backend) {
         }
         let mut names = Names::default();
         for (number, batch) in arrivals.chunks(29).enumerate() {
-            bench.tell(&scope, batch);
+            bench.name_both(&scope, batch);
             for told in batch {
                 if let (Some(user), Some(earlier)) = (&told.sent.user, &told.earlier) {
                     names.link(earlier, user);
@@ -208,7 +215,7 @@ fn chains_and_circles_come_to_one_name(backend: Backend) {
     assert_eq!(bench.unlike(&scope), []);
     assert_eq!(bench.database.count("SELECT count(*) FROM users"), 1);
     for name in ["a", "b", "c", "d"] {
-        let person = bench.whole(&scope, name).unwrap();
+        let person = bench.known(&scope, name).unwrap();
         assert_eq!((person.hash, person.earlier.len()), (bench.name(&scope, "d"), 3), "{name}");
         bench.does(&scope, name, "later", Millis::MINUTE);
     }
@@ -228,7 +235,7 @@ fn a_shared_device_keeps_its_history_with_the_first(backend: Backend) {
         sent: Sent { user: Some(user.to_owned()), session: Some(format!("s-{user}")), ..Sent::new("open") },
         earlier: Some("device".to_owned()),
     };
-    bench.tell(&scope, &[told("bob"), told("ada"), told("bob")]);
+    bench.name_both(&scope, &[told("bob"), told("ada"), told("bob")]);
     bench.does(&scope, "device", "s3", Millis::MINUTE);
     bench.unite();
     let events = |name: &str| {
@@ -249,7 +256,7 @@ fn after_every_step_the_summaries_are_what_lies_beneath(backend: Backend) {
     // Long before it is known who they are, in more events of an hour than are given together, and beside the other name.
     let old: Vec<_> = (0..1_300)
         .map(|number| Sent {
-            user: Some("anonymous".to_owned()),
+            user: Some("visitor-7".to_owned()),
             session: (number % 3 > 0).then(|| format!("s{}", number / 100)),
             at: NOW.plus(-50 * Millis::DAY).plus(if number < 700 { number } else { number * Millis::HOUR }),
             ..Sent::new("open")
@@ -267,7 +274,7 @@ fn after_every_step_the_summaries_are_what_lies_beneath(backend: Backend) {
         bench.send(&scope, batch).unwrap();
     }
     bench.settle(0);
-    bench.link(&scope, "anonymous", "ada");
+    bench.link(&scope, "visitor-7", "ada");
     let mut steps = 0;
     while bench.store.unite(NOW).unwrap() != Uniting::Idle {
         steps += 1;
@@ -275,12 +282,12 @@ fn after_every_step_the_summaries_are_what_lies_beneath(backend: Backend) {
         assert!(steps < 100);
         if steps % 2 == 0 {
             bench.reopen();
-            bench.does(&scope, "anonymous", "late", 49 * Millis::DAY);
+            bench.does(&scope, "visitor-7", "late", 49 * Millis::DAY);
         }
     }
     assert!(steps > 3, "{steps}");
     assert_eq!((bench.database.count("SELECT count(*) FROM users"), bench.orphans()), (1, 0));
-    let seen = bench.whole(&scope, "anonymous").unwrap().seen.unwrap();
+    let seen = bench.known(&scope, "visitor-7").unwrap().seen.unwrap();
     assert_eq!(seen.first_at, NOW.plus(-50 * Millis::DAY));
     let days = bench.database.count("SELECT count(DISTINCT day) FROM user_days");
     assert_eq!(seen.days, days as u64);
@@ -329,7 +336,7 @@ fn what_is_told_of_a_person_is_shown_found_and_erased(backend: Backend) {
         vec![RawPerson { user: Some("carla-1".into()), name: Some("Carla".into()), ..RawPerson::default() }],
     );
     for name in ["carla-1", "anonymous-carla"] {
-        let told = bench.whole(&scope, name).unwrap().profile.unwrap();
+        let told = bench.known(&scope, name).unwrap().profile.unwrap();
         let texts = (told.identifier.as_deref(), told.email.as_deref(), told.name.as_deref());
         assert_eq!(texts, (Some("carla-1"), Some(MAIL), Some("Carla")), "{name}");
     }
@@ -380,7 +387,7 @@ fn an_erasure_in_the_middle_leaves_nothing(backend: Backend) {
         assert_eq!((bench.orphans(), bench.unlike(&scope)), (0, Vec::new()), "{steps}");
         // Whoever comes again under any of these names is somebody new.
         bench.does(&scope, "anonymous-carla", "again", Millis::MINUTE);
-        assert_eq!(bench.whole(&scope, "anonymous-carla").unwrap().earlier, []);
+        assert_eq!(bench.known(&scope, "anonymous-carla").unwrap().earlier, []);
     }
 }
 
@@ -460,4 +467,50 @@ fn a_linked_app_goes_as_a_whole(backend: Backend) {
     for table in ["links", "users", "profiles", "events"] {
         assert_eq!(bench.database.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
+}
+
+/// Killed as soon as it has moved something, again and again.
+fn a_killed_server_goes_on_where_it_was(backend: Backend) {
+    let mut server = Server::with().backend(backend).prepare();
+    std::fs::create_dir_all(server.data()).unwrap();
+    let mut bench = Bench::new(Backend::Sqlite);
+    bench.intake = None;
+    bench.writer.take().unwrap().join();
+    bench.store = open(server.database()).unwrap();
+    bench.start();
+    let scope = bench.scope(&bench.app("Europe/Zurich"), 0);
+    for hour in 0..40 {
+        let sent = |user: &str, name: &str| Sent {
+            user: Some(user.to_owned()),
+            session: Some(format!("{user}-{hour}")),
+            at: NOW.plus(-hour * Millis::HOUR),
+            ..Sent::new(name)
+        };
+        let mut events = vec![sent("ada", "known")];
+        events.extend((0..100).map(|_| sent("visitor-7", "before")));
+        bench.send(&scope, &events).unwrap();
+    }
+    bench.link(&scope, "visitor-7", "ada");
+    let ada = bench.name(&scope, "ada").to_string().to_uppercase();
+    let hash = server.database().hex("u.hash");
+    let given = format!("SELECT count(*) FROM events e JOIN users u ON u.id = e.user_id WHERE {hash} = '{ada}'");
+    assert_eq!(server.database().count(&given), 40);
+    let (mut seen, mut kills) = (40, 0);
+    while seen < 4_040 && kills < 4 {
+        server.restart();
+        seen = poll::until(Duration::from_secs(60), "events that were moved", || {
+            Some(server.database().count(&given)).filter(|now| *now > seen)
+        });
+        server.crash();
+        kills += 1;
+        assert_eq!(unlike(&*bench.store, &scope), [], "after {kills} kills and {seen} events");
+    }
+    server.restart();
+    poll::until(Duration::from_secs(60), "one user", || {
+        (server.database().count("SELECT count(*) FROM users") == 1).then_some(())
+    });
+    server.stop();
+    assert_eq!(server.database().count(&given), 4_040);
+    assert_eq!(server.database().count("SELECT count(DISTINCT user_id) FROM sessions"), 1);
+    assert_eq!(unlike(&*bench.store, &scope), []);
 }
