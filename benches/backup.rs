@@ -6,6 +6,7 @@
 
 mod direct;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,13 +140,21 @@ async fn send(intake: &Intake, scope: Scope, request: usize) {
             category: Some("usage".into()),
             user: Some(user.as_str().into()),
             session: Some(format!("sess_{request:030x}").into()),
-            props: Some(&props[i]),
-            error: None,
+            props: Some(Cow::Borrowed(&props[i])),
             facts,
+            ..RawEvent::default()
         })
     });
     let received_at = Millis(at + 100_000);
-    let request = Request { scope, received_at, sent_at: None, nonce: None, claims: claims.collect(), sign_out: None };
+    let request = Request {
+        scope,
+        received_at,
+        sent_at: None,
+        nonce: None,
+        claims: claims.collect(),
+        people: Vec::new(),
+        sign_out: None,
+    };
     let receipt = intake.accept(request).await.expect("nothing is refused");
     assert_eq!(receipt.stored(), BATCH);
 }

@@ -6,6 +6,7 @@
 mod direct;
 mod floor;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,9 +74,9 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
             category: Some("usage".into()),
             user: Some(user.as_str().into()),
             session: Some(format!("sess_{request:030x}{:02x}", i / 50).into()),
-            props: Some(&props[i]),
-            error: None,
+            props: Some(Cow::Borrowed(&props[i])),
             facts,
+            ..RawEvent::default()
         })
     });
     let request = Request {
@@ -84,6 +85,7 @@ async fn send(intake: &Intake, scope: Scope, request: usize, requests: usize) {
         sent_at: None,
         nonce: None,
         claims: claims.collect(),
+        people: Vec::new(),
         sign_out: None,
     };
     let receipt = intake.accept(request).await.expect("nothing is refused");

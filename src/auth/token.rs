@@ -64,6 +64,21 @@ pub fn is_mistyped(token: &str) -> bool {
         .is_none_or(|(front, end)| check(front) != end)
 }
 
+/// How Aptabase's SDKs want keys of other servers than their own to begin.
+const APTABASE: &str = "A-SH-";
+
+/// A public key as Aptabase's SDKs take it: they look at a key's form before they send anything.
+pub fn as_aptabase(public: &str) -> Option<String> {
+    let digits = public.strip_prefix(TokenKind::PublicKey.prefix())?;
+    Some([APTABASE, &digits.to_ascii_uppercase()].concat())
+}
+
+/// The public key that such a spelling is of, in any case; none where it is no such spelling.
+pub fn from_aptabase(spelt: &str) -> Option<String> {
+    let (front, digits) = spelt.split_at_checked(APTABASE.len())?;
+    front.eq_ignore_ascii_case(APTABASE).then(|| [TokenKind::PublicKey.prefix(), &digits.to_ascii_lowercase()].concat())
+}
+
 /// What is stored of a token. A fast hash is enough for 112 random bits or more (ASVS 5.0, 6.5.2).
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
@@ -90,6 +105,12 @@ mod tests {
             }
             assert!(is_mistyped(&token[..token.len() - 1]) && is_mistyped(kind.prefix()) && is_mistyped("tks_é€"));
         }
+        let public = issue_kind::<16>(TokenKind::PublicKey);
+        let spelt = as_aptabase(&public).unwrap();
+        assert!(spelt.starts_with("A-SH-") && spelt.split('-').count() == 3 && spelt == spelt.to_ascii_uppercase());
+        assert_eq!(from_aptabase(&spelt).as_ref(), Some(&public));
+        assert_eq!(from_aptabase(&spelt.to_ascii_lowercase()), Some(public));
+        assert_eq!((as_aptabase("tks_00"), from_aptabase("A-EU-0000000000"), from_aptabase("A-S")), (None, None, None));
         for other in ["tk_00112233445566778899aabbccddeeff", "tb_x", "pk_live_1", "", "tks"] {
             assert_eq!((TokenKind::of(other), is_mistyped(other)), (None, false), "{other}");
         }

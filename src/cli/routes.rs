@@ -15,7 +15,7 @@ pub struct Args {
 
 /// Prints the list of routes.
 pub fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
-    let routes = serve::routes(config);
+    let routes = serve::routes(config)?;
     table::print(&if args.json { as_json(&routes) } else { as_table(&routes) })
 }
 

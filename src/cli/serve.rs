@@ -29,7 +29,7 @@ use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange, a
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
-use crate::protocol::{self, Cors, Gate, Ground};
+use crate::protocol::{self, Choice, Cors, Gate};
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
@@ -113,11 +113,17 @@ fn millis(time: Duration) -> i64 {
 }
 
 /// Everything that the server answers.
-pub fn routes(config: &Config) -> Vec<Route> {
-    let ground = Ground { limits: &limits(config), teardown_prefix: &config.teardown_prefix };
-    let protocols = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&ground).list().to_vec());
-    let open = version_check::routes().list().to_vec();
-    protocols.chain(open).chain(web::routes().list().to_vec()).collect()
+///
+/// # Errors
+/// Where the setting `protocols` names what is not there, or a prefix that is taken.
+pub fn routes(config: &Config) -> anyhow::Result<Vec<Route>> {
+    let others: Vec<Route> = version_check::routes().list().iter().chain(web::routes().list()).cloned().collect();
+    let protocols = choice(config).list(&limits(config), &others).map_err(anyhow::Error::msg);
+    Ok([protocols.context("protocols")?, others].concat())
+}
+
+fn choice(config: &Config) -> Choice {
+    Choice { entries: config.protocols.clone() }
 }
 
 /// Bounds of requests.
@@ -140,7 +146,7 @@ async fn serve(config: &Config, supervisor: &Supervisor, lent: Option<std::net::
     let about = about(config, parts.node.clone(), address);
     let beating = beat(parts.store.clone(), parts.clock.clone(), about.node.clone());
 
-    let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)));
+    let answering = Answering::new(watch::objectives(config), watch::traffic(&routes(config)?));
     let requests = RequestMetrics::default().with_answering(answering.clone());
     let options = ServerOptions { socket, connections: requests.connections().clone(), ..server_options(config)? };
     let (node, store) = (about.node.clone(), parts.store.clone());
@@ -282,9 +288,9 @@ impl Parts {
             },
             teardown: Arc::new(self.teardown(config)),
         };
-        check_prefix(config)?;
         let open = version_check::routes().with_state(judge(state.policies.clone()));
-        Ok(protocol::routes(gate, &config.teardown_prefix).merge(open).merge(web::mount(state)).into_router())
+        let protocols = protocol::router(gate, &choice(config)).map_err(anyhow::Error::msg)?;
+        Ok(protocols.merge(open.merge(web::mount(state)).into_router()))
     }
 
     fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> WebState {
@@ -359,21 +365,6 @@ fn oidc_options(config: &Config) -> Option<OidcOptions> {
 fn places(config: &Config) -> anyhow::Result<Places> {
     let Some(file) = &config.country_database else { return Ok(Places::default()) };
     Places::read(file).with_context(|| format!("the country database {} cannot be read", file.display()))
-}
-
-/// Two handlers cannot share a path: the prefix must lie beside everything else.
-fn check_prefix(config: &Config) -> anyhow::Result<()> {
-    let prefix = &config.teardown_prefix;
-    let inside = |path: &str| {
-        path.strip_prefix(prefix.as_str()).is_some_and(|rest| matches!(rest, "" | "/") || rest.starts_with('/'))
-    };
-    let fixed = Ground { limits: &Limits::default(), teardown_prefix: "/.." };
-    let others = protocol::ALL.iter().flat_map(|adapter| (adapter.routes)(&fixed).list().to_vec());
-    let others = others.chain(version_check::routes().list().to_vec());
-    match others.chain(web::routes().list().to_vec()).find(|route| inside(&route.path)) {
-        Some(route) => anyhow::bail!("teardown_prefix {prefix} is taken: {} lies there", route.path),
-        None => Ok(()),
-    }
 }
 
 /// Lets version checks be answered by the policies, of which protocols know nothing.

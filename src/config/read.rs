@@ -189,12 +189,19 @@ pub fn base_path(text: &str) -> Read<String> {
     }
 }
 
-/// As [`base_path`], and not empty.
-pub fn prefix(text: &str) -> Read<String> {
-    base_path(text)
-        .ok()
-        .filter(|path| !path.is_empty())
-        .ok_or_else(|| format!("must be a path such as /td, not `{text}`"))
+/// Names of protocols, each maybe with `-` before it or `=/path` behind it.
+pub fn protocols(text: &str) -> Read<Vec<String>> {
+    let entries = text.split([',', ' ', '\t', '\n']).filter(|entry| !entry.is_empty());
+    let fits = |entry: &str| {
+        let (name, path) = entry.split_once('=').map_or((entry, None), |(name, path)| (name, Some(path)));
+        let bare = name.strip_prefix('-').unwrap_or(name);
+        let plain = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b.is_ascii_digit());
+        plain && path.is_none_or(|path| bare == name && base_path(path).is_ok_and(|clean| clean == path))
+    };
+    match entries.clone().find(|entry| !fits(entry)) {
+        None => Ok(entries.map(str::to_owned).collect()),
+        Some(wrong) => Err(format!("must list names such as posthog, -posthog or posthog=/ph, not `{wrong}`")),
+    }
 }
 
 /// `APP` or `ORGANIZATION/APP`.

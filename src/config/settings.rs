@@ -336,8 +336,10 @@ settings! {
     telemetry_kit_errors: ErrorShape {
         kind: Plain, value: "SHAPE", alias: None, default: Fallback::Text("by-path"), read: read::error_shape,
     }
-    /// Path under which the Teardown protocol lies as well, besides its own `/v1/identify` and `/v1/events`.
-    teardown_prefix: String { kind: Plain, value: "PATH", alias: None, default: Fallback::Text("/td"), read: read::prefix }
+    /// Protocols that are spoken: `all`, NAME, or -NAME for all but one; NAME=/PATH puts one under that path as well.
+    protocols: Vec<String> {
+        kind: List, value: "NAMES", alias: None, default: Fallback::Text("all"), read: read::protocols,
+    }
     /// The one app of all Teardown clients, as APP or ORGANIZATION/APP, short names or ids: no key is asked for then.
     teardown_tenant: Option<Tenant> {
         kind: Plain, value: "APP", alias: None, default: Fallback::Nothing, read: read::optional(read::tenant),

@@ -20,5 +20,5 @@ mod trial;
 pub use crate::model::{IpNet, IpNetError};
 pub use edge::{AnswerPanic, layers};
 pub use refuse::refuse;
-pub use route::{Access, Route, Routes};
+pub use route::{Access, Part, Route, Routes};
 pub use server::{ServerOptions, Socket, serve};

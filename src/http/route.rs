@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::routing::{MethodFilter, on};
+use axum::routing::{MethodFilter, any, on};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,19 +58,48 @@ pub struct Route {
     pub body_limit: usize,
 }
 
+/// Which of the routes that are mounted count; the others are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    #[default]
+    Whole,
+    /// All but those at these paths.
+    Without(Vec<String>),
+    /// Those at this path alone.
+    Only(String),
+}
+
+impl Part {
+    fn holds(&self, path: &str) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Without(paths) => !paths.iter().any(|left_out| left_out == path),
+            Self::Only(only) => only == path,
+        }
+    }
+}
+
 /// A router that knows its routes.
 pub struct Routes<S> {
     router: Router<S>,
     list: Vec<Route>,
+    under: String,
+    part: Part,
 }
 
 impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
     fn default() -> Self {
-        Self { router: Router::new(), list: Vec::new() }
+        Self::under("", Part::Whole)
     }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// Empty, for paths that all lie under `prefix`: empty, or a path without a slash at its end.
+    pub fn under(prefix: &str, part: Part) -> Self {
+        Self { router: Router::new(), list: Vec::new(), under: prefix.to_owned(), part }
+    }
+
     /// Mounts a handler for `GET` and `HEAD`.
     #[must_use]
     pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
@@ -85,22 +114,32 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.mount(route, on(MethodFilter::POST, handler))
     }
 
+    /// Answers every method where nothing lies, and stands in no list.
+    #[must_use]
+    pub fn nowhere<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        if matches!(self.part, Part::Only(_)) {
+            return self;
+        }
+        let router = self.router.route(&[&self.under, path].concat(), any(handler));
+        Self { router, ..self }
+    }
+
     /// Gives all routes so far their state.
     pub fn with_state<S2>(self, state: S) -> Routes<S2> {
-        Routes { router: self.router.with_state(state), list: self.list }
+        Routes { router: self.router.with_state(state), list: self.list, under: self.under, part: self.part }
     }
 
     /// Wraps the router, its routes unchanged (for layers and fallbacks).
     #[must_use]
     pub fn map(self, wrap: impl FnOnce(Router<S>) -> Router<S>) -> Self {
-        Self { router: wrap(self.router), list: self.list }
+        Self { router: wrap(self.router), ..self }
     }
 
     /// Adds the routes of another list.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.list.extend(other.list);
-        Self { router: self.router.merge(other.router), list: self.list }
+        Self { router: self.router.merge(other.router), ..self }
     }
 
     /// The list so far.
@@ -113,10 +152,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.router
     }
 
-    fn mount(mut self, route: Route, method: axum::routing::MethodRouter<S>) -> Self {
+    fn mount(mut self, mut route: Route, method: axum::routing::MethodRouter<S>) -> Self {
+        route.path.insert_str(0, &self.under);
+        if !self.part.holds(&route.path) {
+            return self;
+        }
         let router = self.router.route(&route.path, method);
         self.list.push(route);
-        Self { router, list: self.list }
+        Self { router, ..self }
     }
 }
 
@@ -147,5 +190,18 @@ mod tests {
             let response = routes.router.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status().as_u16(), status, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn routes_lie_under_their_prefix_and_a_part_of_them_can_be_had() {
+        let paths = |part: Part| {
+            let routes: Routes<()> = Routes::under("/x", part);
+            let routes =
+                routes.get("/a", Access::Public, || async { "" }).post("/b", Access::Public, 1, || async { "" });
+            routes.list().iter().map(|route| route.path.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(Part::Whole), ["/x/a", "/x/b"]);
+        assert_eq!(paths(Part::Without(vec!["/x/a".to_owned(), "/b".to_owned()])), ["/x/b"]);
+        assert_eq!(paths(Part::Only("/x/a".to_owned())), ["/x/a"]);
     }
 }

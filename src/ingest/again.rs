@@ -80,12 +80,12 @@ pub(super) fn of_event<'a>(
     at: Arrival<'_>,
     pseudonyms: &mut Pseudonyms<'a>,
 ) -> Option<Box<str>> {
-    let ids = [raw.user.as_deref(), raw.session.as_deref()].map(|id| id.filter(|id| !id.is_empty()));
+    let ids = [raw.whose(), raw.session.as_deref().filter(|id| !id.is_empty())];
     // Longer ones are refused whatever the rules, and of a pseudonym nobody could tell that.
     if ids.iter().flatten().any(|id| id.len() > at.limits.identifier_bytes) {
         return None;
     }
-    let props = raw.props.map(|props| props.get());
+    let props = raw.props.as_deref().map(RawValue::get);
     if props.is_some_and(|props| props.len() > at.limits.again_bytes) {
         return None;
     }
@@ -165,17 +165,7 @@ pub(super) fn draft(
             text.entry(reader(&text.text), now, (limits, oldest))
         }
     };
-    Some(Draft {
-        received_at: now,
-        app,
-        key: None,
-        environment: kept.environment,
-        nonce: None,
-        entries: vec![entry],
-        identify: None,
-        sign_out: None,
-        again: Some(kept.id),
-    })
+    Some(Draft { entries: vec![entry], again: Some(kept.id), ..Draft::new(app, kept.environment, now) })
 }
 
 /// Whether it is of somebody who has been banned since: then it stays aside.
@@ -193,7 +183,7 @@ impl Readable {
             id: Some(EventId(self.id)),
             name: self.name.into(),
             category: self.category.map(Into::into),
-            props: props.as_deref(),
+            props: props.map(Cow::Owned),
             error: self.error.map(|error| RawError {
                 kind: error.kind.map(Into::into),
                 message: error.message.map(Into::into),

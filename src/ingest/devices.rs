@@ -63,16 +63,5 @@ pub(super) fn draft(scope: Scope, received_at: Millis, times: SessionTimes, raw:
     };
     let size = WEIGHT + raw.ota.map_or(0, str::len);
     let identify = Some(Box::new(identify));
-    let draft = Draft {
-        received_at,
-        app,
-        key,
-        environment,
-        nonce: None,
-        entries: Vec::new(),
-        identify,
-        sign_out: None,
-        again: None,
-    };
-    (draft, size)
+    (Draft { key, identify, ..Draft::new(app, environment, received_at) }, size)
 }

@@ -1,5 +1,6 @@
 //! From claims to commits: normalization, the bounded queue and the writer.
 
+mod acquaint;
 mod again;
 mod counters;
 mod devices;
@@ -25,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{
     App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
-    RawIdentify, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
+    RawIdentify, RawPerson, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
@@ -107,8 +108,18 @@ pub struct Request<'a> {
     pub nonce: Option<Nonce>,
     /// The events.
     pub claims: Vec<Claim<'a>>,
+    /// What it tells of people beside the events.
+    pub people: Vec<RawPerson<'a>>,
     /// The row of a device whose user signs out with these events.
     pub sign_out: Option<i64>,
+}
+
+impl Request<'_> {
+    /// An empty one.
+    pub fn new(scope: Scope, received_at: Millis) -> Self {
+        let (claims, people) = (Vec::new(), Vec::new());
+        Self { scope, received_at, sent_at: None, nonce: None, claims, people, sign_out: None }
+    }
 }
 
 /// The door to the pipeline. Clones share one queue; the writer ends when the last one is dropped.

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
+use super::acquaint::Acquaintance;
 use super::again::{self, Arrival};
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
@@ -27,7 +30,7 @@ const WEIGHT: usize = 200;
 
 /// Makes a request's draft, and estimates its size in the queue in bytes.
 pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
-    let Request { scope, received_at, sent_at, nonce, claims, sign_out } = request;
+    let Request { scope, received_at, sent_at, nonce, claims, people, sign_out } = request;
     let mut entries = Vec::with_capacity(claims.len());
     let mut size = WEIGHT;
     let offset = sent_at.map_or(0, |sent| received_at.since(sent));
@@ -36,13 +39,19 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let mut pseudonyms = Pseudonyms::new(&scope.app.salt);
     let oldest = scope.rules.oldest(scope.environment, received_at, limits.age);
     let arrival = Arrival { received_at, offset, country: scope.country, limits };
+    let mut told = Acquaintance::new(&scope.rules.banned, received_at);
     for claim in &claims {
         let entry = match claim {
             Claim::Event(raw) if is_banned(raw, &scope.rules.banned, &mut pseudonyms) => Entry::Banned,
             Claim::Event(raw) => match judge(raw, (received_at, offset), (limits, oldest)) {
-                Ok(times) => Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms)),
+                Ok(times) => {
+                    if let Some((anonymous, user)) = raw.linked() {
+                        told.link(pseudonyms.other_user(anonymous), pseudonyms.user(user));
+                    }
+                    Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms))
+                }
                 Err((reason, detail)) => {
-                    let body = raw.props.map_or("null", |props| props.get());
+                    let body = raw.props.as_deref().map_or("null", RawValue::get);
                     let again = again::of_event(raw, arrival, &mut pseudonyms);
                     Entry::SetAside(SetAside { again, ..set_aside(reason, detail, raw.id, body, limits) })
                 }
@@ -61,14 +70,18 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
             };
         entries.push(entry);
     }
-    size += shared.bytes;
+    for person in &people {
+        told.tell(person, limits, &mut pseudonyms);
+    }
+    size += shared.bytes + told.weight();
+    let Acquaintance { people, links, .. } = told;
     let Scope { app, environment, key, .. } = scope;
-    let draft = Draft { received_at, app, key, environment, nonce, entries, identify: None, sign_out, again: None };
+    let draft = Draft { key, nonce, entries, sign_out, people, links, ..Draft::new(app, environment, received_at) };
     (draft, size)
 }
 
 fn is_banned<'a>(raw: &'a RawEvent<'a>, banned: &Banned, pseudonyms: &mut Pseudonyms<'a>) -> bool {
-    let user = raw.user.as_deref().filter(|_| !banned.users.is_empty());
+    let user = raw.whose().filter(|_| !banned.users.is_empty());
     user.is_some_and(|user| banned.users.contains(&pseudonyms.user(user)))
 }
 
@@ -110,13 +123,13 @@ pub(super) fn refuse(raw: &RawEvent<'_>, limits: &Limits) -> Option<(Reason, Str
     if raw.name.is_empty() {
         return Some((Reason::Invalid, "the event has no name".to_owned()));
     }
-    for (what, id) in [("user", &raw.user), ("session", &raw.session)] {
+    for (what, id) in [("user", &raw.user), ("user", &raw.anonymous), ("session", &raw.session)] {
         if id.as_ref().is_some_and(|id| id.len() > limits.identifier_bytes) {
             let detail = format!("the {what} id is longer than {} bytes", limits.identifier_bytes);
             return Some((Reason::Invalid, detail));
         }
     }
-    let props = raw.props.map_or("", |props| props.get());
+    let props = raw.props.as_deref().map_or("", RawValue::get);
     if props.len() > limits.event_bytes {
         return Some((Reason::TooLarge, format!("the properties are larger than {} bytes", limits.event_bytes)));
     }
@@ -150,7 +163,7 @@ pub(super) fn event<'a>(
             made
         }
     };
-    let props = raw.props.map(|props| compact(props.get())).filter(|text| &**text != "null");
+    let props = raw.props.as_deref().map(|props| compact(props.get())).filter(|text| &**text != "null");
     let error = error_of(raw, props.as_deref()).map(Box::new);
     shared.bytes += error.as_ref().map_or(0, |error| error.group.len() + error.message.len());
     Event {
@@ -159,7 +172,7 @@ pub(super) fn event<'a>(
         occurred_at,
         name,
         category,
-        user: raw.user.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.user(id)),
+        user: raw.whose().map(|id| pseudonyms.user(id)),
         session: raw.session.as_deref().filter(|id| !id.is_empty()).map(|id| pseudonyms.session(id)),
         facts,
         props,

@@ -16,13 +16,15 @@ use crate::model::{Salt, SessionHash, SubjectHash, UserHash};
 pub(super) struct Pseudonyms<'a> {
     keyed: Hmac<Sha256>,
     user: Option<(&'a str, UserHash)>,
+    /// What the batch calls the same user besides.
+    other: Option<(&'a str, UserHash)>,
     session: Option<(&'a str, SessionHash)>,
 }
 
 impl<'a> Pseudonyms<'a> {
     pub(super) fn new(salt: &Salt) -> Self {
         let keyed = Hmac::new_from_slice(&salt.0).expect("HMAC takes keys of any length");
-        Self { keyed, user: None, session: None }
+        Self { keyed, user: None, other: None, session: None }
     }
 
     /// For events that name nobody.
@@ -36,6 +38,18 @@ impl<'a> Pseudonyms<'a> {
             _ => {
                 let hash = UserHash(self.hash(b"user\0", id));
                 self.user = Some((id, hash));
+                hash
+            }
+        }
+    }
+
+    /// The same of a name that stands beside the batch's usual one, so that it does not take its place in memory.
+    pub(super) fn other_user(&mut self, id: &'a str) -> UserHash {
+        match self.other {
+            Some((last, hash)) if last == id => hash,
+            _ => {
+                let hash = UserHash(self.hash(b"user\0", id));
+                self.other = Some((id, hash));
                 hash
             }
         }

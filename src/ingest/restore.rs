@@ -1,6 +1,8 @@
 //! Events that have been events before, here or in another box: from their record to what we vouch for, within today's
 //! bounds.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::failure::{GROUP, MESSAGE};
@@ -44,7 +46,7 @@ pub fn vouch(record: &EventRecord, names: Names<'_>, limits: &Limits, now: Milli
         id: Some(record.id),
         name: record.name.as_str().into(),
         category: record.category.as_deref().map(Into::into),
-        props: props.as_deref(),
+        props: props.map(Cow::Owned),
         ..RawEvent::default()
     };
     for fact in Fact::ALL {

@@ -84,14 +84,36 @@ pub struct RawEvent<'a> {
     pub category: Option<Cow<'a, str>>,
     /// The client's identifier of the end user. Empty means none.
     pub user: Option<Cow<'a, str>>,
+    /// What the client called the end user before it knew who that is. With `user`, the two are one person from now on;
+    /// without, they go by this name. Empty means none.
+    pub anonymous: Option<Cow<'a, str>>,
     /// The client's identifier of the session. Empty means none.
     pub session: Option<Cow<'a, str>>,
     /// Properties: any JSON value.
-    pub props: Option<&'a RawValue>,
+    pub props: Option<Cow<'a, RawValue>>,
     /// What went wrong, where the protocol has a place of its own for that. Properties are looked at anyhow.
     pub error: Option<RawError<'a>>,
     /// Facts of the program; see [`RawFacts::set`].
     pub facts: RawFacts<'a>,
+}
+
+impl RawEvent<'_> {
+    /// The name under which it counts for an end user, if it names one.
+    pub fn whose(&self) -> Option<&str> {
+        let filled = |id: &&str| !id.is_empty();
+        self.user.as_deref().filter(filled).or_else(|| self.anonymous.as_deref().filter(filled))
+    }
+
+    /// Both names of one end user, the earlier one first, where it tells them.
+    pub fn linked(&self) -> Option<(&str, &str)> {
+        linked(self.anonymous.as_deref(), self.user.as_deref())
+    }
+}
+
+/// Two names of one person, where both are there and differ.
+pub(super) fn linked<'t>(anonymous: Option<&'t str>, user: Option<&'t str>) -> Option<(&'t str, &'t str)> {
+    let both = anonymous.zip(user).filter(|(anonymous, user)| !anonymous.is_empty() && !user.is_empty());
+    both.filter(|(anonymous, user)| anonymous != user)
 }
 
 /// What a client says of an error or a crash.

@@ -104,12 +104,40 @@ pub async fn apply(State(Pages { cors, keys }): State<Pages>, request: Request, 
     response
 }
 
+/// Most bytes of names of headers that a page asks for and gets told again.
+const MIRRORED: usize = 1_024;
+
+/// For protocols whose key stands in the page: any origin may send, unless the app lists others, with the headers that it
+/// asks for. A preflight does not say for which app it is, so it is granted, and the request itself is judged.
+pub async fn mirror(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let origin = headers.get(header::ORIGIN).cloned();
+    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| asked.len() <= MIRRORED).cloned();
+    let asks = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let options = *request.method() == Method::OPTIONS;
+    let mut response = if options { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let foreign = response.extensions().get::<PageVerdict>() == Some(&PageVerdict::Foreign);
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    let Some(origin) = origin.filter(|_| !foreign) else { return response };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    if options && asks {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        if let Some(wanted) = wanted {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+        }
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
-    use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn_with_state;
+    use axum::middleware::{from_fn, from_fn_with_state};
     use axum::routing::post;
+    use axum::{Extension, Router};
     use tower::ServiceExt;
 
     use super::*;
@@ -150,6 +178,30 @@ mod tests {
                 assert_eq!(header.map(|h| h.to_str().unwrap()), allowed, "{method} {cors:?} {origin}");
                 assert!(!response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn any_page_may_send_with_a_key_that_stands_in_it() {
+        let foreign = || async { (Extension(PageVerdict::Foreign), "refused") };
+        let router = Router::new().route("/x", post(|| async { "taken" })).route("/y", post(foreign));
+        let router = router.route_layer(from_fn(mirror));
+        let ask = |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).header("origin", PAGE);
+            let request = request.header("access-control-request-method", "POST");
+            request.header("access-control-request-headers", "app-key, x-other").body(Body::empty()).unwrap()
+        };
+        for (method, path, status, allowed) in
+            [("POST", "/x", 200, Some(PAGE)), ("OPTIONS", "/x", 204, Some(PAGE)), ("POST", "/y", 200, None)]
+        {
+            let response = router.clone().oneshot(ask(method, path)).await.unwrap();
+            assert_eq!(response.status(), status, "{method} {path}");
+            let text = |name: header::HeaderName| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(text(header::ACCESS_CONTROL_ALLOW_ORIGIN), allowed, "{method} {path}");
+            assert_eq!(text(header::VARY), Some("origin"));
+            let asked = (method == "OPTIONS").then_some("app-key, x-other");
+            assert_eq!(text(header::ACCESS_CONTROL_ALLOW_HEADERS), asked);
+            assert_eq!(text(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
         }
     }
 

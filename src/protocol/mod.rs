@@ -1,7 +1,10 @@
 //! Adapters: each translates one SDK's wire protocol into requests of the pipeline, and receipts into its replies.
 //! Beside them, what any program may ask.
 
+pub mod admission;
 mod cors;
+mod paths;
+pub mod public;
 pub mod teardown;
 pub mod telemetry_kit;
 pub mod version_check;
@@ -10,7 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::any;
 
@@ -18,11 +21,12 @@ use crate::auth::ingest_key::IngestKeys;
 use crate::clock::Clock;
 use crate::http::body::BodyLimits;
 use crate::http::limit::AddressLimiter;
-use crate::http::{self, Routes};
+use crate::http::{self, Part, Routes};
 use crate::ingest::{Intake, Reader};
 use crate::model::Limits;
 
 pub use cors::Cors;
+pub use paths::Choice;
 
 /// What every adapter works with. It has no store: an adapter cannot go around the pipeline.
 #[derive(Clone)]
@@ -48,27 +52,45 @@ pub struct Gate {
 }
 
 /// What the routes of the protocols depend on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ground<'a> {
     /// Bounds of requests.
     pub limits: &'a Limits,
-    /// Where the Teardown protocol lies as well: a path without a slash at its end.
-    pub teardown_prefix: &'a str,
+    /// The prefix under which they lie: empty, or a path without a slash at its end.
+    pub under: &'a str,
+    /// Which of them are wanted.
+    pub part: Part,
+}
+
+impl Ground<'_> {
+    /// What an adapter adds its routes to.
+    pub fn routes(&self) -> Routes<Gate> {
+        Routes::under(self.under, self.part.clone())
+    }
 }
 
 impl Gate {
-    /// Lets web pages that may send use these routes.
+    /// Lets web pages that may send use these routes: those of the setting, and those that apps list.
     fn open_to_pages(&self, router: Router<Self>) -> Router<Self> {
         let pages = cors::Pages { cors: self.cors.clone(), keys: self.keys.clone() };
         router.route_layer(from_fn_with_state(pages, cors::apply))
     }
 }
 
+/// Lets every web page use these routes, of whose key a page makes no secret: but those that an app's list leaves out.
+pub fn open_to_browsers(router: Router<Gate>) -> Router<Gate> {
+    router.route_layer(from_fn(cors::mirror))
+}
+
 /// One SDK's protocol.
 pub struct Adapter {
     /// As in the documentation.
     pub name: &'static str,
-    /// Its routes; where two protocols claim one path, it is decided in this file.
+    /// As in the setting `protocols`.
+    pub slug: &'static str,
+    /// Where it lies besides the root unless the setting says otherwise: empty, or a path without a slash at its end.
+    pub prefix: &'static str,
+    /// Its routes. Where two protocols claim one path, it is decided in `paths.rs`.
     pub routes: fn(&Ground<'_>) -> Routes<Gate>,
     /// Puts around its routes what their answers share.
     pub around: fn(Router<Gate>, &Gate) -> Router<Gate>,
@@ -84,15 +106,15 @@ pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {
     ALL.into_iter().filter_map(|adapter| Some((adapter.name, adapter.reader?)))
 }
 
-/// The routes of all protocols, ready to be merged with those of the pages.
-pub fn routes<S: Clone + Send + Sync + 'static>(gate: Gate, teardown_prefix: &str) -> Routes<S> {
-    let ground = Ground { limits: gate.intake.limits(), teardown_prefix };
-    let dressed = |adapter: &Adapter| (adapter.routes)(&ground).map(|router| (adapter.around)(router, &gate));
-    let routes = ALL.iter().fold(Routes::default(), |routes, adapter| routes.merge(dressed(adapter)));
+/// The routes of the chosen protocols, ready to be merged with those of the pages.
+///
+/// # Errors
+/// In words, where the choice names what is not there.
+pub fn router<S: Clone + Send + Sync + 'static>(gate: Gate, choice: &Choice) -> Result<Router<S>, String> {
     // What lies beside the paths of programs is refused in the programs' language, not with a page.
     let beside = Router::new().route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
-    let beside = gate.open_to_pages(beside);
-    routes.map(|router| router.merge(beside)).with_state(gate)
+    let router = choice.routes(&gate)?.merge(gate.open_to_pages(beside));
+    Ok(router.with_state(gate))
 }
 
 async fn nowhere() -> Response {

@@ -371,17 +371,8 @@ mod tests {
                 props: None,
                 error: None,
             };
-            Draft {
-                received_at: Millis(0),
-                app: self.app.clone(),
-                key: Some(IngestKeyId(1)),
-                environment: EnvironmentId(1),
-                nonce: None,
-                entries: vec![Entry::Event(event)],
-                identify: None,
-                sign_out: None,
-                again: None,
-            }
+            let empty = Draft::new(self.app.clone(), EnvironmentId(1), Millis(0));
+            Draft { key: Some(IngestKeyId(1)), entries: vec![Entry::Event(event)], ..empty }
         }
 
         fn count(&self, table: &str) -> i64 {

@@ -55,6 +55,7 @@ use crate::model::{AppChange, By, Keeps};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
+use crate::model::{Link, Told};
 use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
@@ -88,6 +89,10 @@ pub struct Draft {
     pub identify: Option<Box<Identify>>,
     /// The row of a device whose user has signed out.
     pub sign_out: Option<i64>,
+    /// What was told of people beside the events.
+    pub people: Vec<Told>,
+    /// Names that turned out to be one person's.
+    pub links: Vec<Link>,
     /// The number under which its one event was set aside, where it is tried again: it leaves the list in the same
     /// transaction, or stays there with its new reason. Where it is not there any more, nothing is done, and there is no
     /// outcome.
@@ -95,6 +100,23 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// An empty one, without a key.
+    pub fn new(app: std::sync::Arc<App>, environment: EnvironmentId, received_at: Millis) -> Self {
+        Self {
+            received_at,
+            app,
+            key: None,
+            environment,
+            nonce: None,
+            entries: Vec::new(),
+            identify: None,
+            sign_out: None,
+            people: Vec::new(),
+            links: Vec::new(),
+            again: None,
+        }
+    }
+
     /// Whether it brings back what is counted already.
     pub fn restores(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry, Entry::Restored(_)))

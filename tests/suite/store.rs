@@ -19,6 +19,7 @@ mod settled;
 mod sign_in;
 mod versions;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +151,15 @@ impl Bench {
     }
 
     fn request(&self, scope: &Scope, claims: Vec<Claim<'_>>, nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
-        self.accept(Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims, sign_out: None })
+        self.accept(Request {
+            scope: scope.clone(),
+            received_at: NOW,
+            sent_at: None,
+            nonce,
+            claims,
+            people: Vec::new(),
+            sign_out: None,
+        })
     }
 
     fn accept(&self, request: Request<'_>) -> Result<Receipt, Refusal> {
@@ -230,7 +239,7 @@ impl Sent {
             name: self.name.as_str().into(),
             user: self.user.as_deref().map(Into::into),
             session: self.session.as_deref().map(Into::into),
-            props: self.props.as_deref(),
+            props: self.props.as_deref().map(Cow::Borrowed),
             facts,
             ..RawEvent::default()
         })
@@ -402,7 +411,15 @@ fn clocks_far_ahead_do_not_hide_the_newest_events(backend: Backend) {
     let request = |name: &str, received_at: Millis| (Sent { at: received_at, ..Sent::new(name) }, received_at);
     for (event, received_at) in [request("b", NOW.plus(5)), request("c", NOW.plus(Millis::DAY))] {
         let claims = vec![event.claim()];
-        let request = Request { scope: scope.clone(), received_at, sent_at: None, nonce: None, claims, sign_out: None };
+        let request = Request {
+            scope: scope.clone(),
+            received_at,
+            sent_at: None,
+            nonce: None,
+            claims,
+            people: Vec::new(),
+            sign_out: None,
+        };
         bench.accept(request).unwrap();
     }
     let page =
@@ -554,6 +571,7 @@ fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty(backend: Bac
         sent_at: None,
         nonce: None,
         claims: vec![event.claim(), event.claim()],
+        people: Vec::new(),
         sign_out: None,
     };
     let receipt = bench.runtime.block_on(intake.accept(request)).unwrap();

@@ -1,5 +1,7 @@
 //! One request of a made-up app on its way into the pipeline.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::demo::{Parcel, Phone, Said, Sender};
@@ -20,7 +22,7 @@ pub(super) async fn send(intake: &Intake, scope: &Scope, parcel: Parcel) -> Resu
     let props: Vec<_> = events.iter().map(props).collect();
     let claim = |(said, props)| claim(said, props, (&user, &session, &facts));
     let claims = events.iter().zip(&props).map(claim).collect();
-    let request = Request { scope: scope.clone(), received_at, sent_at, nonce: None, claims, sign_out: None };
+    let request = Request { sent_at, claims, ..Request::new(scope.clone(), received_at) };
     Ok((received_at, intake.accept(request).await?))
 }
 
@@ -83,9 +85,9 @@ fn claim<'a>(
             category: Some((*category).into()),
             user: Some(user.into()),
             session: Some(session.into()),
-            props: props.as_deref(),
-            error: None,
+            props: props.as_deref().map(Cow::Borrowed),
             facts: facts.clone(),
+            ..RawEvent::default()
         }),
         Said::Unusable { id, reason, detail, body } => {
             Claim::Unusable { reason: *reason, detail: (*detail).to_owned(), id: Some(*id), body, sent: None }

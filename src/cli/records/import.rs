@@ -249,17 +249,8 @@ impl Porter<'_> {
             };
             match drafts.last_mut() {
                 Some(last) if last.received_at == received_at => last.entries.push(entry),
-                _ => drafts.push(Draft {
-                    received_at,
-                    app: self.app.clone(),
-                    key: None,
-                    environment: environment.id,
-                    nonce: None,
-                    entries: vec![entry],
-                    identify: None,
-                    sign_out: None,
-                    again: None,
-                }),
+                _ => drafts
+                    .push(Draft { entries: vec![entry], ..Draft::new(self.app.clone(), environment.id, received_at) }),
             }
         }
         drafts

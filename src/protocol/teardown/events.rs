@@ -278,9 +278,9 @@ fn raw<'a>(event: &Event<'a>, id: Uuid, whose: &Whose, facts: RawFacts<'a>) -> R
         category: Some(Cow::Borrowed(event.kind)),
         user: whose.user().map(text),
         session: whose.session().map(text),
-        props: event.properties,
-        error: None,
+        props: event.properties.map(Cow::Borrowed),
         facts,
+        ..RawEvent::default()
     }
 }
 
@@ -301,7 +301,7 @@ async fn accept(
     } else {
         let received_at = call.origin.received_at;
         let scope = admitted.scope(environment, intake.country(call.origin.address));
-        let request = Request { scope, received_at, sent_at: None, nonce: None, claims, sign_out };
+        let request = Request { claims, sign_out, ..Request::new(scope, received_at) };
         intake.accept(request).await.map_err(|refusal| call.refused(refusal))?
     };
     Ok(if dropped > 0 { intake.drop_all(admitted.app(), dropped) } else { receipt })

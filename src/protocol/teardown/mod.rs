@@ -15,7 +15,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -23,10 +22,11 @@ use serde::Serialize;
 use self::fault::Fault;
 use self::headers::Headers;
 use self::tenant::Admitted;
+use super::admission::unreadable;
 use super::{Adapter, Gate, Ground};
 use crate::auth::session_token::SessionTokens;
 use crate::clock::Stopwatch;
-use crate::http::body::{self, BodyError, BodyLimits};
+use crate::http::body::{self, BodyLimits};
 use crate::http::metrics::{IdentifyMetrics, Resolved};
 use crate::http::told::{self, PageVerdict};
 use crate::http::{Access, Routes};
@@ -37,7 +37,8 @@ pub use shell::Origins;
 pub use tenant::Tenancy;
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around: shell::around, reader: None };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, slug: "teardown", prefix: "/td", routes, around: shell::around, reader: None };
 
 /// As in the documentation.
 const NAME: &str = "Teardown";
@@ -71,17 +72,13 @@ pub struct Teardown {
 
 fn routes(ground: &Ground<'_>) -> Routes<Gate> {
     let limit = ground.limits.body_bytes.min(BODY);
-    let under = |path: &str| [ground.teardown_prefix, path].concat();
-    let mut routes = Routes::default();
-    for path in ["/v1/identify".to_owned(), under("/v1/identify")] {
-        routes = routes.post(&path, Access::IngestKey, limit, identify);
+    let routes = ground.routes().post("/v1/identify", Access::IngestKey, limit, identify);
+    let routes = routes.post("/v1/events", Access::IngestKey, limit, events);
+    if ground.under.is_empty() {
+        return routes.nowhere("/v1/identify/{*rest}", shell::nowhere).nowhere("/v1/events/{*rest}", shell::nowhere);
     }
-    for path in ["/v1/events".to_owned(), under("/v1/events")] {
-        routes = routes.post(&path, Access::IngestKey, limit, events);
-    }
-    let routes = routes.get(&under("/"), Access::Public, about).get(&under("/health"), Access::Public, health);
-    let nowhere = ["/v1/identify/{*rest}".to_owned(), "/v1/events/{*rest}".to_owned(), under(""), under("/{*rest}")];
-    routes.map(|router| nowhere.iter().fold(router, |router, path| router.route(path, any(shell::nowhere))))
+    let routes = routes.get("/", Access::Public, about).get("/health", Access::Public, health);
+    routes.nowhere("", shell::nowhere).nowhere("/{*rest}", shell::nowhere)
 }
 
 async fn identify(State(gate): State<Gate>, origin: Origin, headers: HeaderMap, body: Body) -> Response {
@@ -158,17 +155,6 @@ impl Call {
             response.extensions_mut().insert(*verdict);
         }
         response
-    }
-}
-
-fn unreadable(error: BodyError) -> Refusal {
-    match error {
-        BodyError::TooLarge { limit } => Refusal::TooLarge(format!("a body has at most {limit} bytes")),
-        BodyError::Timeout => Refusal::Timeout,
-        BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
-        BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
-        BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
-        BodyError::Busy => Refusal::Busy(2),
     }
 }
 

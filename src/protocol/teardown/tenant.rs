@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::Gate;
+use super::super::{Gate, public};
 use super::fault::{Code, Fault};
 use super::headers::Headers;
-use crate::auth::token::{self, TokenKind};
-use crate::http::limit::RetryAfterSeconds;
 use crate::ingest::Scope;
-use crate::model::{App, Country, Environment, IngestKeyId, KeyKind, KeyLookup, Refusal, Rules, Slug};
+use crate::model::{App, Country, Environment, IngestKeyId, KeyLookup, Refusal, Rules, Slug};
 
 /// How the app is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,30 +104,19 @@ async fn single(gate: &Gate, organization: Option<&str>, app: &str) -> Result<Ad
     }
 }
 
-/// Failures alone count against an address, so that nobody can use up the allowance of those behind it.
 async fn by_key(
     gate: &Gate,
     (organization, app): (&str, &str),
     key: Option<&str>,
     address: IpAddr,
 ) -> Result<Admitted, Fault> {
-    let refuse = |message| match gate.failures.check(address) {
-        Ok(()) => Fault::Unauthorized(message),
-        Err(RetryAfterSeconds(seconds)) => Fault::Refused(Refusal::RateLimited(seconds)),
-    };
-    let Some(key) = key else { return Err(refuse("header td-api-key is required")) };
-    if let Some(what) = wrong_kind(key) {
-        return Err(refuse(what));
-    }
-    let now = gate.clock.now();
-    let lookup = KeyLookup::Token(token::hash(key));
-    let found = gate.keys.find(&lookup, |ring| {
-        let ring = ring?;
-        // A key that signs must not stand in an app, so it is not taken as one that does.
-        let key = ring.active(now).find(|key| key.kind != KeyKind::Secret)?;
-        Some((ring.app.clone(), ring.rules.clone(), key.id))
-    });
-    let Some((found, rules, key)) = found.await? else { return Err(refuse("unknown API key")) };
+    let key = key.ok_or("header td-api-key is required");
+    let found = public::find(gate, key, address).await.map_err(|refusal| match refusal {
+        Refusal::Unauthorized => Fault::Unauthorized("unknown API key"),
+        Refusal::WrongCredential(what) => Fault::Unauthorized(what),
+        other => Fault::Refused(other),
+    })?;
+    let public::Admitted { app: found, rules, key, .. } = found;
     let forbidden = |what| Err(Fault::Refused(Refusal::Forbidden(format!("this API key belongs to another {what}"))));
     if !names(organization, found.organization.uuid, &found.organization.slug) {
         return forbidden("organization");
@@ -139,19 +126,6 @@ async fn by_key(
     }
     found.check_open().map_err(Fault::Refused)?;
     Ok(Admitted { app: found, rules, key: Some(key) })
-}
-
-/// What a key is that, by its mere look, is none for this protocol.
-fn wrong_kind(key: &str) -> Option<&'static str> {
-    match TokenKind::of(key)? {
-        TokenKind::SecretKey => {
-            Some("this is a secret key, which must not stand in an app; use a public key (tkp_...)")
-        }
-        TokenKind::Api => Some("this is a token of the read API; use a public key (tkp_...)"),
-        TokenKind::PublicKey => {
-            token::is_mistyped(key).then_some("the API key is mistyped, or a part of it is missing")
-        }
-    }
 }
 
 fn names(text: &str, uuid: Uuid, slug: &Slug) -> bool {

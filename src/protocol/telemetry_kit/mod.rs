@@ -15,16 +15,17 @@ use axum::response::{IntoResponse, Response};
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
 use self::wire::Envelope;
+use super::admission::{Caller, Seen, unreadable};
 use super::{Adapter, Gate, Ground};
-use crate::http::body::{self, BodyError};
+use crate::http::body;
 use crate::http::limit::RetryAfterSeconds;
-use crate::http::told::{self, PageVerdict};
 use crate::http::{Access, Routes};
-use crate::ingest::{Credential, Knock, Request, Scope};
-use crate::model::{Origin, Receipt, Refusal, Standing};
+use crate::ingest::{Credential, Request, Scope};
+use crate::model::{Origin, Receipt, Refusal};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, routes, around, reader: Some(wire::claim) };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, slug: "telemetry-kit", prefix: "", routes, around, reader: Some(wire::claim) };
 
 /// As in the documentation.
 const NAME: &str = "telemetry-kit";
@@ -53,13 +54,9 @@ impl ErrorShape {
 }
 
 fn routes(ground: &Ground<'_>) -> Routes<Gate> {
-    let limits = ground.limits;
-    Routes::default().post("/v1/ingest/{organization}/{app}", Access::IngestKey, limits.body_bytes, by_path).post(
-        "/events/batch",
-        Access::IngestKey,
-        limits.body_bytes,
-        by_token,
-    )
+    let limit = ground.limits.body_bytes;
+    let routes = ground.routes().post("/v1/ingest/{organization}/{app}", Access::IngestKey, limit, by_path);
+    routes.post("/events/batch", Access::IngestKey, limit, by_token)
 }
 
 fn around(router: Router<Gate>, gate: &Gate) -> Router<Gate> {
@@ -99,25 +96,13 @@ enum Taken {
     Untracked(Receipt),
 }
 
-/// What an answer tells beside its body, whatever becomes of the request.
-#[derive(Default)]
-struct Seen {
-    standing: Option<Standing>,
-    page: Option<PageVerdict>,
-}
-
 impl Call {
     async fn answer(self, body: Body) -> Response {
         let mut seen = Seen::default();
         let outcome = self.take(body, &mut seen).await;
-        let standing = outcome.as_ref().err().and_then(told::refused_for).or(seen.standing);
+        let refusal = outcome.as_ref().err().cloned();
         let mut response = self.tell(outcome);
-        if let Some(standing) = standing {
-            told::standing(&mut response, standing);
-        }
-        if let Some(page) = seen.page {
-            response.extensions_mut().insert(page);
-        }
+        seen.dress(&mut response, refusal.as_ref());
         response
     }
 
@@ -143,7 +128,9 @@ impl Call {
         let limits = &self.gate.body;
         let wire = body::read_wire(&self.headers, body, limits).await.map_err(unreadable)?;
         let Proven { scope, sent_at, nonce } = self.prove(&wire).await?;
-        self.enter(&scope, seen).await?;
+        let (app, rules, key, credential) = (&scope.app, &scope.rules, scope.key, Credential::Secret);
+        let caller = Caller { app, rules, key, credential };
+        caller.enter(&self.gate, &self.origin, &self.headers, seen).await?;
         let body = body::decode(&self.headers, wire, limits).await.map_err(unreadable)?;
         let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
@@ -153,7 +140,7 @@ impl Call {
         let strict = scope.app.strict;
         let received_at = self.origin.received_at;
         let scope = Scope { country: self.gate.intake.country(self.origin.address), ..scope };
-        let request = Request { scope, received_at, sent_at: Some(sent_at), nonce, claims, sign_out: None };
+        let request = Request { sent_at: Some(sent_at), nonce, claims, ..Request::new(scope, received_at) };
         let receipt = self.gate.intake.accept(request).await.inspect_err(|refusal| {
             if *refusal == Refusal::Unauthorized {
                 // The store knows of a revocation that we do not.
@@ -161,16 +148,6 @@ impl Call {
             }
         })?;
         Ok(if strict { Taken::Judged(receipt) } else { Taken::InCharge(receipt) })
-    }
-
-    async fn enter(&self, scope: &Scope, seen: &mut Seen) -> Result<(), Refusal> {
-        seen.page = PageVerdict::of(&scope.rules, &self.headers);
-        let (door, origin) = (self.gate.intake.door(), told::origin(&self.headers));
-        let knock = Knock { credential: Credential::Secret, key: scope.key, address: self.origin.address, origin };
-        seen.standing = door.admit(scope.app.id, &scope.rules, knock)?;
-        let day = door.afford(scope.app.id, &scope.rules).await?;
-        seen.standing = seen.standing.or(day);
-        Ok(())
     }
 
     /// Failures alone count against an address, so that nobody can use up the allowance of those behind it.
@@ -206,17 +183,6 @@ impl Call {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
-    }
-}
-
-fn unreadable(error: BodyError) -> Refusal {
-    match error {
-        BodyError::TooLarge { .. } => Refusal::TooLarge("the body is larger than allowed".to_owned()),
-        BodyError::Timeout => Refusal::Timeout,
-        BodyError::Broken => Refusal::Malformed("the body broke off".to_owned()),
-        BodyError::UnsupportedEncoding => Refusal::UnsupportedEncoding,
-        BodyError::BadEncoding => Refusal::Malformed("the body is not compressed as it says".to_owned()),
-        BodyError::Busy => Refusal::Busy(2),
     }
 }
 

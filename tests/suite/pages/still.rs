@@ -20,7 +20,7 @@ use tallybox::model::{
 };
 use tallybox::protocol::teardown::{Origins, Teardown, Tenancy};
 use tallybox::protocol::telemetry_kit::ErrorShape;
-use tallybox::protocol::{self, Cors, Gate};
+use tallybox::protocol::{self, Choice, Cors, Gate};
 use tallybox::query::{Policies, Reports, VersionHooks};
 use tallybox::store::Store;
 use tallybox::web::{self, BoxParts, Keeping, MetricsParts, Site, WebParts, WebState};
@@ -165,7 +165,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         metrics: MetricsParts { requests: requests.clone(), identify, ..MetricsParts::default() },
     });
     let options = ServerOptions::default();
-    let router = protocol::routes(gate, "/td").merge(web::mount(state)).into_router();
+    let router = protocol::router(gate, &Choice::default()).unwrap().merge(web::mount(state).into_router());
     let router = http::layers(router, clock.clone(), &options, requests);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,5 +1,6 @@
 //! Events that were set aside, tried again: under other rules, twice at once, by several nodes, and for nothing.
 
+use std::borrow::Cow;
 use std::sync::Barrier;
 
 use serde_json::value::RawValue;
@@ -34,7 +35,7 @@ fn filter(app: &App, reason: Option<Reason>) -> AsideFilter {
 fn send_large(bench: &Bench, scope: &Scope, events: &[Sent]) {
     let props = RawValue::from_string(LARGE.to_owned()).unwrap();
     let claims = events.iter().map(|sent| match sent.claim() {
-        Claim::Event(raw) => Claim::Event(RawEvent { props: Some(&props), ..raw }),
+        Claim::Event(raw) => Claim::Event(RawEvent { props: Some(Cow::Borrowed(&props)), ..raw }),
         other => other,
     });
     let receipt = bench.request(scope, claims.collect(), None).unwrap();
@@ -175,7 +176,7 @@ fn a_text_is_read_again_by_its_protocol_and_without_its_names(backend: Backend) 
         }
         let Simple { name, user_id, data } = serde_json::from_str(text).unwrap();
         let user = user_id.map(Into::into);
-        Claim::Event(RawEvent { name: name.into(), user, props: Some(data), ..RawEvent::default() })
+        Claim::Event(RawEvent { name: name.into(), user, props: Some(Cow::Borrowed(data)), ..RawEvent::default() })
     }
     let mut bench = Bench::new(backend);
     let app = bench.app("UTC");

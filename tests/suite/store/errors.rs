@@ -1,5 +1,6 @@
 //! Groups of errors and the health of versions against a naive count of the same events, whatever the clocks.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
@@ -48,13 +49,14 @@ impl Bench {
             let Claim::Event(claim) = one.sent.claim() else { panic!("not an event") };
             let name = if one.error.is_some() { "error".into() } else { claim.name.clone() };
             let claimed_at = Some(one.sent.at.plus(-one.off));
-            let claim = RawEvent { name, claimed_at, props: props.as_deref(), ..claim };
+            let claim = RawEvent { name, claimed_at, props: props.map(Cow::Owned), ..claim };
             let request = Request {
                 scope: scope.clone(),
                 received_at: NOW,
                 sent_at: Some(NOW.plus(-one.off)),
                 nonce: None,
                 claims: vec![Claim::Event(claim)],
+                people: Vec::new(),
                 sign_out: None,
             };
             self.accept(request).unwrap();

@@ -1,5 +1,6 @@
 //! Reports and pages of events under filters, against a naive count of the same events.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
@@ -87,7 +88,7 @@ impl Made {
             name: self.name.as_str().into(),
             user: self.user.as_deref().map(Into::into),
             session: self.session.as_deref().map(Into::into),
-            props: self.props.as_deref(),
+            props: self.props.as_deref().map(Cow::Borrowed),
             error: self.error.map(error),
             facts,
             ..RawEvent::default()
@@ -176,6 +177,7 @@ impl World {
                     sent_at: Some(NOW.plus(clock[0].ahead)),
                     nonce: None,
                     claims: clock.iter().map(Made::claim).collect(),
+                    people: Vec::new(),
                     sign_out: None,
                 };
                 bench.accept(request).unwrap();

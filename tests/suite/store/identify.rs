@@ -73,6 +73,7 @@ impl Bench {
             sent_at: None,
             nonce: None,
             claims: Vec::new(),
+            people: Vec::new(),
             sign_out: Some(device),
         };
         self.accept(request).unwrap();

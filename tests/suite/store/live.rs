@@ -29,7 +29,15 @@ fn the_last_half_hour_equals_a_recount_by_minute(backend: Backend) {
         let off: Vec<Sent> = batch.iter().map(|event| Sent { at: event.at.plus(ahead), ..event.clone() }).collect();
         let claims = off.iter().map(Sent::claim).collect();
         let sent_at = Some(NOW.plus(ahead));
-        let request = Request { scope: scope.clone(), received_at: NOW, sent_at, nonce: None, claims, sign_out: None };
+        let request = Request {
+            scope: scope.clone(),
+            received_at: NOW,
+            sent_at,
+            nonce: None,
+            claims,
+            people: Vec::new(),
+            sign_out: None,
+        };
         bench.accept(request).unwrap();
     }
     let version = Filters::none().with(Dimension::Fact(Fact::Version), Keep::Is, Some("1.1".into()));

@@ -31,7 +31,15 @@ impl Node {
 
     fn send(&self, scope: &Scope, events: &[Sent], nonce: Option<Nonce>) -> Result<Receipt, Refusal> {
         let claims = events.iter().map(Sent::claim).collect();
-        let request = Request { scope: scope.clone(), received_at: NOW, sent_at: None, nonce, claims, sign_out: None };
+        let request = Request {
+            scope: scope.clone(),
+            received_at: NOW,
+            sent_at: None,
+            nonce,
+            claims,
+            people: Vec::new(),
+            sign_out: None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(self.intake.accept(request))
     }

@@ -82,7 +82,17 @@ fn summaries_are_the_same_before_and_after(backend: Backend) {
     let claims = wrong.iter().map(Sent::claim).collect();
     let sent_at = Some(NOW.plus(-30 * DAY));
     let scope_of = scope.clone();
-    bench.accept(Request { scope: scope_of, received_at: NOW, sent_at, nonce: None, claims, sign_out: None }).unwrap();
+    bench
+        .accept(Request {
+            scope: scope_of,
+            received_at: NOW,
+            sent_at,
+            nonce: None,
+            claims,
+            people: Vec::new(),
+            sign_out: None,
+        })
+        .unwrap();
     bench.settle(0);
     let before = bench.summaries();
     let (events, sessions) = (bench.many("events"), bench.many("sessions"));

@@ -1,5 +1,6 @@
 //! People's rights: everything about one person and nothing of others, and no trace of them after an erasure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -38,7 +39,7 @@ impl Bench {
             name: name.into(),
             user: user.map(Into::into),
             session: session.map(Into::into),
-            props: Some(&props),
+            props: Some(Cow::Borrowed(&props)),
             ..RawEvent::default()
         });
         self.request(scope, vec![claim], None).unwrap();
@@ -76,7 +77,8 @@ impl Bench {
             };
             self.identify(scope, 0, &told);
             let body = serde_json::value::RawValue::from_string(format!(r#"{{"owner":"{mail}"}}"#)).unwrap();
-            let unusable = Claim::Event(RawEvent { name: "".into(), props: Some(&body), ..RawEvent::default() });
+            let unusable =
+                Claim::Event(RawEvent { name: "".into(), props: Some(Cow::Borrowed(&body)), ..RawEvent::default() });
             self.request(scope, vec![unusable], None).unwrap();
         }
     }

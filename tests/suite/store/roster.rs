@@ -375,6 +375,7 @@ fn clocks_that_are_wrong_hide_nothing_from_a_timeline(backend: Backend) {
                 sent_at,
                 nonce: None,
                 claims: vec![event.claim()],
+                people: Vec::new(),
                 sign_out: None,
             };
             bench.accept(request).unwrap();

@@ -170,7 +170,8 @@ fn a_session_has_all_its_events_in_order_whatever_the_clocks(backend: Backend) {
             let (scope, claims) = (scope.clone(), vec![event.claim()]);
             // The client's clock says so much more than ours.
             let sent_at = Some(NOW.plus(ahead));
-            let request = Request { scope, received_at: NOW, sent_at, nonce: None, claims, sign_out: None };
+            let request =
+                Request { scope, received_at: NOW, sent_at, nonce: None, claims, people: Vec::new(), sign_out: None };
             bench.accept(request).unwrap();
         }
     }

@@ -126,7 +126,7 @@ fn clients_find_the_server_under_its_prefix_too(backend: Backend) {
         assert_eq!(reply["error"]["code"], "NOT_FOUND");
         assert_eq!(reply["message"], format!("no route {method} {path}"));
     }
-    let elsewhere = Server::with().backend(backend).setting("TALLYBOX_TEARDOWN_PREFIX", "/sdk/td").start();
+    let elsewhere = Server::with().backend(backend).setting("TALLYBOX_PROTOCOLS", "all,teardown=/sdk/td").start();
     let app = elsewhere.app("Elsewhere");
     let mut client = Client::new(&elsewhere, &app);
     client.base = "/sdk/td".to_owned();
@@ -134,9 +134,10 @@ fn clients_find_the_server_under_its_prefix_too(backend: Backend) {
     elsewhere.get("/sdk/td/health").expect(200);
     assert!(elsewhere.run(&["routes"]).contains("/sdk/td/v1/identify"));
     let mut taken = elsewhere.command(&["serve"]);
-    let output = taken.env("TALLYBOX_TEARDOWN_PREFIX", "/apps").env("TALLYBOX_DATA_DIR", elsewhere.home().join("t"));
+    let output =
+        taken.env("TALLYBOX_PROTOCOLS", "all,teardown=/apps").env("TALLYBOX_DATA_DIR", elsewhere.home().join("t"));
     let said = String::from_utf8_lossy(&output.output().unwrap().stderr).into_owned();
-    assert!(said.contains("teardown_prefix /apps is taken"), "{said}");
+    assert!(said.contains("the prefix /apps of teardown is taken"), "{said}");
 }
 
 fn unknown_devices_may_be_let_pass(backend: Backend) {

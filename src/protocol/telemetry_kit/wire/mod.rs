@@ -199,7 +199,7 @@ impl<'a> Event<'a> {
             category: optional(what.category, "event.category")?,
             user: Some(user).filter(|user| user != NO_MACHINE),
             session: optional(self.session_id, "session_id")?,
-            props: what.data,
+            props: what.data.map(Cow::Borrowed),
             ..RawEvent::default()
         };
         self.service.ok_or_else(|| Fault::invalid("`service` is missing"))?.0.tell(&mut raw)?;
