@@ -96,6 +96,8 @@ pub struct Adapter {
     pub around: fn(Router<Gate>, &Gate) -> Router<Gate>,
     /// Reads the text of an event that could not be used, and was set aside under the adapter's name, once more.
     pub reader: Option<Reader>,
+    /// The page of the documentation that says which lines to change in an app.
+    pub guide: &'static str,
 }
 
 /// Every protocol that is spoken.

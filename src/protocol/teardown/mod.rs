@@ -37,8 +37,15 @@ pub use shell::Origins;
 pub use tenant::Tenancy;
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "teardown", prefix: "/td", routes, around: shell::around, reader: None };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "teardown",
+    prefix: "/td",
+    routes,
+    around: shell::around,
+    reader: None,
+    guide: include_str!("../../../docs/teardown.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "Teardown";

@@ -24,8 +24,15 @@ use crate::ingest::{Credential, Request, Scope};
 use crate::model::{Origin, Receipt, Refusal};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "telemetry-kit", prefix: "", routes, around, reader: Some(wire::claim) };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "telemetry-kit",
+    prefix: "",
+    routes,
+    around,
+    reader: Some(wire::claim),
+    guide: include_str!("../../../docs/telemetry-kit.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "telemetry-kit";
