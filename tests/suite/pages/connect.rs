@@ -1,10 +1,13 @@
 //! Which lines to change for each SDK: on the page of new keys, and on one that can be read again.
 
+use std::time::Duration;
+
 use tallybox::model::{GuidePart, SdkGuide};
 use tallybox::protocol::Choice;
 
 use super::*;
 use crate::harness::kit::Credentials;
+use crate::harness::poll;
 use crate::teardown::client;
 
 on_both_backends! {
@@ -12,6 +15,9 @@ on_both_backends! {
     a_new_key_comes_with_the_lines_of_the_sdks_that_it_is_for,
     what_has_come_of_each_sdk_is_told,
 }
+
+/// How long what has come may take to be told.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every SDK that a page of the documentation tells of.
 fn sdks() -> Vec<SdkGuide> {
@@ -111,8 +117,9 @@ fn what_has_come_of_each_sdk_is_told(backend: Backend) {
     assert_eq!((before.matches(works).count(), before.matches(waits).count()), (0, sdks().len()), "{before}");
 
     server.accept(&app, &[kit::event("opened")]);
-    let after = look();
-    assert!(after.contains(&format!("{works} 1 event of this SDK in the last four weeks, in production.")), "{after}");
+    // What was counted holds for half a second.
+    let wait = |told: &str| poll::until(PATIENCE, told, || Some(look()).filter(|page| page.contains(told)));
+    let after = wait(&format!("{works} 1 event of this SDK in the last four weeks, in production."));
     assert_eq!((after.matches(works).count(), after.matches(waits).count()), (1, sdks().len() - 1), "{after}");
     let ticked =
         "checked> <label for=\"sdk-0-1\">Rust<span class=\"tick\" data-live=\"tick-0-1\"><span aria-hidden=\"true\">✓";
@@ -120,9 +127,8 @@ fn what_has_come_of_each_sdk_is_told(backend: Backend) {
 
     let other = Credentials::parse(&server.run(&["key", "create", &app.slug, "--env", "development"]));
     server.accept(&other, &[kit::event("tried"), kit::event("tried")]);
-    let after = look();
-    let told = "<strong>telemetry-kit · Rust</strong>: 3 events in the last four weeks, in production and development";
-    assert!(after.contains(told), "{after}");
+    let after =
+        wait("<strong>telemetry-kit · Rust</strong>: 3 events in the last four weeks, in production and development");
     assert!(after.contains("Create a key"), "{after}");
     server.member("looker", "viewer", "default");
     let page = server.page(&format!("/apps/{}/connect", app.slug), &server.sign_in_with("looker")).expect(200).text();
