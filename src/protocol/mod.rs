@@ -107,6 +107,8 @@ pub struct Adapter {
     pub reader: Option<Reader>,
     /// What its clients hear of orders to be quiet or to send less often.
     pub words: Words,
+    /// The page of the documentation that says which lines to change in an app.
+    pub guide: &'static str,
 }
 
 /// Every protocol that is spoken.

@@ -28,7 +28,7 @@ pub use self::decode::{Batch, Form, Message, Signal, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "otlp", prefix: "", routes, around, reader: None, words: Words::NONE };
+    Adapter { name: NAME, slug: "otlp", prefix: "", routes, around, reader: None, words: Words::NONE, guide: include_str!("../../../docs/otlp.md") };
 
 /// As in the documentation.
 const NAME: &str = "OTLP";

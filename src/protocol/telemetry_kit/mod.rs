@@ -33,6 +33,7 @@ pub const ADAPTER: Adapter = Adapter {
     around,
     reader: Some(wire::claim),
     words: reply::WORDS,
+    guide: include_str!("../../../docs/telemetry-kit.md"),
 };
 
 /// As in the documentation.
