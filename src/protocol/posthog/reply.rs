@@ -77,7 +77,10 @@ impl Judged<'_> {
                 let result = if self.strict { "drop" } else { "warning" };
                 Verdict { result, details: Some(Reason::as_str(reason)) }
             }
-            Some(Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned) | None => {
+            Some(
+                Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_),
+            )
+            | None => {
                 Verdict { result: "ok", details: None }
             }
         }
