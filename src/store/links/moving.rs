@@ -122,53 +122,62 @@ impl Move {
         db.run(&sql, &params.collect::<Vec<_>>()).map(drop)
     }
 
-    /// Days become one: whoever was seen twice in an hour or on a day was seen once.
+    /// Days become one: whoever was seen twice in an hour or on a day was seen once. A day of which not all events are given
+    /// yet is both users' until they are, so that the days of each tell of all their events, whatever comes between.
     fn give_days(&self, db: &dyn Sql, fold: &mut Fold) -> Result<()> {
-        if self.days.is_empty() {
+        let over: BTreeSet<i32> = self.days.iter().copied().collect();
+        let begun = self.events.iter().flat_map(|event| self.calendar.local_days(event.at));
+        let all: Vec<i32> = over.iter().copied().chain(begun).collect::<BTreeSet<_>>().into_iter().collect();
+        if all.is_empty() {
             return Ok(());
         }
-        let theirs = self.read_days(db, self.from.row)?;
-        let own = self.read_days(db, self.into.row)?;
+        let theirs = self.read_days(db, self.from.row, &all)?;
+        let own = self.read_days(db, self.into.row, &all)?;
         let (zone, environment) = (self.calendar.zone(), self.environment);
         let mut rows: Vec<Cell> = vec![environment.0.into(), self.into.row.into()];
-        let mut places = Vec::new();
+        let mut lines = Vec::new();
         for (day, given) in &theirs {
-            let had = own.get(day).copied().unwrap_or_default();
-            for hour in (0..25).filter(|hour| given.seen & had.seen & (1 << hour) != 0) {
+            let had = own.get(day).copied();
+            let seen = had.unwrap_or_default().seen;
+            let (hours, days) = match over.contains(day) {
+                true => (given.seen & seen, -i64::from(had.is_some())),
+                false => (given.seen & !seen, i64::from(had.is_none())),
+            };
+            let sign = if over.contains(day) { -1 } else { 1 };
+            for hour in (0..25).filter(|hour| hours & (1 << hour) != 0) {
                 let bucket = Bucket::of_hour(LocalTime { day: *day, hour }, zone);
-                fold.total(environment, bucket, Measures::USER.times(-1));
+                fold.total(environment, bucket, Measures::USER.times(sign));
             }
-            if own.contains_key(day) {
-                let midnight = Bucket::of(zone.midnight(*day), zone);
-                fold.total(environment, midnight, Measures::DAY_USER.times(-1));
-            }
+            fold.total(environment, Bucket::of(zone.midnight(*day), zone), Measures::DAY_USER.times(days));
+            let crashed = given.crashed | had.unwrap_or_default().crashed;
             let first = rows.len() + 1;
-            rows.extend([i64::from(*day), given.seen | had.seen, given.crashed | had.crashed].map(Cell::Int));
-            places.push(format!("($1, $2, ${}, ${}, ${})", first, first + 1, first + 2));
+            rows.extend([i64::from(*day), given.seen | seen, crashed].map(Cell::Int));
+            lines.push(format!("($1, $2, ${}, ${}, ${})", first, first + 1, first + 2));
         }
-        if places.is_empty() {
+        if lines.is_empty() {
             return Ok(());
         }
         let sql = format!(
             "INSERT INTO user_days (env_id, user_id, day, hours, crashes) VALUES {} ON CONFLICT (env_id, day, user_id) \
              DO UPDATE SET hours = excluded.hours, crashes = excluded.crashes",
-            places.join(", ")
+            lines.join(", ")
         );
         db.run(&sql, &rows)?;
-        let sql = format!(
-            "DELETE FROM user_days WHERE env_id = $1 AND user_id = $2 AND day IN ({})",
-            self::places(3, theirs.len())
-        );
-        let params = [environment.0, self.from.row].into_iter().chain(theirs.keys().map(|day| i64::from(*day)));
+        if over.is_empty() {
+            return Ok(());
+        }
+        let sql =
+            format!("DELETE FROM user_days WHERE env_id = $1 AND user_id = $2 AND day IN ({})", places(3, over.len()));
+        let params = [environment.0, self.from.row].into_iter().chain(over.iter().map(|day| i64::from(*day)));
         db.run(&sql, &params.map(Cell::Int).collect::<Vec<_>>()).map(drop)
     }
 
-    fn read_days(&self, db: &dyn Sql, user: i64) -> Result<BTreeMap<i32, Hours>> {
+    fn read_days(&self, db: &dyn Sql, user: i64, days: &[i32]) -> Result<BTreeMap<i32, Hours>> {
         let sql = format!(
             "SELECT day, hours, crashes FROM user_days WHERE env_id = $1 AND user_id = $2 AND day IN ({})",
-            places(3, self.days.len())
+            places(3, days.len())
         );
-        let params = [self.environment.0, user].into_iter().chain(self.days.iter().map(|day| i64::from(*day)));
+        let params = [self.environment.0, user].into_iter().chain(days.iter().map(|day| i64::from(*day)));
         let rows = db.rows(&sql, &params.map(Cell::Int).collect::<Vec<_>>())?;
         let read = |row: &Row| Some((i32::try_from(row.int(0)).ok()?, Hours { seen: row.int(1), crashed: row.int(2) }));
         Ok(rows.iter().filter_map(read).collect())

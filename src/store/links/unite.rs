@@ -102,10 +102,12 @@ pub(in crate::store) fn unite<B: Backend>(store: &B, now: Millis) -> Result<Unit
 
 /// The link that is due.
 fn next(db: &dyn Sql, now: Millis) -> Result<Option<Open>> {
-    let sql = "SELECT l.id, e.app_id, l.env_id, l.hash, l.into_hash, l.stage, l.position FROM links l \
-               JOIN environments e ON e.id = l.env_id \
-               WHERE l.due_at IS NOT NULL AND (l.due_at <= $1 OR l.due_at > $2) ORDER BY l.due_at, l.id LIMIT 1";
-    let row = db.row(sql, &[now.0.into(), now.plus(AHEAD).0.into()])?;
+    const DUE: &str = "SELECT l.id, e.app_id, l.env_id, l.hash, l.into_hash, l.stage, l.position FROM links l \
+                       JOIN environments e ON e.id = l.env_id WHERE l.due_at";
+    let row = match db.row(&[DUE, " <= $1 ORDER BY l.due_at, l.id LIMIT 1"].concat(), &[now.0.into()])? {
+        Some(row) => Some(row),
+        None => db.row(&[DUE, " > $1 LIMIT 1"].concat(), &[now.plus(AHEAD).0.into()])?,
+    };
     Ok(row.map(|row| Open {
         row: row.int(0),
         app: row.int(1),

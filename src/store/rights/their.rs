@@ -150,6 +150,12 @@ impl Calendar {
         stretches
     }
 
+    /// The local days among which that is on which an instant was counted.
+    pub(in crate::store) fn local_days(&self, at: Millis) -> Vec<i32> {
+        let day = self.zone.local(at).day;
+        if self.changed { vec![day - 2, day - 1, day, day + 1, day + 2] } else { vec![day] }
+    }
+
     /// UTC days that a local day touches.
     pub(in crate::store) fn utc_days(&self, day: i32) -> Vec<i64> {
         if self.changed {

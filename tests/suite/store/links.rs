@@ -15,6 +15,7 @@ on_both_backends! {
     after_every_step_the_summaries_are_what_lies_beneath,
     what_is_told_of_a_person_is_shown_found_and_erased,
     an_erasure_in_the_middle_leaves_nothing,
+    a_link_in_the_middle_of_another_loses_nothing,
     twenty_who_sign_in_at_once_are_one_person,
     a_linked_app_goes_as_a_whole,
     a_killed_server_goes_on_where_it_was,
@@ -81,6 +82,21 @@ impl Bench {
         self.send(scope, &[sent]).unwrap();
     }
 
+    /// So often within one hour.
+    fn does_often(&self, scope: &Scope, user: &str, times: i64) {
+        let sent = |number: i64| Sent {
+            id: EventId::random(),
+            user: Some(user.to_owned()),
+            session: Some(format!("{user}-{}", number / 50)),
+            at: NOW.plus(-100 * Millis::HOUR + number),
+            ..Sent::new("open")
+        };
+        let all: Vec<_> = (0..times).map(sent).collect();
+        for batch in all.chunks(400) {
+            self.send(scope, batch).unwrap();
+        }
+    }
+
     /// Does what is due for names; how many steps that took.
     fn unite(&self) -> usize {
         for step in 0..10_000 {
@@ -106,12 +122,13 @@ impl Bench {
     /// Rows that refer to users who are not there.
     fn orphans(&self) -> i64 {
         let of = |table: &str| {
-            format!(
-                "(SELECT count(*) FROM {table} t WHERE t.user_id IS NOT NULL \
-                 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = t.user_id))"
-            )
+            let sql = format!(
+                "SELECT count(*) FROM {table} t WHERE t.user_id IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = t.user_id)"
+            );
+            self.database.count(&sql)
         };
-        self.database.count(&format!("SELECT {} + {} + {}", of("events"), of("user_days"), of("sessions")))
+        ["events", "user_days", "sessions"].map(of).iter().sum()
     }
 }
 
@@ -373,6 +390,8 @@ fn an_erasure_in_the_middle_leaves_nothing(backend: Backend) {
         let scope = bench.scope(&bench.app("UTC"), 0);
         bench.carla(&scope);
         bench.does(&scope, "other-device", "other", 3 * Millis::HOUR);
+        // More in an hour than is given together.
+        bench.does_often(&scope, "other-device", 800);
         bench.link(&scope, "other-device", "carla-1");
         for _ in 0..steps {
             bench.store.unite(NOW).unwrap();
@@ -388,6 +407,33 @@ fn an_erasure_in_the_middle_leaves_nothing(backend: Backend) {
         // Whoever comes again under any of these names is somebody new.
         bench.does(&scope, "anonymous-carla", "again", Millis::MINUTE);
         assert_eq!(bench.known(&scope, "anonymous-carla").unwrap().earlier, []);
+    }
+}
+
+fn a_link_in_the_middle_of_another_loses_nothing(backend: Backend) {
+    for steps in 1..4 {
+        let bench = Bench::new(backend);
+        let scope = bench.scope(&bench.app("UTC"), 0);
+        for user in ["a", "b", "c"] {
+            bench.does_often(&scope, user, 1_100);
+        }
+        bench.link(&scope, "a", "b");
+        for step in 0..steps {
+            bench.store.unite(NOW).unwrap();
+            assert_eq!(bench.unlike(&scope), [], "after {step}");
+        }
+        bench.link(&scope, "b", "c");
+        bench.unite();
+        assert_eq!((bench.orphans(), bench.unlike(&scope)), (0, Vec::new()), "{steps}");
+        let users = "SELECT count(DISTINCT user_id) FROM";
+        assert_eq!(
+            ["users", "events", "sessions", "user_days"].map(|table| match table {
+                "users" => bench.database.count("SELECT count(*) FROM users"),
+                table => bench.database.count(&format!("{users} {table}")),
+            }),
+            [1; 4],
+            "{steps}"
+        );
     }
 }
 
