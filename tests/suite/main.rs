@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod aptabase;
 mod architecture;
 mod backup;
 mod browser;
