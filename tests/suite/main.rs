@@ -14,6 +14,7 @@ mod depot;
 mod docs;
 mod doctor;
 mod durability;
+mod foreign;
 mod harness;
 mod http;
 mod jobs;
