@@ -21,8 +21,8 @@ pub enum Past {
     Draft(Box<Draft>),
     /// It would be deleted at once, or was deleted by age already.
     TooOld,
-    /// Of somebody who is banned.
-    Banned,
+    /// Of somebody who is banned, or otherwise not to be kept by the app's rules.
+    LeftOut,
     /// It is beyond today's bounds; which, in words.
     Unusable(String),
 }
@@ -46,11 +46,11 @@ impl History {
         }
         let request = Request { claims: vec![Claim::Event(raw)], ..Request::new(self.scope.clone(), at) };
         let (draft, _) = normalize::draft(request, &self.limits);
-        match draft.entries.first() {
-            Some(Entry::SetAside(aside)) => Past::Unusable(aside.detail.clone()),
-            Some(Entry::Banned) | None => Past::Banned,
-            Some(Entry::Event(_) | Entry::Restored(_)) => Past::Draft(Box::new(draft)),
+        if let Some(Entry::SetAside(aside)) = draft.entries.first() {
+            return Past::Unusable(aside.detail.clone());
         }
+        let counts = matches!(draft.entries.first(), Some(Entry::Event(_)));
+        if counts { Past::Draft(Box::new(draft)) } else { Past::LeftOut }
     }
 
     /// What was told of somebody.

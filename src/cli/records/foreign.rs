@@ -128,7 +128,7 @@ struct Sum {
     others: u64,
     too_old: u64,
     erased: u64,
-    banned: u64,
+    left_out: u64,
     unusable: u64,
     /// Times of the first and the last event that can be used.
     range: Option<(Millis, Millis)>,
@@ -150,7 +150,7 @@ impl Sum {
             ("no events", count(self.others)),
             ("too old", count(self.too_old)),
             ("of erased people", count(self.erased)),
-            ("of banned people", count(self.banned)),
+            ("left out by rules", count(self.left_out)),
             ("unusable", count(self.unusable)),
             ("events from", range),
         ]);
@@ -214,7 +214,7 @@ impl Importer<'_> {
                     return Some(*draft);
                 }
                 Past::TooOld => self.sum.too_old += 1,
-                Past::Banned => self.sum.banned += 1,
+                Past::LeftOut => self.sum.left_out += 1,
                 Past::Unusable(why) => self.odd(&told(&why)),
             },
             Row::Person(at, person) => {
@@ -250,11 +250,14 @@ impl Importer<'_> {
         }
         for committed in self.store.commit(drafts, &self.limits)? {
             for outcome in committed.outcomes() {
-                match outcome {
-                    Outcome::Stored => self.sum.stored += 1,
-                    Outcome::Duplicate => self.sum.duplicates += 1,
-                    Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned => self.sum.unusable += 1,
-                }
+                let count = if *outcome == Outcome::Stored {
+                    &mut self.sum.stored
+                } else if *outcome == Outcome::Duplicate {
+                    &mut self.sum.duplicates
+                } else {
+                    &mut self.sum.left_out
+                };
+                *count += 1;
             }
         }
         drafts.clear();
@@ -264,9 +267,8 @@ impl Importer<'_> {
     /// Whoever was erased does not come back out of a file.
     fn leave_out_erased(&mut self, drafts: &mut Vec<Draft>) -> anyhow::Result<()> {
         let of = |draft: &Draft| {
-            let events = draft.entries.iter().filter_map(|entry| match entry {
-                Entry::Event(event) | Entry::Restored(event) => event.user(),
-                Entry::SetAside(_) | Entry::Banned => None,
+            let events = draft.entries.iter().filter_map(|entry| {
+                if let Entry::Event(event) | Entry::Restored(event) = entry { event.user() } else { None }
             });
             let links = draft.links.iter().flat_map(|link| [link.from, link.into]);
             events.chain(links).chain(draft.people.iter().map(|told| told.user)).collect::<Vec<_>>()
