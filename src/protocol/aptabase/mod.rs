@@ -163,16 +163,24 @@ impl Call {
         let mut request = Request::new(scope, self.origin.received_at);
         let mut last: Option<(Option<String>, String)> = None;
         for Told { mut claim, names_system, .. } in told {
-            let (session, agent) = match &claim {
-                Claim::Event(raw) => (raw.session.as_deref(), if names_system { device(raw) } else { self.agent() }),
-                Claim::Unusable { sent, .. } => (sent.as_ref().and_then(|sent| sent.session.as_deref()), self.agent()),
-                Claim::Banned => (None, String::new()),
+            let session = match &claim {
+                Claim::Event(raw) => raw.session.as_deref(),
+                Claim::Unusable { sent, .. } => sent.as_ref().and_then(|sent| sent.session.as_deref()),
+                Claim::Banned => None,
             };
-            let visitor = match &last {
-                Some((of, visitor)) if session.is_some() && of.as_deref() == session => visitor.clone(),
-                _ => self.gate.intake.visitor(request.scope.app.id, &self.origin, &agent, session).await?,
+            let known = last.as_ref().filter(|(of, _)| session.is_some() && of.as_deref() == session);
+            let visitor = match known {
+                Some((_, visitor)) => visitor.clone(),
+                None => {
+                    let agent = match &claim {
+                        Claim::Event(raw) if names_system => device(raw),
+                        Claim::Event(_) | Claim::Unusable { .. } | Claim::Banned => self.agent(),
+                    };
+                    let visitor = self.gate.intake.visitor(request.scope.app.id, &self.origin, &agent, session).await?;
+                    last = Some((session.map(str::to_owned), visitor.clone()));
+                    visitor
+                }
             };
-            last = Some((session.map(str::to_owned), visitor.clone()));
             match &mut claim {
                 Claim::Event(raw) => raw.user = Some(visitor.into()),
                 Claim::Unusable { sent: Some(sent), .. } => sent.user = Some(visitor.into()),
