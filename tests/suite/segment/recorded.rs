@@ -20,7 +20,7 @@ fn recorded_requests_are_taken_whole_and_once(backend: Backend) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/protocol/segment");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 12, "{files:?}");
+    assert!(files.len() >= 18, "{files:?}");
     let mut before: Vec<String> = Vec::new();
     for file in files {
         let fixture: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
