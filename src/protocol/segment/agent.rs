@@ -7,7 +7,7 @@ const MARKS: [(&str, &str); 8] = [
     ("Windows", "windows"),
     ("Android", "android"),
     ("iPhone", "ios"),
-    ("iPad", "ios"),
+    ("iPad", "ipados"),
     ("CrOS", "chromeos"),
     ("Mac OS X", "macos"),
     ("Macintosh", "macos"),

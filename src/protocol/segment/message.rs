@@ -173,7 +173,10 @@ impl<'a, 's> Reader<'a, 's> {
                 facts.set(fact, value);
             }
         };
-        let app = context.app.0.unwrap_or_default();
+        let library = context.library.0.unwrap_or_default();
+        // RudderStack's SDK for browsers tells itself as the app.
+        let app = context.app.0.filter(|app| app.name.text().is_none() || app.name != library.name);
+        let app = app.unwrap_or_default();
         put(Fact::Service, app.name.into_text());
         put(Fact::Version, app.version.into_text());
         put(Fact::Build, app.build.into_text());
@@ -184,16 +187,11 @@ impl<'a, 's> Reader<'a, 's> {
         let platform = context.user_agent_data.0.and_then(|said| said.platform.into_text());
         put(Fact::System, os.name.into_text().or(platform).map(agent::system).or_else(of_browser));
         put(Fact::SystemVersion, os.version.into_text());
-        put(
-            Fact::Sdk,
-            context.library.0.and_then(|library| {
-                let name = library.name.into_text()?;
-                Some(match library.version.text() {
-                    Some(version) => [&name, "/", version].concat().into(),
-                    None => name,
-                })
-            }),
-        );
+        let sdk = library.name.into_text().map(|name| match library.version.text() {
+            Some(version) => [&name, "/", version].concat().into(),
+            None => name,
+        });
+        put(Fact::Sdk, sdk);
         let country = context.ip.text().and_then(|ip| ip.parse::<IpAddr>().ok()).and_then(self.sender.country);
         put(Fact::Country, country.map(|country| country.code().to_owned().into()));
     }

@@ -47,10 +47,13 @@ pub fn pixel(refusal: Option<&Refusal>) -> Response {
 }
 
 /// What Segment's client SDKs ask for when they start: where to send, as host and path. More than one integration would
-/// make the SDK for browsers load code from elsewhere.
+/// make the SDK for browsers load code from elsewhere, and unless told otherwise it reports on itself to Segment.
 pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
     let segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
-    json(StatusCode::OK, &json!({ "integrations": { "Segment.io": segment }, "plan": {} }))
+    json(
+        StatusCode::OK,
+        &json!({ "integrations": { "Segment.io": segment }, "plan": {}, "metrics": { "sampleRate": 0 } }),
+    )
 }
 
 /// What RudderStack's client SDKs ask for when they start.

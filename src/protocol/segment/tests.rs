@@ -248,6 +248,22 @@ fn what_a_batch_says_stands_in_for_its_messages() {
 }
 
 #[test]
+fn an_sdk_is_not_taken_for_the_app_that_it_is_in() {
+    for (app, version) in [("RudderLabs JavaScript SDK", None), ("Shop", Some("3.34.1"))] {
+        let context = json!({
+            "app": { "name": app, "version": "3.34.1" },
+            "library": { "name": "RudderLabs JavaScript SDK", "version": "3.34.1" },
+            "os": { "name": "", "version": "" }, "userAgent": FIREFOX
+        });
+        let text = json!({ "event": "a", "context": context }).to_string();
+        let decoded = read(&text, Form::One(Kind::Track));
+        let facts = &event(&decoded, 0).facts;
+        assert_eq!((facts.get(Fact::Version), facts.get(Fact::System)), (version, Some("linux")));
+        assert_eq!(facts.get(Fact::Sdk), Some("RudderLabs JavaScript SDK/3.34.1"));
+    }
+}
+
+#[test]
 fn the_write_key_stands_in_the_body_too() {
     for (body, key) in [
         (r#"{"writeKey":"k","batch":[]}"#, Some("k")),
