@@ -11,6 +11,7 @@ pub mod contents;
 mod directory;
 mod duties;
 mod erasing;
+mod etiquette;
 mod funnels;
 mod identify;
 mod intern;
@@ -18,6 +19,7 @@ mod jobs;
 mod keepers;
 mod keeping;
 mod limits;
+mod links;
 pub mod look;
 mod members;
 pub mod migrate;
@@ -42,7 +44,9 @@ mod sql;
 pub mod sqlite;
 mod tokens;
 mod versions;
+mod visitors;
 
+use crate::model::Salt;
 use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
@@ -56,12 +60,14 @@ use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, 
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use crate::model::{Link, Told};
-use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage, Withheld};
 
 pub use accounts::Accounts;
 pub use duties::Duties;
 pub use erasing::Erasing;
+pub use etiquette::Etiquette;
 pub use keepers::Keepers;
+pub use links::Uniting;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use sealing::Sealing;
 pub use settled::Backlog;
@@ -135,6 +141,8 @@ pub enum Entry {
     SetAside(SetAside),
     /// Of somebody who is banned: to be counted only.
     Banned,
+    /// Not to be kept, by order of the app's owner: to be counted only.
+    Withheld(Withheld),
 }
 
 /// A value that may be used once while requests of its time are accepted.
@@ -286,7 +294,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything that is kept. All methods block; none may be called from an async task.
-pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Send + Sync + 'static {
+pub trait Store: Accounts + Duties + Erasing + Etiquette + Keepers + Sealing + SignIns + Send + Sync + 'static {
     /// Writes all drafts in one durable transaction and says what became of each. After `Ok`, what is
     /// [`Outcome::Stored`] survives a power cut. After `Err`, nothing was written.
     ///
@@ -306,6 +314,10 @@ pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Sen
     /// Housekeeping beside commits, which it does not hold up for longer than a commit takes: works off some of what is
     /// over and not settled yet, and says what is left. Nodes may do it at the same time.
     fn settle(&self, now: Millis) -> Result<Backlog>;
+
+    /// Housekeeping beside commits: does one small step for names that turned out to be one person's, of which something is
+    /// stored under the earlier one. Nodes may do it at the same time.
+    fn unite(&self, now: Millis) -> Result<Uniting>;
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;
@@ -418,6 +430,10 @@ pub trait Store: Accounts + Duties + Erasing + Keepers + Sealing + SignIns + Sen
 
     /// Events that all nodes have taken on that UTC day, by app: those that quotas are held against.
     fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>>;
+
+    /// The salt of an app's visitors on that UTC day, the same on all nodes; `fresh` where there was none. It is forgotten
+    /// once the day after is over.
+    fn visitor_salt(&self, app: AppId, day: i64, fresh: &Salt) -> Result<Salt>;
 
     /// What became of an app's events that arrived on that UTC day, by outcome.
     fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>>;

@@ -220,7 +220,9 @@ impl Porter<'_> {
                     (Outcome::Stored, Way::New) => sum.stored += 1,
                     (Outcome::Stored, Way::Back) => sum.restored += 1,
                     (Outcome::Duplicate, _) => sum.duplicates += 1,
-                    (Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned, _) => sum.unusable += 1,
+                    (Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_), _) => {
+                        sum.unusable += 1;
+                    }
                 }
             }
         }

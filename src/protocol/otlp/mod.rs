@@ -22,12 +22,13 @@ use super::{Adapter, Gate, Ground, open_to_browsers, public};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Access, AnswerPanic, Routes};
 use crate::ingest::{Request, Scope};
-use crate::model::{Origin, Receipt, Refusal};
+use crate::model::{Origin, Receipt, Refusal, Words};
 
 pub use self::decode::{Batch, Form, Message, Signal, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, slug: "otlp", prefix: "", routes, around, reader: None };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, slug: "otlp", prefix: "", routes, around, reader: None, words: Words::NONE, guide: include_str!("../../../docs/otlp.md") };
 
 /// As in the documentation.
 const NAME: &str = "OTLP";

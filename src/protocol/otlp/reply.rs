@@ -48,7 +48,7 @@ pub fn set_aside(receipt: &Receipt) -> (u64, String) {
     let rejected = receipt.set_aside();
     let first = receipt.outcomes.iter().find_map(|outcome| match outcome {
         Outcome::SetAside(reason, _) => Some(reason.as_str()),
-        Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned => None,
+        Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_) => None,
     });
     let all = receipt.outcomes.len();
     let why = format!("{rejected} of {all} records could not be used, the first as {}", first.unwrap_or_default());

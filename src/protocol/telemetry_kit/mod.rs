@@ -25,8 +25,16 @@ use crate::model::{Origin, Receipt, Refusal};
 pub use self::wire::{Envelope, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "telemetry-kit", prefix: "", routes, around, reader: Some(wire::claim) };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "telemetry-kit",
+    prefix: "",
+    routes,
+    around,
+    reader: Some(wire::claim),
+    words: reply::WORDS,
+    guide: include_str!("../../../docs/telemetry-kit.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "telemetry-kit";
