@@ -24,7 +24,7 @@ fn recordings() -> Vec<(String, Value)> {
 #[test]
 fn recorded_requests_are_taken_whole_and_a_repeat_counts_once() {
     let recordings = recordings();
-    assert!(recordings.len() >= 5, "only {}", recordings.len());
+    assert!(recordings.len() >= 7, "only {}", recordings.len());
     for (name, recorded) in recordings {
         let (server, key) = server_with_key(Backend::Sqlite);
         let body = STANDARD.decode(recorded["body"].as_str().unwrap()).unwrap();
