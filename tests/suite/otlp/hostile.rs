@@ -72,5 +72,5 @@ fn hostile_bodies_cost_little_and_are_refused_in_words() {
         assert!(grown < 160 << 10, "{what}: {grown} KiB more");
     }
     server.send(&logs(&key, &serde_json::json!([{ "eventName": "still here" }]))).expect(200);
-    assert_eq!(stored(&server).last().unwrap().0, "still here");
+    assert!(stored(&server).iter().any(|(name, _)| name == "still here"));
 }

@@ -28,15 +28,18 @@ fn post(path: &str, key: &str, kind: &str, body: impl Into<Vec<u8>>) -> Request 
     Request::post(path, body).header("content-type", kind).header("authorization", &format!("Bearer {key}"))
 }
 
-/// Every event that is stored: its name and properties.
+/// Every event that is stored, by name: that and its properties.
 #[track_caller]
 fn stored(server: &Server) -> Vec<(String, Value)> {
-    let query = "SELECT text, coalesce(props, 'null') FROM events e JOIN strings s ON s.id = name_id ORDER BY e.id";
+    let query = "SELECT text, coalesce(props, 'null') FROM events e JOIN strings s ON s.id = name_id";
     let read = |line: &str| {
         let (name, props) = line.split_once('|').unwrap();
         (name.to_owned(), serde_json::from_str(props).unwrap())
     };
-    server.sql(query).lines().map(read).collect()
+    let rows = server.sql(query);
+    let mut rows: Vec<&str> = rows.lines().collect();
+    rows.sort_unstable();
+    rows.into_iter().map(read).collect()
 }
 
 #[track_caller]

@@ -17,10 +17,10 @@ fn a_thousand_records_of_the_python_exporter_are_stored_once(backend: Backend) {
     let events = assert_thousand(&server, "opentelemetry-python@1.45.2", &own);
     // The second exception is that of a span.
     let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["log", "failed", "exception"]);
-    assert_eq!(events[0].1, json!({ "severity": "warn", "scope": "checkout", "body": "the cart is empty" }));
-    assert_eq!(events[2].1["exception.message"], "no such cart");
-    assert!(events[2].1["span_id"].as_str().is_some_and(|id| id.len() == 16), "{events:?}");
+    assert_eq!(names, ["exception", "failed", "log"]);
+    assert_eq!(events[2].1, json!({ "severity": "warn", "scope": "checkout", "body": "the cart is empty" }));
+    assert_eq!(events[0].1["exception.message"], "no such cart");
+    assert!(events[0].1["span_id"].as_str().is_some_and(|id| id.len() == 16), "{events:?}");
     assert_eq!(server.count("SELECT count(*) FROM events WHERE error_id IS NOT NULL"), 2);
 }
 
@@ -32,7 +32,7 @@ fn a_thousand_records_of_each_javascript_exporter_are_stored_once() {
         let own = json!({ "nothing": null, "whole": 1 });
         let events = assert_thousand(&server, "opentelemetry-nodejs@3.1.0", &own);
         let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["log", "failed"], "{form}");
+        assert_eq!(names, ["failed", "log"], "{form}");
         assert_eq!(server.count("SELECT count(*) FROM events WHERE error_id IS NOT NULL"), 1);
     }
 }

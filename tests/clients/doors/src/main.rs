@@ -43,20 +43,18 @@ fn posthog(address: &str, key: &str, count: i64) -> Outcome {
     });
     let client = posthog_rs::client(options.build()?);
     for number in 0..count {
-        let mut event = Event::new("checked_out", "zoë");
-        event.insert_prop("number", number)?;
-        event.insert_prop("text", TEXT)?;
-        event.insert_prop("nested", json!({ "deep": { "deeper": [{ "yes": true }] } }))?;
-        event.insert_prop("$session_id", format!("session-{}", number % 7))?;
+        let mut event = Event::new("checked_out".to_owned(), format!("user-{}", number % 10));
+        event.insert_prop("n", number)?;
+        event.insert_prop("text", "Příliš žluťoučký 🐎")?;
+        event.insert_prop("nested", json!({ "list": [1, null, { "deep": "ü" }], "no": false }))?;
         client.capture(event);
     }
     client.capture_exception(&std::io::Error::other("no such cart"))?;
     client.flush();
-    let left = client.pending_events();
     client.shutdown();
-    match (failures.load(Ordering::Relaxed), left) {
-        (0, 0) => Ok(()),
-        (failures, left) => Err(format!("{failures} batches failed, {left} events were left").into()),
+    match failures.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        failures => Err(format!("{failures} batches failed").into()),
     }
 }
 
