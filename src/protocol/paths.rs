@@ -111,12 +111,10 @@ impl Choice {
 fn place(here: &[&Adapter], under: &str, gate: &Gate) -> Router<Gate> {
     let limits = gate.intake.limits();
     let contested = [under, CONTESTED].concat();
-    let build = |adapter: &Adapter, part: Part| {
-        let routes = (adapter.routes)(&Ground { limits, under, part });
-        routes.map(|router| (adapter.around)(router, gate))
-    };
-    let only = |adapter: &&&Adapter| !build(adapter, Part::Only(contested.clone())).list().is_empty();
-    let claimants: Vec<&&Adapter> = here.iter().filter(only).collect();
+    let bare = |adapter: &Adapter, part: Part| (adapter.routes)(&Ground { limits, under, part });
+    let build = |adapter: &Adapter, part: Part| bare(adapter, part).map(|router| (adapter.around)(router, gate));
+    let claims = |adapter: &&&Adapter| !bare(adapter, Part::Only(contested.clone())).list().is_empty();
+    let claimants: Vec<&&Adapter> = here.iter().filter(claims).collect();
     let part = if claimants.len() < 2 { Part::Whole } else { Part::Without(vec![contested.clone()]) };
     let router =
         here.iter().fold(Router::new(), |router, adapter| router.merge(build(adapter, part.clone()).into_router()));
