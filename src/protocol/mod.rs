@@ -3,7 +3,9 @@
 
 pub mod admission;
 mod cors;
+mod moment;
 mod paths;
+pub mod posthog;
 pub mod public;
 pub mod teardown;
 pub mod telemetry_kit;
@@ -101,7 +103,7 @@ pub struct Adapter {
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 2] = [telemetry_kit::ADAPTER, teardown::ADAPTER];
+pub const ALL: [Adapter; 3] = [telemetry_kit::ADAPTER, teardown::ADAPTER, posthog::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {

@@ -1,6 +1,7 @@
 //! What a database lends to be a [`Store`]: everything above its statements is written once, here and beside.
 
 use super::Keeps;
+use super::Salt;
 use super::slow::{SlowLog, Watched};
 use super::sql::Sql;
 use super::{Answers, AppChange, By};
@@ -18,7 +19,7 @@ use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, U
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
     answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled,
-    tokens, versions,
+    tokens, versions, visitors,
 };
 
 /// One kind of database.
@@ -260,6 +261,13 @@ impl<B: Backend> Store for B {
 
     fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>> {
         self.look(|db| limits::taken_on(db, day))
+    }
+
+    fn visitor_salt(&self, app: AppId, day: i64, fresh: &Salt) -> Result<Salt> {
+        match self.look(|db| visitors::find(db, app, day))? {
+            Some(salt) => Ok(salt),
+            None => self.change(|db| visitors::agree(db, app, day, fresh)),
+        }
     }
 
     fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>> {

@@ -43,7 +43,9 @@ mod sql;
 pub mod sqlite;
 mod tokens;
 mod versions;
+mod visitors;
 
+use crate::model::Salt;
 use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
@@ -422,6 +424,10 @@ pub trait Store: Accounts + Duties + Erasing + Etiquette + Keepers + Sealing + S
 
     /// Events that all nodes have taken on that UTC day, by app: those that quotas are held against.
     fn taken_on(&self, day: i64) -> Result<Vec<(AppId, u64)>>;
+
+    /// The salt of an app's visitors on that UTC day, the same on all nodes; `fresh` where there was none. It is forgotten
+    /// once the day after is over.
+    fn visitor_salt(&self, app: AppId, day: i64, fresh: &Salt) -> Result<Salt>;
 
     /// What became of an app's events that arrived on that UTC day, by outcome.
     fn intake(&self, app: AppId, day: i64) -> Result<Vec<(String, u64)>>;

@@ -23,6 +23,7 @@ mod matrix;
 mod moving;
 mod packaging;
 mod pages;
+mod posthog;
 mod privacy;
 mod retention;
 mod routes;

@@ -18,6 +18,7 @@ mod sessions;
 mod settled;
 mod sign_in;
 mod versions;
+mod visitors;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -86,3 +86,12 @@ pub(super) const TRUSTED_CLOCK: Table = Table {
     prefix: 0,
     cut: WHOLE,
 };
+
+/// Behind apps.
+pub(super) const VISITOR_SALTS: Table = Table {
+    name: "visitor_salts",
+    columns: &[("app_id", Int), ("day", Int), ("salt", Bytes)],
+    key: 2,
+    prefix: 0,
+    cut: WHOLE,
+};

@@ -19,7 +19,7 @@ type Share = (&'static str, &'static str, &'static str, &'static str);
 
 /// What belongs to an app, in the order in which it goes: first what is most, last what the rest hangs on. What refers to
 /// devices or versions stands before them.
-const SHARES: [Share; 38] = [
+const SHARES: [Share; 39] = [
     ("events", "env_id, claimed_at, event_id", "env_id, claimed_at, event_id", ENVIRONMENTS),
     ("sessions", "id", "env_id, started_at", ENVIRONMENTS),
     ("user_days", "env_id, day, user_id", "env_id, day, user_id", ENVIRONMENTS),
@@ -61,6 +61,7 @@ const SHARES: [Share; 38] = [
     ("bans", "id", "app_id, kind, hash", APP),
     ("client_orders", "id", "app_id, id", APP),
     ("keeping", "env_id, kind", "env_id, kind", ENVIRONMENTS),
+    ("visitor_salts", "app_id, day", "app_id, day", APP),
     ("ingest_keys", "id", "id", OF_ENVIRONMENTS),
     ("environments", "id", "id", APP),
 ];

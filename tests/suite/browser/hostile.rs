@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::pages::sign_in;
-use super::{Driver, Scripts};
+use crate::harness::browser::{Driver, Scripts};
 use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
 use crate::harness::{PASSWORD, Server};

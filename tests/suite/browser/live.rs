@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use fantoccini::{Client, Locator};
 
-use super::{Driver, PATIENCE, Scripts, await_text, fill, submit};
+use super::{await_text, fill, submit};
+use crate::harness::browser::{Driver, PATIENCE, Scripts};
 use crate::harness::{MEMBER, PASSWORD, Server, kit, poll};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,13 @@
 //! Every page of an app on a telephone and on a desk: nothing sticks out, nothing is complained of, and each leads to
 //! all others.
 
-use fantoccini::Client;
+use fantoccini::{Client, Locator};
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Driver, Locator, PATIENCE, Scripts, await_text, fill, submit};
+use super::{await_text, fill, submit};
+use crate::harness::browser::{Driver, PATIENCE, Scripts};
 use crate::harness::http::Request;
 use crate::harness::kit::{self, Credentials};
 use crate::harness::{MEMBER, PASSWORD, Server};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::sdk;
+
 /// How long a request may let wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -21,11 +23,9 @@ pub struct Collector {
 impl Collector {
     /// One on that port; 0 takes a free one.
     pub fn start(port: u64) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join("target/otlp/bin/python");
-        assert!(python.exists(), "there is no {}: tests/run makes it", python.display());
-        let mut child = Command::new(python)
-            .arg(root.join("tests/suite/harness/collector.py"))
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/harness/collector.py");
+        let mut child = Command::new(sdk::installed("python/bin/python"))
+            .arg(script)
             .arg(port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

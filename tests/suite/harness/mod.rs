@@ -1,6 +1,7 @@
 //! A real server in a process of its own, over a temporary data directory, and verbs to use it.
 
 pub mod backend;
+pub mod browser;
 pub mod collector;
 pub mod http;
 pub mod kit;
@@ -9,6 +10,7 @@ pub mod postgres;
 pub mod prometheus;
 pub mod provider;
 pub mod random;
+pub mod sdk;
 pub mod storage;
 pub mod terminal;
 mod verbs;

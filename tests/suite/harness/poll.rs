@@ -21,13 +21,20 @@ pub fn throughout(time: Duration, mut ask: impl FnMut()) {
 
 /// Asks every few milliseconds until there is an answer; panics with `what` when the time is over.
 #[track_caller]
-pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(limit: Duration, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    perhaps(limit, ask).unwrap_or_else(|| panic!("after {limit:?} still no {what}"))
+}
+
+/// As [`until`], for callers who have something to do when the time is over.
+pub fn perhaps<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask() {
-            return answer;
+            return Some(answer);
         }
-        assert!(Instant::now() < deadline, "after {limit:?} still no {what}");
+        if Instant::now() >= deadline {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(3));
     }
 }

@@ -1,7 +1,6 @@
 //! The telemetry-kit body: wire types, and `decode` from bytes to claims.
 
 mod json;
-mod moment;
 
 use std::borrow::Cow;
 
@@ -12,6 +11,7 @@ use uuid::Uuid;
 
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, RawEvent, Reason, Refusal};
+use crate::protocol::moment;
 
 /// What every machine with an empty machine id sends (container images) \[measured, sdk 0.3.0\]: nobody in particular.
 const NO_MACHINE: &str = "client_230c47eea61faee8ae9f7519b7db51955c0ea51f42dddac5bf155d39c50994d5";

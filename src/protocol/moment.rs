@@ -1,4 +1,4 @@
-//! RFC 3339 times as telemetry-kit writes them, read quickly.
+//! RFC 3339 times as SDKs write them, read quickly.
 
 use jiff::Timestamp;
 
