@@ -29,7 +29,7 @@ use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange, a
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
-use crate::protocol::{self, Choice, Cors, Gate};
+use crate::protocol::{self, Choice, Cors, Gate, Outside};
 use crate::query::{Policies, Reports, VersionHooks};
 use crate::store::sqlite::{Options, Synchronous};
 use crate::store::{Store, StoreError};
@@ -282,6 +282,7 @@ impl Parts {
             failures: Arc::new(AddressLimiter::new(self.clock.clone(), FAILURES)),
             respect_dnt: config.respect_dnt,
             cors: Arc::new(Cors::from_list(&config.cors_origins)),
+            outside: Arc::new(Outside { public_url: config.public_url.clone(), base_path: config.base_path.clone() }),
             telemetry_kit_errors: match config.telemetry_kit_errors {
                 config::ErrorShape::ByPath => ErrorShape::ByPath,
                 config::ErrorShape::Flat => ErrorShape::Flat,

@@ -4,9 +4,11 @@
 pub mod admission;
 mod cors;
 mod moment;
+mod outside;
 mod paths;
 pub mod posthog;
 pub mod public;
+pub mod segment;
 pub mod teardown;
 pub mod telemetry_kit;
 pub mod version_check;
@@ -28,6 +30,7 @@ use crate::ingest::{Intake, Reader};
 use crate::model::{Limits, Words};
 
 pub use cors::Cors;
+pub use outside::Outside;
 pub use paths::Choice;
 
 /// What every adapter works with. It has no store: an adapter cannot go around the pipeline.
@@ -47,6 +50,8 @@ pub struct Gate {
     pub respect_dnt: bool,
     /// Web pages that may send events from a browser.
     pub cors: Arc<Cors>,
+    /// Where clients find the box.
+    pub outside: Arc<Outside>,
     /// How telemetry-kit clients are told of refusals.
     pub telemetry_kit_errors: telemetry_kit::ErrorShape,
     /// What Teardown's protocol needs besides.
@@ -103,7 +108,7 @@ pub struct Adapter {
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 3] = [telemetry_kit::ADAPTER, teardown::ADAPTER, posthog::ADAPTER];
+pub const ALL: [Adapter; 4] = [telemetry_kit::ADAPTER, teardown::ADAPTER, posthog::ADAPTER, segment::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {

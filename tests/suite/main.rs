@@ -29,6 +29,7 @@ mod retention;
 mod routes;
 mod runbooks;
 mod security;
+mod segment;
 mod sign_in;
 mod store;
 mod teardown;

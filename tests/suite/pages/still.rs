@@ -134,6 +134,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         failures: Arc::new(AddressLimiter::new(clock.clone(), failures)),
         respect_dnt: true,
         cors: Arc::new(Cors::from_list(&[])),
+        outside: Arc::default(),
         telemetry_kit_errors: ErrorShape::ByPath,
         teardown: Arc::new(Teardown {
             tenancy: Tenancy::ByKey,

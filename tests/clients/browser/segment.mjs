@@ -1,0 +1,26 @@
+// Reports with @segment/analytics-next: COUNT events one by one, sent where the box says, and as many in a batch, sent where
+// the page says.
+import { AnalyticsBrowser } from '@segment/analytics-next'
+
+async function report(strategy, options) {
+  const analytics = new AnalyticsBrowser()
+  analytics.load({ writeKey: KEY, cdnURL: BOX }, options)
+  await analytics.page('Docs', 'Start')
+  await analytics.identify('u-1', { email: 'ana@example.com', name: 'Ana Ünïcode' })
+  const delivered = []
+  for (let n = 0; n < Number(COUNT); n += 1) {
+    const properties = { n, strategy, title: `Grüße, 世界 🎉 ${n}`, nested: { deep: [n, { a: null }] } }
+    delivered.push(analytics.track('Order Completed', properties))
+  }
+  await Promise.all(delivered)
+  await analytics.reset()
+}
+
+await report('standard', {})
+const { host, protocol } = new URL(BOX)
+// A single batch of the page, the identify and all events, which it does not wait for.
+const deliveryStrategy = { strategy: 'batching', config: { size: Number(COUNT) + 2, timeout: 60_000 } }
+const segment = { apiHost: `${host}/v1`, protocol: protocol.slice(0, -1), deliveryStrategy }
+await report('batching', { integrations: { 'Segment.io': segment } })
+const isThere = () => performance.getEntriesByType('resource').some((sent) => sent.name.endsWith('/v1/b'))
+while (!isThere()) await new Promise((soon) => setTimeout(soon, 20))
