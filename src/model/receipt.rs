@@ -31,6 +31,12 @@ impl Outcome {
             Self::Withheld(why) => why.as_str(),
         }
     }
+
+    /// Whether all of a request's events came though their clients are to be quiet; not where there are none.
+    pub fn are_of_the_quiet(outcomes: &[Self]) -> bool {
+        let quiet = |outcome: &Self| matches!(outcome, Self::Withheld(Withheld::Paused | Withheld::Stopped));
+        !outcomes.is_empty() && outcomes.iter().all(quiet)
+    }
 }
 
 /// One outcome for each event of a request, in its order. It exists only after the commit.

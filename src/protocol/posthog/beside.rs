@@ -11,8 +11,10 @@ use uuid::Uuid;
 use super::reply::{self, Dialect};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Access, Routes};
+use crate::model::{Order, Origin};
 use crate::protocol::Gate;
 use crate::protocol::admission::unreadable;
+use crate::protocol::public;
 
 /// Largest question about flags, in bytes: some browsers send all that they know of a person with it.
 const QUESTION: usize = 1 << 20;
@@ -49,7 +51,7 @@ pub fn mount(routes: Routes<Gate>, recording: usize) -> Routes<Gate> {
 }
 
 /// What an SDK is to do by itself: report clicks and pages if its app wants that, and nothing that is not kept.
-fn settings() -> Value {
+fn settings(order: &Order) -> Value {
     json!({
         // Without the second name browsers would send plain JSON, and ask before each request whether they may.
         "supportedCompression": ["gzip", "gzip-js"],
@@ -63,7 +65,7 @@ fn settings() -> Value {
         "logs": false,
         "captureDeadClicks": false,
         // Left out, it would keep clicks from being reported even where the app has switched them on.
-        "autocapture_opt_out": false,
+        "autocapture_opt_out": order.quiet.is_some(),
         "elementsChainAsString": true,
         "productTours": false,
         "conversations": false,
@@ -73,17 +75,23 @@ fn settings() -> Value {
     })
 }
 
-async fn config() -> Response {
-    reply::told(StatusCode::OK, &settings())
+async fn config(State(gate): State<Gate>, origin: Origin, Path(key): Path<String>) -> Response {
+    reply::told(StatusCode::OK, &settings(&order(&gate, &origin, &key).await))
+}
+
+/// What clients with that key are ordered; none where it is not known, which they hear when they send.
+async fn order(gate: &Gate, origin: &Origin, key: &str) -> Order {
+    let found = public::find(gate, Ok(key), origin.address).await;
+    found.map(|admitted| admitted.order(gate, None)).unwrap_or_default()
 }
 
 /// The settings as a script, which browsers ask for first. It names its key, so that one has to look like one.
-async fn script(Path(key): Path<String>) -> Response {
+async fn script(State(gate): State<Gate>, origin: Origin, Path(key): Path<String>) -> Response {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(plain) {
         return reply::missing();
     }
-    let own = json!({ "config": settings(), "siteApps": [] });
+    let own = json!({ "config": settings(&order(&gate, &origin, &key).await), "siteApps": [] });
     let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});\n");
     // Pages of any origin load it.
     let headers =
@@ -96,7 +104,7 @@ async fn flags(State(gate): State<Gate>, headers: HeaderMap, body: Body) -> Resp
     if let Err(refusal) = pass_over(&gate, &headers, body, QUESTION).await {
         return refusal;
     }
-    let mut answer = settings();
+    let mut answer = settings(&Order::default());
     answer["flags"] = json!({});
     answer["featureFlags"] = json!({});
     answer["featureFlagPayloads"] = json!({});

@@ -22,13 +22,13 @@ use super::{Adapter, Gate, Ground};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Access, Routes};
 use crate::ingest::{Claim, Request, Scope};
-use crate::model::{Fact, Millis, Origin, Outcome, Refusal, Words};
+use crate::model::{Fact, Millis, Origin, Outcome, Refusal};
 
 pub use wire::{Batch, Form, Item, Place, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: Words::NONE, guide: include_str!("../../../docs/posthog.md") };
+    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: reply::WORDS, guide: include_str!("../../../docs/posthog.md") };
 
 /// As in the documentation.
 const NAME: &str = "PostHog";
@@ -77,7 +77,8 @@ async fn older(
     let mut seen = Seen::default();
     let outcome = call.take(&hints, body, &mut seen).await;
     let dialect = Dialect::Older { beacon: hints.beacon };
-    call.answer(outcome.map(|()| reply::taken(dialect)), dialect, seen)
+    let told = |quiet| if quiet { reply::hushed(dialect) } else { reply::taken(dialect) };
+    call.answer(outcome.map(told), dialect, seen)
 }
 
 /// A payload in the address, as images and old browsers send it.
@@ -104,8 +105,13 @@ struct Call {
     headers: HeaderMap,
 }
 
-/// The id of each event that has one, and what became of it; nothing where it told of a person alone.
-type Outcomes<'a> = Vec<(Cow<'a, str>, Option<Outcome>)>;
+/// What became of a request.
+struct Accepted<'a> {
+    /// The id of each event that has one, and what became of it; nothing where it told of a person alone.
+    outcomes: Vec<(Cow<'a, str>, Option<Outcome>)>,
+    /// Whether nothing of it is kept since its client is to be quiet.
+    quiet: bool,
+}
 
 impl Call {
     fn answer(&self, outcome: Result<Response, Refusal>, dialect: Dialect, seen: Seen) -> Response {
@@ -119,8 +125,8 @@ impl Call {
         response
     }
 
-    /// The key stands within the body, so that comes first.
-    async fn take(&self, hints: &Hints, body: Body, seen: &mut Seen) -> Result<(), Refusal> {
+    /// The key stands within the body, so that comes first. The answer is whether its client is to be quiet.
+    async fn take(&self, hints: &Hints, body: Body, seen: &mut Seen) -> Result<bool, Refusal> {
         let limits = self.limits();
         let wire = body::read_wire(&self.headers, body, &limits).await.map_err(unreadable)?;
         let body = payload::unwrap(wire, hints, &self.headers, &limits).await.map_err(unreadable)?;
@@ -128,7 +134,7 @@ impl Call {
         let batch = decode(&body, Form::Older { sent_at }, self.most())?;
         let key = batch.key.as_deref().or(hints.token.as_deref()).ok_or("the project API key is missing");
         let admitted = self.admit(key.map(str::trim), seen).await?;
-        self.accept(&admitted, batch).await.map(drop)
+        Ok(self.accept(&admitted, batch).await?.quiet)
     }
 
     async fn take_newer(&self, body: Body, seen: &mut Seen) -> Result<Response, Refusal> {
@@ -141,8 +147,8 @@ impl Call {
             sdk: self.header("posthog-sdk-info"),
         };
         let batch = decode(&body, form, self.most())?;
-        let outcomes = self.accept(&admitted, batch).await?;
-        Ok(reply::judged(&outcomes, admitted.app.strict))
+        let accepted = self.accept(&admitted, batch).await?;
+        Ok(reply::judged(&accepted.outcomes, admitted.app.strict))
     }
 
     async fn admit(&self, key: Result<&str, &'static str>, seen: &mut Seen) -> Result<Admitted, Refusal> {
@@ -155,7 +161,7 @@ impl Call {
         public::admit(&self.gate, key, (&self.origin, &self.headers), seen).await
     }
 
-    async fn accept<'a>(&self, admitted: &Admitted, batch: Batch<'a>) -> Result<Outcomes<'a>, Refusal> {
+    async fn accept<'a>(&self, admitted: &Admitted, batch: Batch<'a>) -> Result<Accepted<'a>, Refusal> {
         let Batch { sent_at, mut items, .. } = batch;
         let listed: Vec<_> = items.iter_mut().map(|item| (item.uuid.take(), item.claim.is_some())).collect();
         let claims = listed.iter().filter(|(_, claimed)| *claimed).count();
@@ -164,12 +170,13 @@ impl Call {
         } else {
             self.store(admitted, sent_at, items).await?
         };
+        let quiet = Outcome::are_of_the_quiet(&outcomes);
         let mut outcomes = outcomes.into_iter();
         let outcome = |(uuid, claimed): (Option<_>, bool)| {
             let outcome = if claimed { outcomes.next() } else { None };
             Some((uuid?, outcome))
         };
-        Ok(listed.into_iter().filter_map(outcome).collect())
+        Ok(Accepted { outcomes: listed.into_iter().filter_map(outcome).collect(), quiet })
     }
 
     async fn store(

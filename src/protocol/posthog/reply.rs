@@ -8,13 +8,18 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::json;
 
-use crate::model::{Outcome, Reason, Refusal};
+use crate::model::{Outcome, Reason, Refusal, Words};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk.
 const AFTER_RESTART: u32 = 2;
 const AFTER_OUTAGE: u32 = 10;
 const AFTER_FULL: u32 = 60;
+
+/// What clients hear of orders.
+pub const WORDS: Words = Words { pause: QUIET, stop: QUIET, flush: None };
+const QUIET: &str = "Its events are answered as taken. Browsers are told that the quota of events is used up, on which they send \
+                     none for a minute, and in their settings not to report clicks; other SDKs go on sending.";
 
 /// Which form of the protocol a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,14 @@ pub fn taken(dialect: Dialect) -> Response {
         Dialect::Older { beacon: true } => StatusCode::NO_CONTENT.into_response(),
         Dialect::Older { beacon: false } => told(StatusCode::OK, &json!({ "status": 1 })),
         Dialect::Newer => judged(&[], false),
+    }
+}
+
+/// The same, to a client that is to be quiet: browsers send no events for a minute then.
+pub fn hushed(dialect: Dialect) -> Response {
+    match dialect {
+        Dialect::Older { beacon: false } => told(StatusCode::OK, &json!({ "status": 1, "quota_limited": ["events"] })),
+        dialect => taken(dialect),
     }
 }
 
@@ -77,10 +90,9 @@ impl Judged<'_> {
                 let result = if self.strict { "drop" } else { "warning" };
                 Verdict { result, details: Some(Reason::as_str(reason)) }
             }
-            Some(
-                Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_),
-            )
-            | None => {
+            // A drop would be told to the app as an error.
+            Some(Outcome::Withheld(why)) => Verdict { result: "ok", details: Some(why.as_str()) },
+            Some(Outcome::Stored | Outcome::Duplicate | Outcome::Dropped | Outcome::Banned) | None => {
                 Verdict { result: "ok", details: None }
             }
         }
@@ -189,7 +201,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::model::{Limit, OverLimit, Standing};
+    use crate::model::{Limit, OverLimit, Standing, Withheld};
 
     const OLDER: Dialect = Dialect::Older { beacon: false };
 
@@ -203,18 +215,22 @@ mod tests {
     async fn what_is_taken_is_told_in_the_words_of_each_form() {
         assert_eq!(read(taken(OLDER)).await, (200, json!({ "status": 1 })));
         assert_eq!(taken(Dialect::Older { beacon: true }).status(), 204);
+        assert_eq!(read(hushed(OLDER)).await, (200, json!({ "status": 1, "quota_limited": ["events"] })));
+        assert_eq!(hushed(Dialect::Older { beacon: true }).status(), 204);
         let outcomes = [
             ("a".into(), Some(Outcome::Stored)),
             ("b".into(), Some(Outcome::Duplicate)),
             ("c".into(), Some(Outcome::SetAside(Reason::TooLarge, None))),
             ("d".into(), None),
             ("e".into(), Some(Outcome::Banned)),
+            ("f".into(), Some(Outcome::Withheld(Withheld::Sampled))),
         ];
         for (strict, result) in [(false, "warning"), (true, "drop")] {
             let (status, body) = read(judged(&outcomes, strict)).await;
             let ok = json!({ "result": "ok" });
             let aside = json!({ "result": result, "details": "too_large" });
-            let expected = json!({ "results": { "a": ok, "b": ok, "c": aside, "d": ok, "e": ok } });
+            let sampled = json!({ "result": "ok", "details": "sampled" });
+            let expected = json!({ "results": { "a": ok, "b": ok, "c": aside, "d": ok, "e": ok, "f": sampled } });
             assert_eq!((status, body), (200, expected));
         }
     }

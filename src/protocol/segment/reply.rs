@@ -7,13 +7,29 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::model::Refusal;
+use crate::model::{Order, Refusal, Words};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk. The SDKs honour up to 300.
 const AFTER_RESTART: u32 = 2;
 const AFTER_OUTAGE: u32 = 10;
 const AFTER_FULL: u32 = 60;
+
+/// What clients hear of orders.
+pub const WORDS: Words = Words {
+    pause: QUIET,
+    stop: QUIET,
+    flush: Some(
+        "Segment's SDK for browsers, when it starts next, gathers messages for so long, or a hundred of them. Others cannot be \
+         told.",
+    ),
+};
+const QUIET: &str = "Its messages are answered as taken. RudderStack's SDKs for clients are told, when they start next, that \
+                     their source is switched off, and send nothing; others go on sending.";
+
+/// Messages that a browser gathers at the most where it is told how often to send; what they come to is kept small by
+/// the SDK itself.
+const GATHERED: u32 = 100;
 
 /// An image of one transparent point.
 const POINT: [u8; 42] = *b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;";

@@ -165,7 +165,7 @@ fn rows(state: &WebState, on: &AppVisit, orders: &Orders) -> Vec<Row> {
         let is_over = order.is_over(now);
         Row {
             id: order.id,
-            whom: ordering::whom(&order.versions, order.environment, &on.app),
+            whom: capital(&ordering::whom(&order.versions, order.environment, &on.app)),
             what: order.order.told(|at| calendar.date_time(at).text),
             is_over,
             is_quiet: order.order.is_quiet(now),
@@ -176,6 +176,12 @@ fn rows(state: &WebState, on: &AppVisit, orders: &Orders) -> Vec<Row> {
         }
     };
     orders.0.iter().rev().map(row).collect()
+}
+
+/// With a capital letter at its beginning.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 fn preview(state: &WebState, on: &AppVisit, new: &NewOrder, calendar: &Calendar) -> Preview {

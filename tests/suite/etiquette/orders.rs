@@ -165,7 +165,7 @@ fn teardown_clients_hear_a_success_and_identify_goes_on(backend: Backend) {
     let data = client.track(&[event("a", None), event("b", None)]).unwrap().json()["data"].clone();
     assert_eq!((&data["processed_count"], &data["failed_count"]), (&json!(2), &json!(0)));
     assert_eq!(data["event_ids"].as_array().unwrap().len(), 2);
-    assert_eq!(client.refresh().status, "UP_TO_DATE", "an app still learns whether it must update");
+    assert_eq!(client.refresh().status, "up_to_date", "an app still learns whether it must update");
     assert_eq!((kept(&server), counted(&server, "stopped")), (1, 2));
     lift_all(&server, &app);
     // The version of its own release, which identify told.

@@ -43,7 +43,7 @@ fn orders_are_given_shown_changed_and_lifted(backend: Backend) {
     let reply = server.page(&own, &cookie).expect(200);
     lint(&reply);
     let page = reply.text();
-    for part in ["versions below 2.0.0, every environment", ">quiet<", "all versions, staging", "only &#60;b&#62;, a"] {
+    for part in ["Versions below 2.0.0, every environment", ">quiet<", "All versions, staging", "only &#60;b&#62;, a"] {
         assert!(page.contains(part), "no {part} in {page}");
     }
     // One for the same clients takes the place of the other.
