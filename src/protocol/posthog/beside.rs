@@ -83,8 +83,11 @@ async fn script(Path(key): Path<String>) -> Response {
     if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(plain) {
         return reply::missing();
     }
-    let own = json!({ "config": settings(), "siteApps": [] });
-    let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});\n");
+    // Told that there are none, browsers load the script that would show them; told nothing, they do not.
+    let mut settings = settings();
+    settings["surveys"] = Value::Null;
+    let settings = json!({ "config": settings, "siteApps": [] });
+    let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {settings});\n");
     // Pages of any origin load it.
     let headers =
         [("content-type", "text/javascript; charset=utf-8"), ("cross-origin-resource-policy", "cross-origin")];
