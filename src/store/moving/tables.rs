@@ -184,7 +184,7 @@ const ROLLUP: &[(&str, Kind)] = &[
 ];
 
 /// All others, in the order in which they are moved. None refers to another in a way that a database checks.
-const TABLES: [Table; 14] = [
+const TABLES: [Table; 13] = [
     Table {
         name: "strings",
         columns: &[("id", Int), ("app_id", Int), ("kind", Text), ("text", Text)],
@@ -219,22 +219,6 @@ const TABLES: [Table; 14] = [
     Table {
         name: "users",
         columns: &[("id", Int), ("env_id", Int), ("hash", Uuid), ("first_at", Int), ("last_day", Int)],
-        key: 1,
-        prefix: 0,
-        cut: BY_ID,
-    },
-    Table {
-        name: "links",
-        columns: &[
-            ("id", Int),
-            ("env_id", Int),
-            ("hash", Uuid),
-            ("into_hash", Uuid),
-            ("linked_at", Int),
-            ("due_at", Int),
-            ("stage", Int),
-            ("position", Int),
-        ],
         key: 1,
         prefix: 0,
         cut: BY_ID,

@@ -15,6 +15,7 @@ mod session;
 mod statement;
 mod target;
 mod tls;
+mod wanted;
 mod writes;
 
 use std::sync::Arc;
