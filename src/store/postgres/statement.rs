@@ -49,6 +49,16 @@ impl Columns {
         self.values(values.into_iter().collect(), Type::TEXT_ARRAY)
     }
 
+    /// Integers beside the columns, of which there may be none.
+    pub(super) fn any_ints(self, values: impl IntoIterator<Item = i64>) -> Self {
+        self.column(values.into_iter().collect::<Vec<_>>(), Type::INT8_ARRAY)
+    }
+
+    /// The same of sixteen bytes each.
+    pub(super) fn any_uuids(self, values: impl IntoIterator<Item = [u8; 16]>) -> Self {
+        self.column(values.into_iter().map(Uuid::from_bytes).collect::<Vec<_>>(), Type::UUID_ARRAY)
+    }
+
     /// One integer.
     pub(super) fn int(self, value: i64) -> Self {
         self.column(value, Type::INT8)

@@ -251,10 +251,10 @@ const COME: &str =
 
 /// Names events that may be listed beside days that are settled.
 fn name(days: Columns, arrivals: &Arrivals) -> Columns {
-    days.ints(arrivals.few().map(|(environment, ..)| environment.0))
-        .ints(arrivals.few().map(|(_, day, ..)| day))
-        .ints(arrivals.few().map(|(_, _, claimed_at, _)| claimed_at.0))
-        .uuids(arrivals.few().map(|(.., id)| id.0))
+    days.any_ints(arrivals.few().map(|(environment, ..)| environment.0))
+        .any_ints(arrivals.few().map(|(_, day, ..)| day))
+        .any_ints(arrivals.few().map(|(_, _, claimed_at, _)| claimed_at.0))
+        .any_uuids(arrivals.few().map(|(.., id)| id.0))
         .int(ROOM.0)
         .int(ROOM.1)
 }
