@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod doctor;
 mod erase;
+mod etiquette;
 mod healthcheck;
 mod install;
 mod jobs;
@@ -76,6 +77,9 @@ enum Verb {
     /// Make members, give them roles and passwords, shut them out and list them.
     #[command(subcommand)]
     Member(member::Verb),
+    /// Order the clients of an app to send less, some events only, or nothing for a while; list and lift such orders.
+    #[command(subcommand)]
+    Etiquette(etiquette::Verb),
     /// Show who did what.
     Audit(audit::Args),
     /// Ask a running server for counts, over HTTP and with a token.
@@ -103,7 +107,8 @@ enum Verb {
     Prune(prune::Args),
     /// Write an app's events to files, one for each day; sessions and what was set aside where asked for.
     Export(records::Export),
-    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were.
+    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were. Or out
+    /// of the exports of other products.
     Import(records::Import),
     /// Erase one person or device of an app for good.
     Erase(erase::EraseArgs),
@@ -159,6 +164,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::Token(verb) => token::run(&load()?, &verb),
         Verb::Org(verb) => org::run(&load()?, &verb),
         Verb::Member(verb) => member::run(&load()?, &verb),
+        Verb::Etiquette(verb) => etiquette::run(&load()?, &verb),
         Verb::Audit(args) => audit::run(&load()?, &args),
         Verb::Query(args) => query::run(&args),
         Verb::Tail(args) => tail::run(&args),

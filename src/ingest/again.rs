@@ -172,7 +172,7 @@ pub(super) fn draft(
 pub(super) fn is_banned(draft: &Draft, banned: &Banned) -> bool {
     draft.entries.iter().any(|entry| match entry {
         Entry::Event(event) | Entry::Restored(event) => event.user.is_some_and(|user| banned.users.contains(&user)),
-        Entry::SetAside(_) | Entry::Banned => false,
+        Entry::SetAside(_) | Entry::Banned | Entry::Withheld(_) => false,
     })
 }
 

@@ -7,10 +7,10 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::refusals::Refusals;
-use crate::model::{App, AppId, GROUPS, Histogram, Outcome, Receipt, Slug};
+use crate::model::{App, AppId, GROUPS, Histogram, Outcome, Receipt, Slug, Withheld};
 
 /// Counts since start, for metrics and the conservation law: received = stored + duplicate + set aside + dropped +
-/// banned + refused.
+/// banned + withheld + refused.
 #[derive(Debug)]
 pub struct Counters {
     /// Events that came before a decision.
@@ -25,6 +25,8 @@ pub struct Counters {
     pub dropped: AtomicU64,
     /// Events of banned users and devices.
     pub banned: AtomicU64,
+    /// Events that were not kept by order of their app's owner, by reason, in the order of [`Withheld::ALL`].
+    pub withheld: [AtomicU64; Withheld::ALL.len()],
     /// Events of requests that were refused after decoding.
     pub refused: AtomicU64,
     /// Commits that succeeded.
@@ -56,7 +58,7 @@ pub struct AppCounters {
     received: AtomicU64,
     stored: AtomicU64,
     duplicate: AtomicU64,
-    /// Set aside, dropped, or of somebody banned.
+    /// Set aside, dropped, withheld, or of somebody banned.
     rejected: AtomicU64,
     refused: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Default for Counters {
             set_aside: AtomicU64::default(),
             dropped: AtomicU64::default(),
             banned: AtomicU64::default(),
+            withheld: Default::default(),
             refused: AtomicU64::default(),
             commits: AtomicU64::default(),
             failed_commits: AtomicU64::default(),
@@ -121,6 +124,7 @@ impl Counters {
                 Outcome::SetAside(..) => (&self.set_aside, &own.rejected),
                 Outcome::Dropped => (&self.dropped, &own.rejected),
                 Outcome::Banned => (&self.banned, &own.rejected),
+                Outcome::Withheld(why) => (&self.withheld[*why as usize], &own.rejected),
             };
             add(counter, 1);
             add(own, 1);

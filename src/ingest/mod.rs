@@ -5,7 +5,9 @@ mod again;
 mod counters;
 mod devices;
 mod door;
+mod etiquette;
 mod failure;
+mod history;
 mod normalize;
 mod places;
 mod privacy;
@@ -13,6 +15,7 @@ mod pulse;
 mod refusals;
 mod restore;
 mod roster;
+mod visitors;
 mod writer;
 
 use std::borrow::Cow;
@@ -23,10 +26,11 @@ use std::sync::mpsc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::visitors::Visitors;
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{
-    App, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Outcome, RawEvent,
-    RawIdentify, RawPerson, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
+    App, AppId, Country, EnvironmentId, EventId, Identified, IngestKeyId, KeptAside, Limits, Millis, Origin, Outcome,
+    RawEvent, RawIdentify, RawPerson, Reason, Receipt, Refusal, Rules, SessionTimes, Tried,
 };
 pub use crate::store::Nonce;
 use crate::store::{Draft, Store};
@@ -35,6 +39,7 @@ use crate::trail::{self, Trail};
 pub use again::Reader;
 pub use counters::{AppCounters, Counters};
 pub use door::{Credential, Door, Knock};
+pub use history::{History, Past};
 pub use places::Places;
 pub use privacy::{device_hash, identifier_hash, user_hash};
 pub use pulse::Pulse;
@@ -135,6 +140,7 @@ pub struct Intake {
     places: Places,
     readers: Arc<[(&'static str, Reader)]>,
     door: Door,
+    visitors: Visitors,
 }
 
 /// A draft in the queue, with the way back to its caller.
@@ -175,12 +181,13 @@ impl Intake {
         let (queue, waiting) = mpsc::sync_channel(size.requests.max(1));
         let counters = Arc::new(Counters::default());
         let door = Door::new(store.clone(), clock.clone());
+        let visitors = Visitors::new(store.clone());
         let writer = Writer::spawn(store, limits.clone(), clock, counters.clone(), waiting)?;
         let room = u32::try_from(size.bytes).unwrap_or(u32::MAX);
         let bytes = Arc::new(Semaphore::new(room as usize));
         let draining = Arc::new(AtomicBool::new(false));
         let (places, readers) = (Places::default(), Arc::default());
-        Ok((Self { queue, bytes, room, draining, counters, limits, places, readers, door }, writer))
+        Ok((Self { queue, bytes, room, draining, counters, limits, places, readers, door, visitors }, writer))
     }
 
     /// The same with a database of addresses.
@@ -203,6 +210,22 @@ impl Intake {
     /// The country of a client's address, to be put into the request's [`Scope`] in place of the address.
     pub fn country(&self, address: IpAddr) -> Option<Country> {
         self.places.country(address)
+    }
+
+    /// A name for somebody of whom a client says nothing: the same for all requests from one network with one agent on one
+    /// UTC day, and within a session also from elsewhere; another one the day after. Nobody can be found by it, once the
+    /// salt of its day is forgotten.
+    ///
+    /// # Errors
+    /// [`Refusal::StorageDown`] where the day's salt cannot be had.
+    pub async fn visitor(
+        &self,
+        app: AppId,
+        origin: &Origin,
+        agent: &str,
+        session: Option<&str>,
+    ) -> Result<String, Refusal> {
+        self.visitors.name(app, origin, agent, session).await
     }
 
     /// Normalizes, queues and waits for the commit. An `Ok` means that everything the receipt calls stored is on
@@ -265,7 +288,9 @@ impl Intake {
                 None => tried.gone += 1,
                 Some(Outcome::Stored) => tried.stored += 1,
                 Some(Outcome::Duplicate) => tried.duplicates += 1,
-                Some(Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned) => tried.stayed += 1,
+                Some(Outcome::SetAside(..) | Outcome::Dropped | Outcome::Banned | Outcome::Withheld(_)) => {
+                    tried.stayed += 1;
+                }
             }
         }
         Ok(tried)

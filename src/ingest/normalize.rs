@@ -7,12 +7,11 @@ use serde_json::value::RawValue;
 
 use super::acquaint::Acquaintance;
 use super::again::{self, Arrival};
+use super::etiquette::Etiquette;
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
-use crate::model::{
-    Banned, Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside,
-};
+use crate::model::{Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
 use crate::store::{Draft, Entry};
 
 /// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
@@ -40,10 +39,11 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
     let oldest = scope.rules.oldest(scope.environment, received_at, limits.age);
     let arrival = Arrival { received_at, offset, country: scope.country, limits };
     let mut told = Acquaintance::new(&scope.rules.banned, received_at);
+    let mut etiquette = Etiquette::new(&scope, received_at);
     for claim in &claims {
-        let entry = match claim {
-            Claim::Event(raw) if is_banned(raw, &scope.rules.banned, &mut pseudonyms) => Entry::Banned,
-            Claim::Event(raw) => match judge(raw, (received_at, offset), (limits, oldest)) {
+        let entry = match (etiquette.keeps_out(claim, limits, &mut pseudonyms), claim) {
+            (Some(out), _) => out,
+            (None, Claim::Event(raw)) => match judge(raw, (received_at, offset), (limits, oldest)) {
                 Ok(times) => {
                     if let Some((anonymous, user)) = raw.linked() {
                         told.link(pseudonyms.other_user(anonymous), pseudonyms.user(user));
@@ -56,33 +56,30 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
                     Entry::SetAside(SetAside { again, ..set_aside(reason, detail, raw.id, body, limits) })
                 }
             },
-            Claim::Unusable { reason, detail, id, body, sent } => {
+            (None, Claim::Unusable { reason, detail, id, body, sent }) => {
                 let again = sent.as_ref().and_then(|sent| again::of_text(sent, body, arrival, &mut pseudonyms));
                 Entry::SetAside(SetAside { again, ..set_aside(*reason, detail.clone(), *id, body, limits) })
             }
-            Claim::Banned => Entry::Banned,
+            (None, Claim::Banned) => Entry::Banned,
         };
         size += WEIGHT
             + match &entry {
                 Entry::Event(event) | Entry::Restored(event) => event.props().map_or(0, str::len),
                 Entry::SetAside(event) => event.body.len() + event.again.as_ref().map_or(0, |again| again.len()),
-                Entry::Banned => 0,
+                Entry::Banned | Entry::Withheld(_) => 0,
             };
         entries.push(entry);
     }
     for person in &people {
-        told.tell(person, limits, &mut pseudonyms);
+        if !etiquette.passes_over(person, &mut pseudonyms) {
+            told.tell(person, limits, &mut pseudonyms);
+        }
     }
     size += shared.bytes + told.weight();
     let Acquaintance { people, links, .. } = told;
     let Scope { app, environment, key, .. } = scope;
     let draft = Draft { key, nonce, entries, sign_out, people, links, ..Draft::new(app, environment, received_at) };
     (draft, size)
-}
-
-fn is_banned<'a>(raw: &'a RawEvent<'a>, banned: &Banned, pseudonyms: &mut Pseudonyms<'a>) -> bool {
-    let user = raw.whose().filter(|_| !banned.users.is_empty());
-    user.is_some_and(|user| banned.users.contains(&pseudonyms.user(user)))
 }
 
 /// Texts and facts that neighbours in a batch share.

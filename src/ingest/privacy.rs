@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::model::{Salt, SessionHash, SubjectHash, UserHash};
+use crate::model::{EventId, Salt, SessionHash, SubjectHash, UserHash};
 
 /// Hashes the identifiers of one app's batch. A batch mostly repeats one user and one session, so the last of each is
 /// remembered.
@@ -66,10 +66,15 @@ impl<'a> Pseudonyms<'a> {
         }
     }
 
-    fn hash(&self, kind: &[u8], id: &str) -> [u8; 16] {
+    /// Of an event by its id: no name of anything, only something to go by that has no order.
+    pub(super) fn event(&self, id: EventId) -> [u8; 16] {
+        self.hash(b"event\0", &id.0)
+    }
+
+    fn hash(&self, kind: &[u8], id: impl AsRef<[u8]>) -> [u8; 16] {
         let mut mac = self.keyed.clone();
         mac.update(kind);
-        mac.update(id.as_bytes());
+        mac.update(id.as_ref());
         let full = mac.finalize().into_bytes();
         let mut hash = [0; 16];
         hash.copy_from_slice(&full[..16]);

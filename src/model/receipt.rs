@@ -1,6 +1,6 @@
 //! Answers to ingest: what became of each event, or why a whole request was turned away.
 
-use super::{EventId, Identified, Reason};
+use super::{EventId, Identified, Reason, Withheld};
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Outcome {
     Dropped,
     /// Not kept, since its user or device is banned; counted.
     Banned,
+    /// Not kept, by order of the app's owner; counted by its reason.
+    Withheld(Withheld),
 }
 
 impl Outcome {
@@ -26,7 +28,14 @@ impl Outcome {
             Self::SetAside(..) => "set_aside",
             Self::Dropped => "dropped",
             Self::Banned => "banned",
+            Self::Withheld(why) => why.as_str(),
         }
+    }
+
+    /// Whether all of a request's events came though their clients are to be quiet; not where there are none.
+    pub fn are_of_the_quiet(outcomes: &[Self]) -> bool {
+        let quiet = |outcome: &Self| matches!(outcome, Self::Withheld(Withheld::Paused | Withheld::Stopped));
+        !outcomes.is_empty() && outcomes.iter().all(quiet)
     }
 }
 
@@ -58,6 +67,11 @@ impl Receipt {
     /// Events that take room on the disk because of this request.
     pub fn kept(&self) -> usize {
         self.count(|o| matches!(o, Outcome::Stored | Outcome::SetAside(..)))
+    }
+
+    /// Events that are not kept, by order of the app's owner.
+    pub fn withheld(&self) -> usize {
+        self.count(|o| matches!(o, Outcome::Withheld(_)))
     }
 
     /// Events kept aside.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{AppId, BanId, EnvironmentId, EventAge, Figures, IpNet, Millis, TierId, UserHash, age_of};
+use super::{AppId, BanId, EnvironmentId, EventAge, Figures, IpNet, Millis, Orders, TierId, UserHash, age_of};
 
 /// Most networks, and most origins, of one app.
 pub const MOST_LISTED: usize = 100;
@@ -23,6 +23,8 @@ pub struct Rules {
     pub banned: Banned,
     /// What it chose for the age of events, by environment.
     pub ages: Vec<EventAge>,
+    /// What its clients are ordered to do.
+    pub orders: Orders,
 }
 
 impl Rules {

@@ -2,10 +2,13 @@
 //! Beside them, what any program may ask.
 
 pub mod admission;
+pub mod aptabase;
 mod cors;
 mod moment;
+pub mod otlp;
 mod outside;
 mod paths;
+pub mod posthog;
 pub mod public;
 pub mod segment;
 pub mod teardown;
@@ -26,7 +29,7 @@ use crate::http::body::BodyLimits;
 use crate::http::limit::AddressLimiter;
 use crate::http::{self, Part, Routes};
 use crate::ingest::{Intake, Reader};
-use crate::model::Limits;
+use crate::model::{Limits, Words};
 
 pub use cors::Cors;
 pub use outside::Outside;
@@ -102,14 +105,24 @@ pub struct Adapter {
     pub around: fn(Router<Gate>, &Gate) -> Router<Gate>,
     /// Reads the text of an event that could not be used, and was set aside under the adapter's name, once more.
     pub reader: Option<Reader>,
+    /// What its clients hear of orders to be quiet or to send less often.
+    pub words: Words,
+    /// The page of the documentation that says which lines to change in an app.
+    pub guide: &'static str,
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 3] = [telemetry_kit::ADAPTER, teardown::ADAPTER, segment::ADAPTER];
+pub const ALL: [Adapter; 6] =
+    [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER, posthog::ADAPTER, segment::ADAPTER, otlp::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {
     ALL.into_iter().filter_map(|adapter| Some((adapter.name, adapter.reader?)))
+}
+
+/// What the clients of each protocol hear of orders, by its name.
+pub fn words() -> Vec<(&'static str, Words)> {
+    ALL.into_iter().map(|adapter| (adapter.name, adapter.words)).collect()
 }
 
 /// The routes of the chosen protocols, ready to be merged with those of the pages.

@@ -10,7 +10,7 @@ use super::admission::{Caller, Seen};
 use crate::auth::token::{self, TokenKind};
 use crate::http::limit::RetryAfterSeconds;
 use crate::ingest::{Credential, Scope};
-use crate::model::{App, EnvironmentId, IngestKeyId, KeyKind, KeyLookup, Origin, Refusal, Rules};
+use crate::model::{App, EnvironmentId, IngestKeyId, KeyKind, KeyLookup, Order, Origin, Refusal, Rules};
 
 /// An app found by a public key.
 #[derive(Clone, Debug)]
@@ -36,6 +36,11 @@ impl Admitted {
             rules: self.rules.clone(),
             country: gate.intake.country(origin.address),
         }
+    }
+
+    /// What clients of a version are ordered now; those that do not tell it, of all versions.
+    pub fn order(&self, gate: &Gate, version: Option<&str>) -> Order {
+        self.rules.orders.for_version(self.environment, version, gate.clock.now())
     }
 }
 

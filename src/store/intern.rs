@@ -272,7 +272,7 @@ fn events(drafts: &[Draft]) -> impl Iterator<Item = (AppId, &Event)> {
     drafts.iter().flat_map(|draft| {
         draft.entries.iter().filter_map(|entry| match entry {
             Entry::Event(event) | Entry::Restored(event) => Some((draft.app.id, event)),
-            Entry::SetAside(_) | Entry::Banned => None,
+            Entry::SetAside(_) | Entry::Banned | Entry::Withheld(_) => None,
         })
     })
 }

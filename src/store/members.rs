@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::audit::note;
 use super::directory::changed;
 use super::sql::{Row, Sql};
-use super::{Result, StoreError};
+use super::{Result, StoreError, visitors};
 use crate::model::{By, Concerning, Login, Member, MemberId, Membership, Millis, NewMember, OrganizationId, Role, Way};
 
 /// A nonce can come back for as long as its request's time is accepted: ten minutes either way, and a minute of grace.
@@ -22,7 +22,7 @@ pub(super) fn purge(db: &dyn Sql, now: Millis) -> Result<()> {
     db.run("DELETE FROM logins WHERE created_at < $1", &[now.plus(-LOGIN_MAX).0.into()])?;
     db.run("DELETE FROM setup_tokens WHERE expires_at < $1", &[now.0.into()])?;
     db.run("DELETE FROM invitations WHERE expires_at < $1", &[now.0.into()])?;
-    Ok(())
+    visitors::forget(db, now)
 }
 
 pub(super) fn any(db: &dyn Sql) -> Result<bool> {

@@ -6,7 +6,7 @@ use crate::config::Shown;
 use crate::ingest::RefusedFor;
 use crate::model::{
     Aim, Alarm, AsideCount, BackupStanding, Budget, Held, JobStanding, LookupCounts, Millis, Node, PruneStanding,
-    Traffic,
+    Traffic, Words,
 };
 use crate::store::{StoreError, StoreStatus};
 
@@ -32,6 +32,8 @@ pub struct BoxParts {
     pub build_id: Option<String>,
     /// What it calls its service, such as a region.
     pub service_id: Option<String>,
+    /// What clients of each protocol hear of orders, by its name.
+    pub words: Vec<(&'static str, Words)>,
 }
 
 /// All figures of the box at one moment.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::metrics::{Exposition, Kind, Number};
 use crate::ingest::{Counters, Door, Intake};
-use crate::model::{Budget, JobRun, JobStanding, Kept, LookupCounts, Millis, PruneStanding};
+use crate::model::{Budget, JobRun, JobStanding, Kept, LookupCounts, Millis, PruneStanding, Withheld};
 use crate::store::{PoolStatus, StoreStatus};
 
 use super::health;
@@ -99,22 +99,23 @@ fn expose_events(text: &mut Exposition, counters: &Counters) {
     text.counter("events_failed_total", "Events set aside or refused.", failed);
 
     let help = "Events by what became of them: received = stored + duplicate + set_aside + dropped + banned + \
-                refused, and those on their way.";
+                sampled + unlisted + paused + stopped + refused, and those on their way.";
     let mut events = text.family("tallybox_events_total", Kind::Counter, help);
     // Received last: what is counted meanwhile must not make the sum larger than it.
-    for (outcome, counter) in [
+    let withheld = Withheld::ALL.map(|why| (why.as_str(), &counters.withheld[why as usize]));
+    let decided = [
         ("stored", stored),
         ("duplicate", duplicate),
         ("set_aside", set_aside),
         ("dropped", &counters.dropped),
         ("banned", &counters.banned),
-        ("refused", &counters.refused),
-        ("received", &counters.received),
-    ] {
+    ];
+    let last = [("refused", &counters.refused), ("received", &counters.received)];
+    for (outcome, counter) in decided.into_iter().chain(withheld).chain(last) {
         events.sample(&[("outcome", outcome)], read(counter));
     }
     let help = "Events of each app: received = stored + duplicate + rejected + refused, and those on their way; \
-                rejected are those set aside, dropped, or of somebody banned.";
+                rejected are those set aside, dropped, withheld by order of the owner, or of somebody banned.";
     let mut by_app = text.family("tallybox_app_events_total", Kind::Counter, help);
     for app in counters.by_app() {
         for (outcome, events) in app.outcomes() {
@@ -201,7 +202,7 @@ fn expose_caches(text: &mut Exposition, caches: &[(&'static str, LookupCounts)])
 fn expose_chores(text: &mut Exposition, state: &WebState) {
     let backlog = *state.metrics.backlog.lock();
     let mut gauge = |name, help, value: Option<u64>| text.family(name, Kind::Gauge, help).sample_if(&[], value);
-    let help = "Past days whose events wait to be settled.";
+    let help = "Days whose events wait to be settled.";
     gauge("tallybox_unsettled_days", help, backlog.map(|backlog| backlog.days));
     let help = "Past periods whose users wait to be counted.";
     gauge("tallybox_unsettled_counts", help, backlog.map(|backlog| backlog.counts));

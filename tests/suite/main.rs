@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod aptabase;
 mod architecture;
 mod backup;
 mod browser;
@@ -13,6 +14,8 @@ mod depot;
 mod docs;
 mod doctor;
 mod durability;
+mod etiquette;
+mod foreign;
 mod harness;
 mod http;
 mod jobs;
@@ -20,8 +23,10 @@ mod limits;
 mod live;
 mod matrix;
 mod moving;
+mod otlp;
 mod packaging;
 mod pages;
+mod posthog;
 mod privacy;
 mod retention;
 mod routes;

@@ -29,7 +29,8 @@ use crate::model::{Origin, Refusal};
 pub use decode::{Decoded, Form, Kind, Sender, claim, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter = Adapter { name: NAME, slug: "segment", prefix: "", routes, around, reader: Some(claim) };
+pub const ADAPTER: Adapter =
+    Adapter { name: NAME, slug: "segment", prefix: "", routes, around, reader: Some(claim), words: reply::WORDS, guide: include_str!("../../../docs/segment.md") };
 
 /// As in the documentation.
 const NAME: &str = "Segment";
@@ -143,11 +144,12 @@ async fn settings(
     let (head, _) = request.into_parts();
     let call = Call { gate, origin, head };
     match call.find(Some(&key)).await {
-        Ok(_) => {
+        Ok(admitted) => {
             let address = call.gate.outside.address(&call.origin, &call.head.headers).unwrap_or_default();
             let (scheme, host) = address.split_once("://").unwrap_or(("https", &address));
             let prefix = matched.as_str().strip_suffix(SETTINGS).unwrap_or_default();
-            reply::settings(&key, scheme, &[host, prefix, "/v1"].concat())
+            let order = admitted.order(&call.gate, None);
+            reply::settings(&key, (scheme, &[host, prefix, "/v1"].concat()), &order)
         }
         Err(refusal) => call.refused(&refusal),
     }
@@ -158,7 +160,10 @@ async fn source(State(gate): State<Gate>, origin: Origin, request: Request) -> R
     let call = Call { gate, origin, head };
     let key = call.named();
     match call.find(key.as_deref()).await {
-        Ok(admitted) => reply::source(key.as_deref().unwrap_or_default(), admitted.app.slug.as_str()),
+        Ok(admitted) => {
+            let order = admitted.order(&call.gate, None);
+            reply::source(key.as_deref().unwrap_or_default(), admitted.app.slug.as_str(), &order)
+        }
         Err(refusal) => call.refused(&refusal),
     }
 }

@@ -7,13 +7,29 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::model::Refusal;
+use crate::model::{Order, Refusal, Words};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk. The SDKs honour up to 300.
 const AFTER_RESTART: u32 = 2;
 const AFTER_OUTAGE: u32 = 10;
 const AFTER_FULL: u32 = 60;
+
+/// What clients hear of orders.
+pub const WORDS: Words = Words {
+    pause: QUIET,
+    stop: QUIET,
+    flush: Some(
+        "Segment's SDK for browsers, when it starts next, gathers messages for so long, or a hundred of them. Others cannot be \
+         told.",
+    ),
+};
+const QUIET: &str = "Its messages are answered as taken. RudderStack's SDKs for clients are told, when they start next, that \
+                     their source is switched off, and send nothing; others go on sending.";
+
+/// Messages that a browser gathers at the most where it is told how often to send; what they come to is kept small by
+/// the SDK itself.
+const GATHERED: u32 = 100;
 
 /// An image of one transparent point.
 const POINT: [u8; 42] = *b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;";
@@ -47,9 +63,14 @@ pub fn pixel(refusal: Option<&Refusal>) -> Response {
 }
 
 /// What Segment's client SDKs ask for when they start: where to send, as host and path. More than one integration would
-/// make the SDK for browsers load code from elsewhere, and unless told otherwise it reports on itself to Segment.
-pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
-    let segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
+/// make the SDK for browsers load code from elsewhere, without this one it would send everything to Segment itself, and unless
+/// told otherwise it reports on itself there.
+pub fn settings(key: &str, (scheme, place): (&str, &str), order: &Order) -> Response {
+    let mut segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
+    if let Some(seconds) = order.flush_interval {
+        let config = json!({ "size": GATHERED, "timeout": u64::from(seconds) * 1_000 });
+        segment["deliveryStrategy"] = json!({ "strategy": "batching", "config": config });
+    }
     json(
         StatusCode::OK,
         &json!({ "integrations": { "Segment.io": segment }, "plan": {}, "metrics": { "sampleRate": 0 } }),
@@ -57,7 +78,7 @@ pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
 }
 
 /// What RudderStack's client SDKs ask for when they start.
-pub fn source(key: &str, app: &str) -> Response {
+pub fn source(key: &str, app: &str, order: &Order) -> Response {
     let off = json!({ "enabled": false });
     json(
         StatusCode::OK,
@@ -65,7 +86,7 @@ pub fn source(key: &str, app: &str) -> Response {
             "id": app,
             "name": app,
             "writeKey": key,
-            "enabled": true,
+            "enabled": order.quiet.is_none(),
             "workspaceId": "self",
             "connections": [],
             "destinations": [],

@@ -31,17 +31,32 @@ use crate::http::metrics::{IdentifyMetrics, Resolved};
 use crate::http::told::{self, PageVerdict};
 use crate::http::{Access, Routes};
 use crate::ingest::{Credential, Knock, Roster};
-use crate::model::{Millis, Origin, Refusal, SessionTimes};
+use crate::model::{Millis, Origin, Refusal, SessionTimes, Words};
 
 pub use shell::Origins;
 pub use tenant::Tenancy;
+pub use wire::events::read as decode;
+pub use wire::identify::read as decode_identify;
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "teardown", prefix: "/td", routes, around: shell::around, reader: None };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "teardown",
+    prefix: "/td",
+    routes,
+    around: shell::around,
+    reader: None,
+    words: WORDS,
+    guide: include_str!("../../../docs/teardown.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "Teardown";
+
+/// The protocol has no words for a client to be quiet; `DISABLED` would lock people out of their app.
+const WORDS: Words = Words { pause: QUIET, stop: QUIET, flush: None };
+const QUIET: &str = "Its events are answered as processed, and it goes on sending. Identify goes on, too: by its answer the \
+                     app knows whether it must update.";
 
 /// Largest body in bytes, where the box takes no less.
 const BODY: usize = 1 << 20;

@@ -7,13 +7,18 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{Limit, Outcome, Reason, Receipt, Refusal};
+use crate::model::{Limit, Outcome, Reason, Receipt, Refusal, Withheld, Words};
 
 /// Seconds after which to come back when no better figure is known: while another process takes over, while the
 /// database is away, while somebody makes room on the disk.
 const AFTER_RESTART: u32 = 2;
 const AFTER_OUTAGE: u32 = 10;
 const AFTER_FULL: u32 = 60;
+
+/// What clients hear of orders. An answer that counted fewer events as accepted would be sent again for ever.
+pub const WORDS: Words = Words { pause: QUIET, stop: QUIET, flush: None };
+const QUIET: &str = "Its events are answered as accepted, so that it forgets them; the answer's message says how many were not \
+                     kept, and why. The SDK knows no pause and goes on sending.";
 
 /// How errors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +32,24 @@ pub enum Shape {
 /// 200: every event of the request is in our charge, stored, known already or set aside. Extra members are allowed.
 pub fn taken(receipt: &Receipt) -> Response {
     let events = receipt.outcomes.len();
-    let message = format!("{events} {} taken in charge", plural(events));
+    let message = format!("{events} {} taken in charge{}", plural(events), withheld(receipt));
     json(StatusCode::OK, &Taken::of("success", receipt, events, 0, &message))
+}
+
+/// What was not kept by order of the app's owner, behind what was.
+fn withheld(receipt: &Receipt) -> String {
+    let of = |why: Withheld| (receipt.count(|outcome| *outcome == Outcome::Withheld(why)), why.as_str());
+    let told: Vec<String> = Withheld::ALL
+        .map(of)
+        .into_iter()
+        .filter(|(many, _)| *many > 0)
+        .map(|(many, why)| format!("{many} {why}"))
+        .collect();
+    if told.is_empty() {
+        String::new()
+    } else {
+        format!("; not kept, by order of the app's owner: {}", told.join(", "))
+    }
 }
 
 /// 200 for Do Not Track: without it the SDK would send the same events for ever.
@@ -70,6 +91,12 @@ struct Taken<'a> {
     stored: usize,
     duplicates: usize,
     quarantined: usize,
+    #[serde(skip_serializing_if = "is_none")]
+    withheld: usize,
+}
+
+fn is_none(many: &usize) -> bool {
+    *many == 0
 }
 
 #[derive(Serialize)]
@@ -110,7 +137,8 @@ struct NestedError<'a> {
 impl<'a> Taken<'a> {
     fn of(status: &'static str, receipt: &Receipt, accepted: usize, rejected: usize, message: &'a str) -> Self {
         let (stored, duplicates, quarantined) = (receipt.stored(), receipt.duplicates(), receipt.set_aside());
-        Self { status, accepted, rejected, message, stored, duplicates, quarantined }
+        let withheld = receipt.withheld();
+        Self { status, accepted, rejected, message, stored, duplicates, quarantined, withheld }
     }
 }
 
@@ -271,6 +299,21 @@ mod tests {
         let (status, body) = read(untracked(&receipt(&[Outcome::Dropped; 3]))).await;
         assert_eq!((status, &body["status"], &body["accepted"]), (200, &json!("success"), &json!(3)));
         assert!(body["message"].as_str().unwrap().contains("nothing was kept"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_by_order_is_accepted_and_told() {
+        let of = Outcome::Withheld;
+        let some = [Outcome::Stored, of(Withheld::Sampled), of(Withheld::Paused), of(Withheld::Sampled)];
+        let (status, body) = read(taken(&receipt(&some))).await;
+        assert_eq!(
+            (status, &body["accepted"], &body["rejected"], &body["withheld"]),
+            (200, &json!(4), &json!(0), &json!(3))
+        );
+        let message = body["message"].as_str().unwrap();
+        assert!(message.ends_with("by order of the app's owner: 2 sampled, 1 paused"), "{message}");
+        // Also to a strict app.
+        assert_eq!(read(judged(&receipt(&some), Shape::Flat)).await, (status, body));
     }
 
     #[tokio::test]

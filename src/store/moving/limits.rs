@@ -47,6 +47,28 @@ pub(super) const BANS: Table = Table {
     cut: WHOLE,
 };
 
+/// Behind apps and environments.
+pub(super) const CLIENT_ORDERS: Table = Table {
+    name: "client_orders",
+    columns: &[
+        ("id", Int),
+        ("app_id", Int),
+        ("env_id", Int),
+        ("versions", Text),
+        ("version", Text),
+        ("sample", Int),
+        ("names", Text),
+        ("flush_secs", Int),
+        ("quiet", Text),
+        ("quiet_till", Int),
+        ("member", Text),
+        ("created_at", Int),
+    ],
+    key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
+
 /// Behind environments.
 pub(super) const KEEPING: Table = Table {
     name: "keeping",
@@ -61,6 +83,15 @@ pub(super) const TRUSTED_CLOCK: Table = Table {
     name: "trusted_clock",
     columns: &[("id", Int), ("at", Int), ("credit", Int)],
     key: 1,
+    prefix: 0,
+    cut: WHOLE,
+};
+
+/// Behind apps.
+pub(super) const VISITOR_SALTS: Table = Table {
+    name: "visitor_salts",
+    columns: &[("app_id", Int), ("day", Int), ("salt", Bytes)],
+    key: 2,
     prefix: 0,
     cut: WHOLE,
 };

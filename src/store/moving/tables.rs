@@ -2,7 +2,7 @@
 
 use super::accounts::{INVITATIONS, MEMBERSHIPS};
 use super::devices::DEVICES;
-use super::limits::{APP_LIMITS, BANS, KEEPING, TIERS, TRUSTED_CLOCK};
+use super::limits::{APP_LIMITS, BANS, CLIENT_ORDERS, KEEPING, TIERS, TRUSTED_CLOCK, VISITOR_SALTS};
 use super::sign_in;
 use crate::model::Millis;
 use crate::store::sql::{Cell, Row};
@@ -56,7 +56,7 @@ const BY_HOUR_OF_SECONDS: Cut = Cut { width: 3_600, first: FIRST_DAY * 24, last:
 use Kind::{Bytes, Int, Text, Uuid};
 
 /// Small tables that refer to each other, in the order in which they can be filled: one unit together.
-pub(in crate::store) const DIRECTORY: [Table; 20] = [
+pub(in crate::store) const DIRECTORY: [Table; 22] = [
     Table {
         name: "organizations",
         columns: &[("id", Int), ("uuid", Bytes), ("slug", Text), ("name", Text), ("created_at", Int)],
@@ -114,7 +114,9 @@ pub(in crate::store) const DIRECTORY: [Table; 20] = [
     TIERS,
     APP_LIMITS,
     BANS,
+    CLIENT_ORDERS,
     KEEPING,
+    VISITOR_SALTS,
     TRUSTED_CLOCK,
     Table {
         name: "api_tokens",
@@ -328,8 +330,8 @@ const NONCES: Table = Table {
 };
 
 /// What the destination makes by itself of all others: not moved, and taken out where a move writes.
-pub(in crate::store) const DERIVED: [&str; 5] =
-    ["settled_days", "settled_events", "settled_columns", "settled_counts", "settled_sets"];
+pub(in crate::store) const DERIVED: [&str; 6] =
+    ["settled_days", "settled_events", "settled_columns", "settled_late", "settled_counts", "settled_sets"];
 
 /// Every table, in the order in which they can be filled.
 pub(in crate::store) fn all() -> impl DoubleEndedIterator<Item = &'static Table> {

@@ -16,7 +16,7 @@ use super::super::state::WebState;
 const SHOWN: u32 = 50;
 
 /// What the lines of a page can be narrowed to: label, and how their actions begin.
-const KINDS: [(&str, &str); 15] = [
+const KINDS: [(&str, &str); 16] = [
     ("Everything", ""),
     ("Sign-in", "login."),
     ("Members", "member."),
@@ -28,6 +28,7 @@ const KINDS: [(&str, &str); 15] = [
     ("Tiers", "tier."),
     ("Limits", "limits."),
     ("Bans", "ban."),
+    ("Etiquette", "etiquette."),
     ("Versions", "version."),
     ("People", "person."),
     ("Devices", "device."),
@@ -92,6 +93,8 @@ const WORDS: &[(&str, &str)] = &[
     ("limits.set", "Set:"),
     ("ban.made", "Banned:"),
     ("ban.lifted", "Ban lifted of"),
+    ("etiquette.ordered", "Ordered:"),
+    ("etiquette.lifted", "Order lifted:"),
 ];
 
 #[derive(Template)]

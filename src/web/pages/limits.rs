@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 
 use crate::model::{
-    AppLimits, Ban, BanId, Barred, Figures, IpNet, MOST_LISTED, Millis, Tier, TierId, TurnedAway, parse_origin,
+    AppLimits, Ban, BanId, Barred, Figures, IpNet, MOST_LISTED, Millis, Tier, TierId, TurnedAway, Withheld,
+    parse_origin,
 };
 use crate::store::StoreError;
 
@@ -243,7 +244,7 @@ fn outcome_label(outcome: &str) -> Option<&'static str> {
         "duplicate" => Some("Known already"),
         "set_aside" => Some("Set aside"),
         "banned" => Some("Of banned users and devices"),
-        _ => None,
+        other => Withheld::ALL.into_iter().find(|why| why.as_str() == other).map(Withheld::label),
     }
 }
 

@@ -7,9 +7,11 @@ pub mod breakdown;
 pub mod changes;
 pub mod collects;
 pub mod confirm;
+pub mod connect;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
+pub mod etiquette;
 pub mod event;
 pub mod events;
 pub mod explorer;
@@ -77,6 +79,7 @@ pub const APP_TABS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("Keys", "/keys"),
             ("Limits", "/limits"),
+            ("Etiquette", "/etiquette"),
             ("Set aside", "/set-aside"),
             ("What is kept", "/keeping"),
             ("People's rights", "/people"),
@@ -145,8 +148,11 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys", Access::Admin, form::LIMIT, keys::create)
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
+        .get("/apps/{app}/connect", Access::Member, connect::show)
         .get("/apps/{app}/limits", Access::Member, limits::show)
         .post("/apps/{app}/limits", Access::Admin, form::LIMIT, limits::change)
+        .get("/apps/{app}/etiquette", Access::Member, etiquette::show)
+        .post("/apps/{app}/etiquette", Access::Admin, form::LIMIT, etiquette::change)
         .get("/apps/{app}/keeping", Access::Admin, keeping::show)
         .post("/apps/{app}/keeping", Access::Admin, form::LIMIT, keeping::change)
         .get("/organizations/{organization}/tokens", Access::Admin, tokens::show)

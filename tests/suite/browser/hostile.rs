@@ -106,6 +106,16 @@ fn administer(server: &Server, app: &Credentials, cookie: &str, texts: &[String]
         assert!(matches!(made, 200 | 422), "a token called {name:?}: {made}");
         let banned = post(&format!("{home}/limits"), &[("act", "ban"), ("kind", "device"), ("id", text)]);
         assert!(matches!(banned, 303 | 409 | 422), "a ban of {text:?}: {banned}");
+        let (names, version) = (text.as_str(), format!("{n}{name}"));
+        let order = [
+            ("act", "give"),
+            ("versions", "exactly"),
+            ("version", version.as_str()),
+            ("sending", "go"),
+            ("names", names),
+        ];
+        let given = post(&format!("{home}/etiquette"), &order);
+        assert!(matches!(given, 303 | 409 | 422), "an order for {text:?}: {given}");
         let short: String = text.chars().take(40).collect();
         let tier = [("act", "save"), ("name", short.as_str()), ("key", text.as_str())];
         assert!(post("/box/tiers", &tier) < 500, "a tier called {short:?}");
@@ -136,7 +146,7 @@ fn administer(server: &Server, app: &Credentials, cookie: &str, texts: &[String]
 const INSPECT: &str = include_str!("hostile.js");
 
 /// Pages below that of the app. Lists are followed to their ends.
-const PAGES: [&str; 32] = [
+const PAGES: [&str; 33] = [
     "",
     "?range=today&break=version",
     "/events",
@@ -160,6 +170,7 @@ const PAGES: [&str; 32] = [
     "/devices",
     "/keys",
     "/limits",
+    "/etiquette",
     "/people",
     "/collects",
     "/settings",

@@ -147,6 +147,7 @@ fn every_event_is_accounted_for(backend: Backend) {
     let events = |outcome: &str| scrape.sum("tallybox_events_total", |labels| labels["outcome"] == outcome).unwrap();
     let outcomes = ["stored", "duplicate", "set_aside", "dropped", "banned", "refused"].map(events);
     assert_eq!(outcomes, [2.0, 1.0, 1.0, 2.0, 0.0, 0.0]);
+    assert_eq!(["sampled", "unlisted", "paused", "stopped"].map(events), [0.0; 4]);
     assert_eq!(outcomes.iter().sum::<f64>(), events("received"));
     let of_app = |outcome: &str| {
         scrape.sum("tallybox_app_events_total", |l| l["app"] == app.slug && l["outcome"] == outcome).unwrap()

@@ -12,12 +12,14 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{server_with_app, set_aside, stored};
+use crate::etiquette::order;
 use crate::harness::backend::on_both_backends;
 use crate::harness::kit::Credentials;
 use crate::harness::{Backend, Server, client_program};
 
 on_both_backends! {
     the_published_sdk_delivers_everything_and_forgets_it,
+    the_published_sdk_forgets_what_is_not_kept_by_order,
     a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once,
     recorded_requests_of_the_sdk_are_taken_whole,
 }
@@ -29,6 +31,14 @@ fn the_published_sdk_delivers_everything_and_forgets_it(backend: Backend) {
     assert_eq!((stored(&server), set_aside(&server)), (2_500, 0), "{told}");
     let kinds = server.sql("SELECT text, count(*) FROM events JOIN strings s ON s.id = name_id GROUP BY 1 ORDER BY 1");
     assert_eq!(kinds, "checked_out|833\ncommand_execution|834\nfeature_used|833\n");
+}
+
+fn the_published_sdk_forgets_what_is_not_kept_by_order(backend: Backend) {
+    let (server, app) = server_with_app(backend);
+    order(&server, &app, &[("sending", "pause")]);
+    let told = client(&server, &app, &server.url(), &["send", "150"]);
+    assert_eq!((&told["synced"], &told["unsynced"], stored(&server)), (&json!(150), &json!(0), 0), "{told}");
+    assert_eq!(server.count("SELECT sum(events) FROM intake_days WHERE outcome = 'paused'"), 150);
 }
 
 fn a_lost_reply_makes_the_sdk_repeat_and_the_box_count_once(backend: Backend) {
