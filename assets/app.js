@@ -57,11 +57,12 @@ let heard = "";
 // A document response is parsed without running scripts, so it needs no trusted type.
 function fetchPage(done) {
   const request = new XMLHttpRequest();
-  request.open("GET", location.href);
+  const from = new URL(main.dataset.from || location.href, location.href);
+  request.open("GET", from);
   request.responseType = "document";
   request.timeout = 10000;
   request.onload = () => {
-    const moved = new URL(request.responseURL || location.href).pathname !== location.pathname;
+    const moved = new URL(request.responseURL || from).pathname !== from.pathname;
     done(request.status === 200 && !moved ? request.response : null, moved);
   };
   request.onerror = request.ontimeout = () => done(null, false);
@@ -94,7 +95,10 @@ function refresh() {
   fetchPage((page, moved) => {
     asking = false;
     const next = page && page.querySelector("main");
-    if (moved || (next && next.dataset.view !== main.dataset.view)) return location.reload();
+    if (moved || (next && next.dataset.view !== main.dataset.view)) {
+      if (!main.dataset.from) location.reload(); // what shows a key is gone when it is loaded again
+      return;
+    }
     if (next) {
       for (const part of main.querySelectorAll("[data-live]")) {
         const fresh = next.querySelector(`[data-live="${part.dataset.live}"]`);

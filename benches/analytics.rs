@@ -1,5 +1,5 @@
-//! Questions over a made-up year of 100,000 people that is settled, cold and warm, the memory that the dearest of them take
-//! together, and what ingest and pages cost each other.
+//! Questions over a made-up year of 100,000 people that is settled, and to whose last week events have come since, cold and
+//! warm, the memory that the dearest of them take together, and what ingest and pages cost each other.
 //!
 //! `cargo bench --bench analytics -- [millions]` prints a table with bars and writes `target/bench/analytics.json`. The
 //! year comes from the verb `demo`. An answer is cold where the server has never given it: each question is put to a
@@ -29,6 +29,9 @@ const ROUNDS: usize = 5;
 const MEMORY: f64 = 128.0;
 /// Longest that an overview may take once it is in the cache, in milliseconds.
 const WARM: f64 = 5.0;
+
+/// Events of each hour of the last week that come late.
+const LATE: usize = 10;
 
 /// Connections that send batches, and events of a batch.
 const SENDERS: usize = 8;
@@ -66,7 +69,7 @@ fn questions() -> Vec<Question> {
         question("funnel_90d", funnel, 1_000.0),
         question("property_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network", 100.0),
         question("property_users_7d", "/api/v1/apps/bench/query?range=7d&dimension=prop:network&metric=users", 100.0),
-        // None of these days is so young that it is not settled.
+        // Weeks that are over.
         question("property_settled_7d", past_week("/api/v1/apps/bench/query?dimension=prop:network"), 100.0),
         question("property_year", "/api/v1/apps/bench/query?range=year&dimension=prop:network", 100.0),
         question("events_by_property_7d", events, 500.0),
@@ -93,6 +96,7 @@ fn main() {
     let token = token.lines().find_map(|line| line.strip_prefix("token ")).expect("it is shown").trim().to_owned();
     let asker = Asker { token };
     settle(&mut rig, &mut figures);
+    late(&rig);
     let mut bars = Vec::new();
     for question in questions() {
         bars.extend(asker.measure(&mut rig, &question, &mut figures));
@@ -126,6 +130,17 @@ fn settle(rig: &mut Rig, figures: &mut Figures) {
     }
     figures.add("settling_s", began.elapsed().as_secs_f64());
     figures.add("settled_mb", (bytes(rig) - before) as f64 / 1e6);
+}
+
+/// Events of every hour of the last week come late, as they do on any day: no day of it is as it was settled.
+fn late(rig: &Rig) {
+    let mut connection = Connection::open(rig);
+    for hour in 0..7 * 24 {
+        let session = 3_000_000_000 + hour * 2;
+        let at = now() - (hour as i64 + 1) * Millis::HOUR;
+        let sender = Sender { user: hour * 7_919 % 20_000, session, at, release: 3, events: LATE };
+        assert_eq!(connection.exchange(&rig.signed(&batch(&sender))).0, 200);
+    }
 }
 
 /// Runs a verb over the rig's data; what it says.

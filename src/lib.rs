@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod depot;
+pub mod foreign;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -107,7 +107,8 @@ enum Verb {
     Prune(prune::Args),
     /// Write an app's events to files, one for each day; sessions and what was set aside where asked for.
     Export(records::Export),
-    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were.
+    /// Take events out of such files, each once: of another app as new ones, of the same one back to where they were. Or out
+    /// of the exports of other products.
     Import(records::Import),
     /// Erase one person or device of an app for good.
     Erase(erase::EraseArgs),

@@ -1,5 +1,7 @@
 //! The verbs `export` and `import`: an app's rows as files, and events out of such files.
 
+mod erased;
+mod foreign;
 mod import;
 
 use anyhow::{Context, bail};

@@ -25,7 +25,7 @@ use crate::http::{self, IpNet, Route, ServerOptions, Socket};
 use crate::ingest::{Intake, Places, QueueSize, Roster, Writer};
 use crate::jobs::{self, Jobs, Progress};
 use crate::logging;
-use crate::model::{Limits, Lookups, Millis, Node, SessionTimes, VersionChange, age_of};
+use crate::model::{Guide, Limits, Lookups, Millis, Node, SessionTimes, VersionChange, age_of};
 use crate::protocol::teardown::{Origins, Teardown, Tenancy};
 use crate::protocol::telemetry_kit::ErrorShape;
 use crate::protocol::version_check::{self, Judge, Unjudged};
@@ -151,7 +151,8 @@ async fn serve(config: &Config, supervisor: &Supervisor, lent: Option<std::net::
     let requests = RequestMetrics::default().with_answering(answering.clone());
     let options = ServerOptions { socket, connections: requests.connections().clone(), ..server_options(config)? };
     let (node, store) = (about.node.clone(), parts.store.clone());
-    let state = parts.state(config, requests.clone(), about);
+    let guides = choice(config).guides().map_err(anyhow::Error::msg)?;
+    let state = parts.state(config, requests.clone(), about, guides);
     let pushing = watch::push(config, state.clone(), parts.pushes.clone());
     let router = parts.router(config, state)?;
     let router = http::layers(router, parts.clock.clone(), &options, requests);
@@ -295,7 +296,7 @@ impl Parts {
         Ok(protocols.merge(open.merge(web::mount(state)).into_router()))
     }
 
-    fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts) -> WebState {
+    fn state(&self, config: &Config, requests: RequestMetrics, about: BoxParts, guides: Vec<Guide>) -> WebState {
         let policies = Policies::new(self.store.clone(), self.clock.clone(), VersionHooks::default().and(told));
         let stopping = self.stopping.clone();
         let metrics = MetricsParts {
@@ -322,6 +323,7 @@ impl Parts {
             site: Site { base_path: config.base_path.clone(), public_url: config.public_url.clone() },
             keeping: Keeping { respects_dnt: config.respect_dnt },
             draining: Arc::new(move || stopping.load(Ordering::Relaxed)),
+            guides,
             metrics,
         })
     }

@@ -81,6 +81,9 @@ mod tests {
             ("ada", "", "", 0, 0),
             ("ada", "ada", "ada@example.org", 1, 0),
             ("", "anon", "ada@example.org", 0, 0),
+            ("undefined", "anon", "", 0, 0),
+            ("ada", " NULL", "", 0, 0),
+            ("undefined behaviour", "anon", "", 0, 1),
             (&*long, "anon", "ada@example.org", 0, 0),
             ("ada", &*long, "ada@example.org", 1, 0),
         ] {

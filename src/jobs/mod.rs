@@ -7,6 +7,7 @@ mod erase;
 mod prune;
 mod runner;
 mod settle;
+mod unite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub enum Room {
 }
 
 /// Every job. A step that tells nothing but its pause stands here as `|ground| step(ground).into()`.
-pub const ALL: [Duty; 6] = [
+pub const ALL: [Duty; 7] = [
     Duty {
         name: "settle",
         what: "writes what is over in the form in which it is counted fastest",
@@ -70,6 +71,14 @@ pub const ALL: [Duty; 6] = [
         period: Duration::from_secs(1),
         work: Work::EveryNode(erase::step),
         room: Room::Makes,
+        off: on,
+    },
+    Duty {
+        name: "unite",
+        what: "gives what was stored under an earlier name of a person to the one they have now",
+        period: Duration::from_secs(1),
+        work: Work::EveryNode(unite::step),
+        room: Room::Takes,
         off: on,
     },
     Duty {

@@ -113,7 +113,33 @@ impl RawEvent<'_> {
 /// Two names of one person, where both are there and differ.
 pub(super) fn linked<'t>(anonymous: Option<&'t str>, user: Option<&'t str>) -> Option<(&'t str, &'t str)> {
     let both = anonymous.zip(user).filter(|(anonymous, user)| !anonymous.is_empty() && !user.is_empty());
-    both.filter(|(anonymous, user)| anonymous != user)
+    both.filter(|(anonymous, user)| anonymous != user && !names_nobody(anonymous) && !names_nobody(user))
+}
+
+/// Whether a name is what programs put where they know none: it would make one person of everybody.
+fn names_nobody(name: &str) -> bool {
+    const NOBODY: [&str; 18] = [
+        "undefined",
+        "null",
+        "nil",
+        "none",
+        "nan",
+        "0",
+        "true",
+        "false",
+        "[object object]",
+        "anonymous",
+        "guest",
+        "unknown",
+        "not_authenticated",
+        "id",
+        "distinctid",
+        "distinct_id",
+        "user_id",
+        "email",
+    ];
+    let name = name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
+    name.is_empty() || NOBODY.iter().any(|nobody| name.eq_ignore_ascii_case(nobody))
 }
 
 /// What a client says of an error or a crash.

@@ -64,7 +64,7 @@ impl fmt::Display for EventId {
 
 /// An end user, as stored: a keyed hash of what the client calls that user, different for each app, so that
 /// neither a stolen database nor two apps compared give the client's identifier away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserHash(pub [u8; 16]);
 
 /// An analytics session, as stored: a keyed hash like [`UserHash`].

@@ -196,6 +196,8 @@ pub struct UserRow {
 pub struct Person {
     /// Pseudonym.
     pub hash: UserHash,
+    /// The pseudonyms that they had before it was known who they are, each with when that was told.
+    pub earlier: Vec<(UserHash, Millis)>,
     /// When they were seen, if there was an event of theirs.
     pub seen: Option<Seen>,
     /// What the app tells of them.

@@ -2,8 +2,10 @@
 //! Beside them, what any program may ask.
 
 pub mod admission;
+pub mod aptabase;
 mod cors;
 mod moment;
+pub mod otlp;
 mod outside;
 mod paths;
 pub mod posthog;
@@ -105,10 +107,13 @@ pub struct Adapter {
     pub reader: Option<Reader>,
     /// What its clients hear of orders to be quiet or to send less often.
     pub words: Words,
+    /// The page of the documentation that says which lines to change in an app.
+    pub guide: &'static str,
 }
 
 /// Every protocol that is spoken.
-pub const ALL: [Adapter; 4] = [telemetry_kit::ADAPTER, teardown::ADAPTER, posthog::ADAPTER, segment::ADAPTER];
+pub const ALL: [Adapter; 6] =
+    [telemetry_kit::ADAPTER, teardown::ADAPTER, aptabase::ADAPTER, posthog::ADAPTER, segment::ADAPTER, otlp::ADAPTER];
 
 /// Those that can read again what they could not, by their names.
 pub fn readers() -> impl Iterator<Item = (&'static str, Reader)> {

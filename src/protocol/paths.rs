@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use super::{ALL, Adapter, Gate, Ground};
 use crate::http::body;
 use crate::http::{self, Part, Route};
-use crate::model::Limits;
+use crate::model::{Guide, Limits};
 
 /// The one path that two protocols claim (`segment` and `teardown`, sections on paths).
 const CONTESTED: &str = "/v1/identify";
@@ -82,6 +82,18 @@ impl Choice {
             }
         }
         Ok(listed)
+    }
+
+    /// Which lines to change for each SDK of the protocols.
+    ///
+    /// # Errors
+    /// In words, where a name is not known, or a page of the documentation is no guide.
+    pub fn guides(&self) -> Result<Vec<Guide>, String> {
+        let read = |spoken: &Spoken| {
+            let Adapter { name, guide, .. } = &spoken.adapter;
+            Guide::parse(name, guide).map_err(|error| format!("the page about {name}: {error}"))
+        };
+        self.spoken()?.iter().map(read).collect()
     }
 
     /// The routes of the protocols, with what decides between two.

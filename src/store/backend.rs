@@ -14,12 +14,12 @@ use super::{
 };
 use super::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use super::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
-use super::{Backlog, Recount, SummaryDifference};
+use super::{Backlog, Recount, SummaryDifference, Uniting};
 use super::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
 use super::{SessionDetail, SessionList, SessionPage, SessionsPage};
 use super::{
-    answers, aside, directory, funnels, identify, limits, nodes, organizations, recount, report, roster, settled,
-    tokens, versions, visitors,
+    answers, aside, directory, funnels, identify, limits, links, nodes, organizations, recount, report, roster,
+    settled, tokens, versions, visitors,
 };
 
 /// One kind of database.
@@ -39,6 +39,9 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// As [`Backend::write`], and what is removed is overwritten; nothing that commits remember of people holds any more.
     fn erase<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
+    /// As [`Backend::write`], of a change that makes one of these users another: nothing that commits remember of them holds
+    /// any more, nor any report of their environments.
+    fn rewrite<T>(&self, users: &[(EnvironmentId, UserHash)], change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T>;
     /// Overwrites what the database keeps of its last changes; `false` where that has to be tried again later.
     fn cut_log(&self) -> Result<bool>;
     /// Believes reports that were remembered only as long as this number stays the same.
@@ -111,6 +114,10 @@ impl<B: Backend> Store for B {
 
     fn settle(&self, now: Millis) -> Result<Backlog> {
         settled::settle(self, now)
+    }
+
+    fn unite(&self, now: Millis) -> Result<Uniting> {
+        links::unite(self, now)
     }
 
     fn report(&self, query: &Query) -> Result<Report> {

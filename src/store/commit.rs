@@ -8,6 +8,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::identify::Greeted;
 use super::intern::Interned;
+use super::links::{Linked, Teller};
 use super::people::{People, Sighting};
 use super::{Committed, Draft, Entry, Nonce, Result};
 use crate::model::{
@@ -124,6 +125,12 @@ pub(super) trait Ledger {
     fn user(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<Option<UserRecord>>;
     fn insert_user(&mut self, environment: EnvironmentId, hash: UserHash, user: UserRecord) -> Result<()>;
     fn update_user(&mut self, user: UserRecord) -> Result<()>;
+    /// Whose the events are that name a user so: theirs, unless there is a link.
+    fn root(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<UserHash>;
+    /// Lets a user who is there go by another name, which nobody has.
+    fn rename_user(&mut self, environment: EnvironmentId, names: (UserHash, UserHash), user: UserRecord) -> Result<()>;
+    /// Keeps what is told of people.
+    fn tell(&mut self, told: &[Teller<'_>]) -> Result<()>;
     /// The hours of a user's local day; `None` where there is no row.
     fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>>;
     fn put_hours(&mut self, environment: EnvironmentId, day: i32, user: i64, hours: Hours) -> Result<()>;
@@ -148,15 +155,28 @@ pub(super) trait Ledger {
     fn trim_set_aside(&mut self, app: AppId, keep: u32) -> Result<()>;
 }
 
-/// Writes all drafts to a ledger. `interned` are the numbers of every event's texts, in order, and `greeted` what became
-/// of every draft's identify.
+/// What was found out about drafts before their events are written.
+pub(super) struct Prepared {
+    /// The numbers of every event's texts, in order.
+    pub(super) interned: Vec<Interned>,
+    /// What became of every draft's identify.
+    pub(super) greeted: Vec<Option<Greeted>>,
+    /// The links that are new: they hold for all events of the commit.
+    pub(super) linked: Vec<Linked>,
+}
+
+/// Writes all drafts to a ledger.
 pub(super) fn write<L: Ledger>(
     ledger: &mut L,
     people: &mut People,
     drafts: &[Draft],
-    (interned, greeted): (Vec<Interned>, Vec<Option<Greeted>>),
+    prepared: Prepared,
     limits: &Limits,
 ) -> Result<Vec<Committed>> {
+    let Prepared { interned, greeted, linked } = prepared;
+    for link in linked {
+        people.rename(ledger, link.environment, (link.from, link.into))?;
+    }
     let mut work = Work {
         ledger,
         people,
@@ -165,17 +185,21 @@ pub(super) fn write<L: Ledger>(
         outcomes: HashMap::new(),
         errors: BTreeMap::new(),
         with_set_aside: HashSet::new(),
+        told: Vec::new(),
     };
     let mut interned = interned.into_iter();
     let mut committed = Vec::with_capacity(drafts.len());
     for (draft, greeted) in drafts.iter().zip(greeted) {
         committed.push(work.draft(draft, greeted, &mut interned)?);
     }
-    let Work { mut fold, mut outcomes, errors, with_set_aside, .. } = work;
+    let Work { mut fold, mut outcomes, errors, with_set_aside, told, .. } = work;
     people.flush(ledger, &mut fold)?;
     if drafts.iter().any(Draft::restores) {
         // All of it is counted already.
         (fold, outcomes) = (Fold::default(), HashMap::new());
+    }
+    if !told.is_empty() {
+        ledger.tell(&told)?;
     }
     for ((environment, group), seen) in &errors {
         ledger.put_error(*environment, *group, seen)?;
@@ -188,7 +212,7 @@ pub(super) fn write<L: Ledger>(
 }
 
 /// A commit in progress.
-struct Work<'a, L> {
+struct Work<'a, 'd, L> {
     ledger: &'a mut L,
     people: &'a mut People,
     fold: Fold,
@@ -196,12 +220,13 @@ struct Work<'a, L> {
     outcomes: Outcomes,
     errors: BTreeMap<(EnvironmentId, i64), GroupRecord>,
     with_set_aside: HashSet<AppId>,
+    told: Vec<Teller<'d>>,
 }
 
-impl<L: Ledger> Work<'_, L> {
+impl<'d, L: Ledger> Work<'_, 'd, L> {
     fn draft(
         &mut self,
-        draft: &Draft,
+        draft: &'d Draft,
         greeted: Option<Greeted>,
         interned: &mut impl Iterator<Item = Interned>,
     ) -> Result<Committed> {
@@ -248,6 +273,10 @@ impl<L: Ledger> Work<'_, L> {
             }
             self.ledger.take_set_aside(id)?;
         }
+        for told in &draft.people {
+            let user = self.ledger.root(draft.environment, told.user)?;
+            self.told.push((draft.environment, user, told, draft.received_at));
+        }
         let day = draft.received_at.0.div_euclid(Millis::DAY);
         for outcome in &outcomes {
             *self.outcomes.entry((draft.app.id, day, outcome.as_str())).or_default() += 1;
@@ -289,7 +318,10 @@ impl<L: Ledger> Work<'_, L> {
         let (app, environment, zone) = (draft.app.id, draft.environment, &draft.app.zone);
         let at = event.occurred_at();
         let user = match event.user() {
-            Some(hash) => Some((hash, self.people.user(self.ledger, environment, hash)?)),
+            Some(hash) => {
+                let hash = self.ledger.root(environment, hash)?;
+                Some((hash, self.people.user(self.ledger, environment, hash)?))
+            }
             None => None,
         };
         let session = match (event.session(), &user) {
@@ -337,7 +369,8 @@ impl<L: Ledger> Work<'_, L> {
     /// Whoever identifies is there, though nothing has happened yet.
     fn greet(&mut self, draft: &Draft, greeted: &Greeted) -> Result<()> {
         let (environment, zone, at) = (draft.environment, &draft.app.zone, draft.received_at);
-        let user = self.people.user(self.ledger, environment, greeted.user)?;
+        let hash = self.ledger.root(environment, greeted.user)?;
+        let user = self.people.user(self.ledger, environment, hash)?;
         let session = self.people.named_session(self.ledger, environment, greeted.session)?;
         let local = zone.local(at);
         self.ledger.see_device(environment, local, greeted.device)?;
@@ -347,7 +380,7 @@ impl<L: Ledger> Work<'_, L> {
             local,
             zone,
             facts: &greeted.facts,
-            user: Some((greeted.user, user)),
+            user: Some((hash, user)),
             session: Some((Some(greeted.session), session)),
             events: 0,
             crashed: false,

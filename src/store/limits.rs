@@ -196,8 +196,24 @@ pub(super) fn rules(db: &dyn Sql, app: AppId) -> Result<Rules> {
             Barred::Device(device) => _ = banned.devices.insert(device),
         }
     }
+    banned.users.extend(earlier_names(db, app, &banned)?);
     let (ages, orders) = (keeping::ages(db, app)?, etiquette::orders(db, app)?);
     Ok(Rules { figures: tier.figures, networks: set.networks, origins: set.origins, banned, ages, orders })
+}
+
+/// What those who are banned were called before it was known who they are.
+fn earlier_names(db: &dyn Sql, app: AppId, banned: &Banned) -> Result<Vec<UserHash>> {
+    if banned.users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<_> = (2..2 + banned.users.len()).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "SELECT hash FROM links WHERE env_id IN (SELECT id FROM environments WHERE app_id = $1) AND into_hash IN ({})",
+        places.join(", ")
+    );
+    let users = banned.users.iter().map(|user| Cell::Uuid(user.0));
+    let rows = db.rows(&sql, &std::iter::once(app.0.into()).chain(users).collect::<Vec<_>>())?;
+    Ok(rows.iter().filter_map(|row| row.array(0).map(UserHash)).collect())
 }
 
 /// Web origins that some app lists.

@@ -9,6 +9,7 @@ mod backend;
 mod commit;
 pub mod contents;
 mod directory;
+mod draft;
 mod duties;
 mod erasing;
 mod etiquette;
@@ -19,6 +20,7 @@ mod jobs;
 mod keepers;
 mod keeping;
 mod limits;
+mod links;
 pub mod look;
 mod members;
 pub mod migrate;
@@ -49,23 +51,23 @@ use crate::model::Salt;
 use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
 use crate::model::{
-    App, AppId, EnvironmentId, Event, EventList, EventsPage, Identify, IngestKey, IngestKeyId, KeyLookup, KeyRing,
-    KnownDevice, KnownSession, Limits, Millis, NewApp, NewIngestKey, Outcome, Query, Receipt, Report, SaveFunnel,
-    SavedFunnel, SetAside, SetRule, SetStatus, VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions,
-    VersionsPage,
+    App, AppId, EnvironmentId, EventList, EventsPage, IngestKey, IngestKeyId, KeyLookup, KeyRing, KnownDevice,
+    KnownSession, Limits, Millis, NewApp, NewIngestKey, Query, Report, SaveFunnel, SavedFunnel, SetRule, SetStatus,
+    VersionChange, VersionDetail, VersionPolicy, VersionRule, Versions, VersionsPage,
 };
 use crate::model::{AppChange, By, Keeps};
 use crate::model::{AppLimits, Ban, BanId, NewBan, Rules, Tier, TierEnd, TierId, WantedTier};
 use crate::model::{AsideCount, AsideList, AsidePage, AsideStretch, KeptAside, Node};
 use crate::model::{DeviceList, DevicesPage, Person, Timeline, TimelinePage, UserHash, UserList, UsersPage};
-use crate::model::{Link, Told};
-use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage, Withheld};
+use crate::model::{SessionDetail, SessionList, SessionPage, SessionsPage};
 
 pub use accounts::Accounts;
+pub use draft::{Committed, Draft, Entry, Nonce};
 pub use duties::Duties;
 pub use erasing::Erasing;
 pub use etiquette::Etiquette;
 pub use keepers::Keepers;
+pub use links::Uniting;
 pub use recount::{Recount, SummaryDifference, SummaryTable};
 pub use sealing::Sealing;
 pub use settled::Backlog;
@@ -73,105 +75,6 @@ pub use sign_ins::SignIns;
 
 /// Statements and commits that take this long are told in the log, where nothing else is set.
 pub const SLOW: std::time::Duration = std::time::Duration::from_millis(500);
-
-/// What a queued request asks to be written, all or nothing.
-#[derive(Debug)]
-pub struct Draft {
-    /// When its request arrived.
-    pub received_at: Millis,
-    /// The app it belongs to.
-    pub app: std::sync::Arc<App>,
-    /// The key it was accepted with, where its protocol wants one.
-    pub key: Option<IngestKeyId>,
-    /// Into which environment its events go.
-    pub environment: EnvironmentId,
-    /// The request's nonce, if its protocol has one.
-    pub nonce: Option<Nonce>,
-    /// In the request's order.
-    pub entries: Vec<Entry>,
-    /// What an installation says of itself, where it does.
-    pub identify: Option<Box<Identify>>,
-    /// The row of a device whose user has signed out.
-    pub sign_out: Option<i64>,
-    /// What was told of people beside the events.
-    pub people: Vec<Told>,
-    /// Names that turned out to be one person's.
-    pub links: Vec<Link>,
-    /// The number under which its one event was set aside, where it is tried again: it leaves the list in the same
-    /// transaction, or stays there with its new reason. Where it is not there any more, nothing is done, and there is no
-    /// outcome.
-    pub again: Option<i64>,
-}
-
-impl Draft {
-    /// An empty one, without a key.
-    pub fn new(app: std::sync::Arc<App>, environment: EnvironmentId, received_at: Millis) -> Self {
-        Self {
-            received_at,
-            app,
-            key: None,
-            environment,
-            nonce: None,
-            entries: Vec::new(),
-            identify: None,
-            sign_out: None,
-            people: Vec::new(),
-            links: Vec::new(),
-            again: None,
-        }
-    }
-
-    /// Whether it brings back what is counted already.
-    pub fn restores(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry, Entry::Restored(_)))
-    }
-}
-
-/// One event of a [`Draft`].
-#[derive(Debug)]
-pub enum Entry {
-    /// To be stored if it is new.
-    Event(Event),
-    /// The same of one that the summaries count already, since it was stored before: it comes back, and counts nowhere.
-    /// It stands only among its like.
-    Restored(Event),
-    /// To be kept aside.
-    SetAside(SetAside),
-    /// Of somebody who is banned: to be counted only.
-    Banned,
-    /// Not to be kept, by order of the app's owner: to be counted only.
-    Withheld(Withheld),
-}
-
-/// A value that may be used once while requests of its time are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nonce {
-    /// The request's own time, in seconds since 1970.
-    pub at: i64,
-    /// The value.
-    pub value: [u8; 16],
-}
-
-/// What became of one [`Draft`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// Written; one outcome for each entry, in order.
-    Receipt(Receipt),
-    /// Its nonce was used before: nothing was written.
-    Replayed,
-    /// Its key was revoked before the commit: nothing was written.
-    KeyRevoked,
-}
-
-impl Committed {
-    /// The outcomes, where there are any.
-    pub fn outcomes(&self) -> &[Outcome] {
-        match self {
-            Self::Receipt(receipt) => &receipt.outcomes,
-            Self::Replayed | Self::KeyRevoked => &[],
-        }
-    }
-}
 
 /// Figures about the database itself, for health, the status page and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -312,6 +215,10 @@ pub trait Store: Accounts + Duties + Erasing + Etiquette + Keepers + Sealing + S
     /// Housekeeping beside commits, which it does not hold up for longer than a commit takes: works off some of what is
     /// over and not settled yet, and says what is left. Nodes may do it at the same time.
     fn settle(&self, now: Millis) -> Result<Backlog>;
+
+    /// Housekeeping beside commits: does one small step for names that turned out to be one person's, of which something is
+    /// stored under the earlier one. Nodes may do it at the same time.
+    fn unite(&self, now: Millis) -> Result<Uniting>;
 
     /// Answers a question from the summaries where they can, from raw rows where they cannot.
     fn report(&self, query: &Query) -> Result<Report>;

@@ -32,29 +32,36 @@ pub(super) struct People {
 
 /// A bounded cache that keeps its latest entry at hand, since one event mostly has the user and the session of the one
 /// before.
-struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     last: Option<(K, V)>,
     older: Cache<K, V>,
 }
 
-impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
-    fn new() -> Self {
+impl<K: Copy + Eq + Hash, V: Copy> Default for Recent<K, V> {
+    fn default() -> Self {
         Self { last: None, older: Cache::new(REMEMBERED) }
     }
+}
 
-    fn get(&self, key: K) -> Option<V> {
+impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
+    pub(super) fn get(&self, key: K) -> Option<V> {
         match self.last {
             Some((last, value)) if last == key => Some(value),
             _ => self.older.get(&key).copied(),
         }
     }
 
-    fn put(&mut self, key: K, value: V) {
+    pub(super) fn put(&mut self, key: K, value: V) {
         if let Some((was, value)) = self.last.replace((key, value))
             && was != key
         {
             self.older.insert(was, value);
         }
+    }
+
+    fn forget(&mut self, key: K) {
+        self.last = self.last.take().filter(|(last, _)| *last != key);
+        self.older.remove(&key);
     }
 }
 
@@ -129,7 +136,7 @@ pub(super) struct Sighting<'a> {
 impl People {
     /// Begins with nothing remembered. New rows take their numbers from these on.
     pub(super) fn new(next_user: i64, next_session: i64) -> Self {
-        let (users, sessions) = (Recent::new(), Recent::new());
+        let (users, sessions) = (Recent::default(), Recent::default());
         Self { users, sessions, next_user, next_session, counts: None, touched: HashMap::new() }
     }
 
@@ -156,6 +163,29 @@ impl People {
         let new = UserRecord { id: self.next_user, first_at: Millis(i64::MAX), last_day: i32::MIN };
         let (record, is_new) = (found.unwrap_or(new), found.is_none());
         Ok(User { record, is_new, day: i32::MIN, hours: Hours::default(), derived: None })
+    }
+
+    /// Lets the user of one name go by another from now on, if nobody goes by that yet. Where both are there, the one becomes
+    /// the other later.
+    pub(super) fn rename<L: Ledger>(
+        &mut self,
+        db: &mut L,
+        environment: EnvironmentId,
+        (from, into): (UserHash, UserHash),
+    ) -> Result<()> {
+        let was = self.user(db, environment, from)?;
+        let is_free = self.user(db, environment, into)?.is_new;
+        self.users.forget((environment, from));
+        if is_free && !was.is_new {
+            db.rename_user(environment, (from, into), was.record)?;
+            self.users.put((environment, into), was);
+        }
+        Ok(())
+    }
+
+    /// Whoever goes by this name is looked up anew.
+    pub(super) fn forget(&mut self, environment: EnvironmentId, user: UserHash) {
+        self.users.forget((environment, user));
     }
 
     /// The session that an SDK named, or the one it will be.

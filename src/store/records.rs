@@ -134,7 +134,12 @@ pub(super) fn known_users(
         return Ok(HashSet::new());
     }
     let places: Vec<_> = (2..2 + users.len()).map(|place| format!("${place}")).collect();
-    let sql = format!("SELECT hash FROM users WHERE env_id = $1 AND hash IN ({})", places.join(", "));
+    let places = places.join(", ");
+    // Who had another name before it was known who they are is known by that, too.
+    let sql = format!(
+        "SELECT hash FROM users WHERE env_id = $1 AND hash IN ({places}) \
+         UNION SELECT hash FROM links WHERE env_id = $1 AND hash IN ({places})"
+    );
     let mut params: Vec<Cell> = vec![environment.0.into()];
     params.extend(users.iter().map(|user| Cell::Uuid(user.0)));
     Ok(db.rows(&sql, &params)?.iter().filter_map(|row| row.array(0).map(UserHash)).collect())

@@ -1,63 +1,98 @@
-//! A new key's credentials, on the only page that ever shows them.
+//! New keys' credentials, on the only page that ever shows them.
 
 use askama::Template;
 
 use crate::auth::ingest_key::IssuedKey;
-use crate::model::{App, KeyKind};
+use crate::auth::token;
+use crate::model::{App, Environment, GuidePart, KeyKind, Span};
 
+use super::connect::{Connect, Filling};
 use super::error::PageError;
-use super::extract::Visit;
+use super::extract::{Visit, environment_path};
 use super::frame::Frame;
-use super::snippet::{Credentials, Snippets, snippets};
+use super::state::WebState;
 
-/// A new key with what it needs to be used, shown once.
+/// New keys with what they need to be used, shown once.
 #[derive(Template)]
 #[template(path = "pages/credentials.html")]
 pub struct Shown {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Its heading.
-    pub heading: String,
-    /// What became of an older key, where this one takes its place.
-    pub note: Option<String>,
-    /// Into which environment it sends, by short name.
-    pub environment: String,
-    /// `org_id` of the SDK.
-    pub organization: String,
-    /// `app_id` of the SDK.
-    pub app: String,
-    /// The key's token.
-    pub token: String,
-    /// The key's secret, where it has one.
-    pub secret: Option<String>,
-    /// To paste, where the key signs.
-    pub snippets: Option<Snippets>,
-    /// The box's address for SDKs.
-    pub address: String,
-    /// Where the first event will appear.
-    pub overview: String,
+    frame: Frame,
+    heading: String,
+    /// What became of an older key, where one of these takes its place.
+    note: Option<String>,
+    environment: String,
+    organization: String,
+    app: String,
+    public: Option<Public>,
+    signing: Option<Signing>,
+    connect: Connect,
+    overview: String,
 }
 
-/// A new key as it is shown, with plain surroundings that the caller may replace.
-pub fn shown(app: &App, visit: &Visit, issued: IssuedKey, frame: Frame) -> Result<Shown, PageError> {
-    let IssuedKey { token, secret, new } = issued;
-    let address = visit.place.address.clone();
-    let signs = new.kind != KeyKind::Public;
-    let credentials = Credentials { token: &token, secret: &secret };
-    let snippets = signs.then(|| snippets(app, &address, &credentials)).transpose()?;
-    Ok(Shown {
-        frame,
-        heading: String::new(),
-        note: None,
-        environment: String::new(),
-        organization: app.organization.uuid.to_string(),
-        app: app.uuid.to_string(),
-        overview: String::new(),
-        snippets,
-        address,
-        token,
-        secret: signs.then_some(secret),
-    })
+/// A public key.
+struct Public {
+    token: String,
+    /// As Aptabase's SDKs take it.
+    aptabase: String,
+}
+
+/// A secret key.
+struct Signing {
+    token: String,
+    secret: String,
+}
+
+impl Shown {
+    /// Keys of one environment, at most one of each kind, as they are shown.
+    pub async fn new(
+        state: &WebState,
+        visit: &Visit,
+        (app, environment): (&App, &Environment),
+        keys: Vec<IssuedKey>,
+        frame: Frame,
+    ) -> Result<Self, PageError> {
+        let (mut public, mut signing) = (None, None);
+        for IssuedKey { token, secret, new } in keys {
+            match new.kind {
+                KeyKind::Public => {
+                    let aptabase = token::as_aptabase(&token).unwrap_or_default();
+                    public = Some(Public { token, aptabase });
+                }
+                KeyKind::Secret | KeyKind::Either => signing = Some(Signing { token, secret }),
+            }
+        }
+        let filling = Filling {
+            app,
+            address: &visit.place.address,
+            environment: environment.slug.as_str(),
+            public: public.as_ref().map(|key| key.token.as_str()),
+            signing: signing.as_ref().map(|key| (key.token.as_str(), key.secret.as_str())),
+        };
+        Ok(Self {
+            connect: Connect::new(state, &filling).await?,
+            heading: String::new(),
+            note: None,
+            environment: environment.slug.to_string(),
+            organization: app.organization.uuid.to_string(),
+            app: app.uuid.to_string(),
+            overview: state.site.link(&environment_path(app, environment)),
+            frame,
+            public,
+            signing,
+        })
+    }
+
+    /// With a heading.
+    #[must_use]
+    pub fn titled(self, heading: String) -> Self {
+        Self { heading, ..self }
+    }
+
+    /// With what became of an older key, in whose place one of these is.
+    #[must_use]
+    pub fn noting(self, note: String) -> Self {
+        Self { note: Some(note), ..self }
+    }
 }
 
 /// Whether a name of an app or key has 1 to 100 characters, none of them a control character.

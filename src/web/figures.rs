@@ -202,7 +202,7 @@ fn expose_caches(text: &mut Exposition, caches: &[(&'static str, LookupCounts)])
 fn expose_chores(text: &mut Exposition, state: &WebState) {
     let backlog = *state.metrics.backlog.lock();
     let mut gauge = |name, help, value: Option<u64>| text.family(name, Kind::Gauge, help).sample_if(&[], value);
-    let help = "Past days whose events wait to be settled.";
+    let help = "Days whose events wait to be settled.";
     gauge("tallybox_unsettled_days", help, backlog.map(|backlog| backlog.days));
     let help = "Past periods whose users wait to be counted.";
     gauge("tallybox_unsettled_counts", help, backlog.map(|backlog| backlog.counts));

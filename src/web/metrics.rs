@@ -209,6 +209,7 @@ mod tests {
             site: Site::default(),
             keeping: Keeping { respects_dnt: true },
             draining: Arc::new(|| false),
+            guides: Vec::new(),
             metrics: MetricsParts {
                 requests: requests.clone(),
                 backlog: Arc::new(parking_lot::Mutex::new(Some(Backlog { days: 11, counts: 12 }))),

@@ -10,7 +10,7 @@ use crate::auth::oidc::Oidc;
 use crate::clock::Clock;
 use crate::http::limit::{AddressLimiter, Allowance};
 use crate::ingest::{Door, Intake};
-use crate::model::Millis;
+use crate::model::{Guide, Millis};
 use crate::query::{Collects, Policies, Reports};
 use crate::store::{Store, StoreError};
 use crate::trail::{self, Stage};
@@ -86,6 +86,8 @@ pub struct WebParts {
     pub keeping: Keeping,
     /// Whether the box is shutting down: readiness fails as soon as it answers yes.
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Which lines apps change, SDK by SDK.
+    pub guides: Vec<Guide>,
     /// For `/metrics`.
     pub metrics: MetricsParts,
 }
@@ -121,6 +123,8 @@ pub struct WebState {
     pub keeping: Keeping,
     /// What apps collect.
     pub collects: Collects,
+    /// Which lines apps change, SDK by SDK.
+    pub guides: Arc<[Guide]>,
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) probe: Arc<Probe>,
     pub(super) metrics: Arc<Metrics>,
@@ -146,6 +150,7 @@ impl WebState {
             site,
             keeping,
             draining,
+            guides,
             metrics,
         } = parts;
         let returns = Arc::new(AddressLimiter::new(clock.clone(), RETURNS));
@@ -165,6 +170,7 @@ impl WebState {
             site: Arc::new(site),
             keeping,
             draining,
+            guides: guides.into(),
             probe: Arc::default(),
             metrics: Arc::new(Metrics::new(metrics)),
             streams: Streams::default(),

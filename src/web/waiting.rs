@@ -6,7 +6,6 @@ use axum::extract::State;
 use super::error::{Page, page};
 use super::extract::AppVisit;
 use super::frame::Frame;
-use super::snippet::{Credentials, Snippets, snippets};
 use super::state::WebState;
 
 #[derive(Template)]
@@ -17,7 +16,8 @@ struct Waiting {
     keys_href: String,
     /// Keys that send into this environment, by name and first characters.
     keys: Vec<(String, String)>,
-    snippets: Snippets,
+    /// Which lines to change.
+    connect: String,
 }
 
 #[derive(Template)]
@@ -45,12 +45,11 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
     let (app, now) = (on.app.id, state.clock.now());
     let mut keys = state.ask(move |store| store.keys(Some(app))).await?;
     keys.retain(|key| key.environment.id == on.environment.id && key.revoked_at.is_none_or(|at| at > now));
-    let credentials = Credentials { token: "YOUR_TOKEN", secret: "YOUR_SECRET" };
     page(&Waiting {
         frame: Frame::app(&state, &on, ""),
         environment: on.environment.slug.to_string(),
         keys_href: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
         keys: keys.into_iter().map(|key| (key.name, key.hint)).collect(),
-        snippets: snippets(&on.app, &on.visit.place.address, &credentials)?,
+        connect: state.site.link(&format!("/apps/{}/connect", on.app.slug)),
     })
 }

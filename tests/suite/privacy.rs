@@ -46,6 +46,10 @@ fn no_address_identifier_or_secret_is_kept(backend: Backend) {
         server.send(&from_canaries(app.sdk(&body)));
         server.send(&from_canaries(app.guide_form(&body, kit::now())));
     }
+    // Where a protocol names no user, they are counted by where they are.
+    let key = tallybox::auth::token::as_aptabase(&server.public_key(&app.slug)).unwrap();
+    let visit = format!(r#"{{"eventName":"canary","sessionId":"{SESSION}"}}"#);
+    server.send(&from_canaries(Request::post("/api/v0/event", visit).header("app-key", &key))).expect(200);
     let mut stranger = app.clone();
     stranger.secret.push('x');
     server.send(&from_canaries(stranger.sdk(b"{}"))).expect(401);

@@ -7,6 +7,8 @@ mod errors;
 mod filtered;
 mod identify;
 mod journeys;
+mod links;
+mod listed;
 mod live;
 mod nodes;
 mod pruning;
@@ -29,7 +31,7 @@ use tallybox::ingest::{Claim, Intake, QueueSize, Request, Scope, Writer};
 use tallybox::model::*;
 use tallybox::store::postgres::{PostgresOptions, PostgresStore};
 use tallybox::store::sqlite::{Options, SqliteStore};
-use tallybox::store::{Nonce, Recount, Store, StoreError, SummaryDifference, SummaryTable};
+use tallybox::store::{Nonce, Recount, Store, StoreError, SummaryDifference, SummaryTable, Uniting};
 use tokio::runtime::Runtime;
 
 use crate::harness::backend::on_both_backends;

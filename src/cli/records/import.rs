@@ -1,6 +1,5 @@
 //! Events out of files: new ones through a commit like any, and those that were deleted by age back to where they were.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -8,20 +7,19 @@ use hashbrown::HashSet;
 use indicatif::ProgressBar;
 
 use super::super::{app, datadir, keeping, open, progress, table};
+use super::erased::Erased;
+use super::foreign::{self, Wanted, Writing};
 use crate::clock::Clock;
 use crate::config::{Config, Place};
 use crate::depot::Depot;
+use crate::foreign::Product;
 use crate::ingest::{Names, vouch};
-use crate::model::{
-    App, Environment, ErasureKind, Event, EventRecord, Kept, Limits, Millis, Outcome, Who, age_of, first_kept_day,
-};
+use crate::model::{App, Environment, Event, EventRecord, Kept, Limits, Millis, Outcome, age_of, first_kept_day};
 use crate::pruning::{Manifest, Unpacked, manifests};
 use crate::store::{Draft, Entry, Store};
 
 /// Events of one commit.
 const TOGETHER: usize = 1_000;
-/// Erasures of which nobody comes back.
-const ERASURES: u32 = 1_000_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Import {
@@ -29,20 +27,37 @@ pub struct Import {
     app: String,
     /// Where the files are: a folder, or s3://BUCKET/PREFIX.
     #[arg(value_name = "PLACE", value_parser = Place::parse)]
-    from: Place,
-    /// Only events of this environment [default: of all].
+    place: Place,
+    /// Only events of this environment [default: of all]; of another product's files, the one that all go to [default:
+    /// production].
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
+    /// What wrote the files, where this program did not: aptabase, posthog, umami or app-center. PLACE is a file then, or a
+    /// folder of them.
+    #[arg(long, value_name = "PRODUCT", value_parser = product)]
+    from: Option<Product>,
+    /// Only tell what would be taken out of another product's files.
+    #[arg(long, requires = "from")]
+    dry_run: bool,
+}
+
+fn product(text: &str) -> Result<Product, String> {
+    Product::parse(text).ok_or_else(|| format!("not one of {}", Product::ALL.map(Product::name).join(", ")))
 }
 
 /// Runs the verb `import` on the configured database. A SQLite file may have no server meanwhile: whoever writes events to
 /// one remembers how far numbers have been given.
 pub fn import(config: &Config, args: &Import) -> anyhow::Result<()> {
+    if let Some(product) = args.from {
+        let writing = if args.dry_run { Writing::Nothing } else { Writing::Events };
+        let (app, place, environment) = (args.app.as_str(), &args.place, args.env.as_deref());
+        return foreign::import(config, &Wanted { product, app, place, environment, writing });
+    }
     let store = open::store(config)?;
     let lock = config.database_path().map(|_| datadir::lock(config)).transpose();
     let _lock = lock.context("no server may use the database meanwhile")?;
     let app = app::find(&*store, &args.app)?;
-    let depot = super::depot(config, &args.from)?;
+    let depot = super::depot(config, &args.place)?;
     let mut files = manifests(&depot)?;
     files.retain(|file| file.kept() == Some(Kept::Events));
     files.retain(|file| args.env.as_ref().is_none_or(|env| *env == file.environment));
@@ -62,12 +77,11 @@ pub fn import(config: &Config, args: &Import) -> anyhow::Result<()> {
     if let Some(bar) = &bar {
         bar.set_length(files.iter().map(|file| file.rows).sum());
     }
-    let erased = store.erasures(app.id, ERASURES)?.into_iter().filter(|erasure| erasure.kind == ErasureKind::Person);
     let porter = Porter {
         store: &*store,
         depot: &depot,
         config,
-        erased: erased.map(|erasure| erasure.digest).collect(),
+        erased: Erased::of(&*store, app.id)?,
         limits: Limits { age: age_of(open::keeps(config).events).unwrap_or(i64::MAX), ..Limits::default() },
         now: Clock::system().now(),
         bar: bar.clone(),
@@ -124,8 +138,7 @@ struct Porter<'a> {
     depot: &'a Depot,
     config: &'a Config,
     app: Arc<App>,
-    /// Beginnings of hashes of who was erased.
-    erased: BTreeSet<String>,
+    erased: Erased<'a>,
     limits: Limits,
     now: Millis,
     bar: Option<ProgressBar>,
@@ -231,13 +244,9 @@ impl Porter<'_> {
 
     /// Whoever was erased does not come back out of a file.
     fn leave_out_erased(&self, environment: &Environment, events: &mut Vec<(Millis, Event)>) -> anyhow::Result<()> {
-        if self.erased.is_empty() {
-            return Ok(());
-        }
         let users: HashSet<_> = events.iter().filter_map(|(_, event)| event.user()).collect();
-        let known = self.store.known_users(environment.id, &users)?;
-        let gone = |user| !known.contains(&user) && self.erased.contains(&Who::User(user).digest());
-        events.retain(|(_, event)| !event.user().is_some_and(gone));
+        let gone = self.erased.among(environment.id, &users)?;
+        events.retain(|(_, event)| !event.user().is_some_and(|user| gone.contains(&user)));
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub use wire::{Batch, Form, Item, Place, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: reply::WORDS };
+    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: reply::WORDS, guide: include_str!("../../../docs/posthog.md") };
 
 /// As in the documentation.
 const NAME: &str = "PostHog";

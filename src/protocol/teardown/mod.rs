@@ -35,10 +35,20 @@ use crate::model::{Millis, Origin, Refusal, SessionTimes, Words};
 
 pub use shell::Origins;
 pub use tenant::Tenancy;
+pub use wire::events::read as decode;
+pub use wire::identify::read as decode_identify;
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "teardown", prefix: "/td", routes, around: shell::around, reader: None, words: WORDS };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "teardown",
+    prefix: "/td",
+    routes,
+    around: shell::around,
+    reader: None,
+    words: WORDS,
+    guide: include_str!("../../../docs/teardown.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "Teardown";

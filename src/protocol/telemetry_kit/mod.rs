@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 
 use self::proof::{AppPath, Claims, Proven};
 use self::reply::Shape;
-use self::wire::Envelope;
 use super::admission::{Caller, Seen, unreadable};
 use super::{Adapter, Gate, Ground};
 use crate::http::body;
@@ -22,6 +21,8 @@ use crate::http::limit::RetryAfterSeconds;
 use crate::http::{Access, Routes};
 use crate::ingest::{Credential, Request, Scope};
 use crate::model::{Origin, Receipt, Refusal};
+
+pub use self::wire::{Envelope, decode};
 
 /// This adapter.
 pub const ADAPTER: Adapter = Adapter {
@@ -32,6 +33,7 @@ pub const ADAPTER: Adapter = Adapter {
     around,
     reader: Some(wire::claim),
     words: reply::WORDS,
+    guide: include_str!("../../../docs/telemetry-kit.md"),
 };
 
 /// As in the documentation.
@@ -139,7 +141,7 @@ impl Call {
         let caller = Caller { app, rules, key, credential };
         caller.enter(&self.gate, &self.origin, &self.headers, seen).await?;
         let body = body::decode(&self.headers, wire, limits).await.map_err(unreadable)?;
-        let claims = wire::decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
+        let claims = decode(&body, self.envelope, self.gate.intake.limits().batch_events)?;
         self.check_batch_size(claims.len())?;
         if self.gate.respect_dnt && (self.header("dnt") == Some("1") || self.header("sec-gpc") == Some("1")) {
             return Ok(Taken::Untracked(self.gate.intake.drop_all(&scope.app, claims.len())));
@@ -220,7 +222,7 @@ mod tests {
             let signed = SignedText { timestamp: &timestamp, nonce: Some(&nonce), body: body.as_bytes() };
             let secret = text(&request["credentials"]["secret"]);
             assert!(signed.verify(secret.as_bytes(), &signature::parse(&header("x-signature")).unwrap()));
-            let claims = wire::decode(body.as_bytes(), Envelope::Object, 1_000).unwrap();
+            let claims = decode(body.as_bytes(), Envelope::Object, 1_000).unwrap();
             assert_eq!(claims.len() as u64, request["events"].as_u64().unwrap());
             for claim in &claims {
                 let Claim::Event(event) = claim else { panic!("{claim:?}") };

@@ -108,7 +108,7 @@ fn one(
 }
 
 /// Whether the draft's key still works, where it has one.
-fn key_works(db: &dyn Sql, known: &mut HashMap<i64, Option<Millis>>, draft: &Draft) -> Result<bool> {
+pub(super) fn key_works(db: &dyn Sql, known: &mut HashMap<i64, Option<Millis>>, draft: &Draft) -> Result<bool> {
     let Some(key) = draft.key else { return Ok(true) };
     let revoked_at = match known.get(&key.0) {
         Some(revoked_at) => *revoked_at,

@@ -1,10 +1,10 @@
-//! The tables of versions, devices and who changed what, as a move copies them.
+//! The tables of versions, people, devices and who changed what, as a move copies them.
 
-use super::tables::Kind::{Bytes, Int, Text};
+use super::tables::Kind::{Bytes, Int, Text, Uuid};
 use super::tables::{BY_DAY, BY_ID, Table};
 
 /// In the order in which they are moved. None refers to another in a way that a database checks.
-pub(super) const DEVICES: [Table; 10] = [
+pub(super) const DEVICES: [Table; 11] = [
     Table {
         name: "versions",
         columns: &[
@@ -53,6 +53,22 @@ pub(super) const DEVICES: [Table; 10] = [
             ("updated_at", Int),
         ],
         key: 2,
+        prefix: 0,
+        cut: BY_ID,
+    },
+    Table {
+        name: "links",
+        columns: &[
+            ("id", Int),
+            ("env_id", Int),
+            ("hash", Uuid),
+            ("into_hash", Uuid),
+            ("linked_at", Int),
+            ("due_at", Int),
+            ("stage", Int),
+            ("position", Int),
+        ],
+        key: 1,
         prefix: 0,
         cut: BY_ID,
     },

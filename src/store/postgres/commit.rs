@@ -12,22 +12,26 @@ use hashbrown::{HashMap, HashSet};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::LINKED;
 use super::copy::{self, EventKey};
-use super::link::BEGIN;
+use super::link::{BEGIN, LINK_LOCKS};
 use super::session::Session;
-use super::statement::{Columns, ask};
+use super::statement::ask;
+use super::wanted::{Wanted, sort};
 use super::writes::{StoredAside, Writes};
 use crate::model::{
     AppId, EnvironmentId, EventId, IngestKeyId, Limits, LocalTime, Millis, SessionHash, SetAside, UserHash,
 };
 use crate::rollup::{Deltas, FactIds};
 use crate::store::commit::{
-    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord,
+    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, Prepared, SessionOwner, SessionRecord, UserRecord,
 };
-use crate::store::identify::{self, Greeted, VersionIds};
+use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Numbers};
-use crate::store::people::{PAUSE, People};
-use crate::store::{Committed, Draft, Entry, Nonce, Result, StoreError};
+use crate::store::links::{self, Linked, Roots, Teller};
+use crate::store::people::People;
+use crate::store::sql::Sql;
+use crate::store::{Committed, Draft, Nonce, Result, StoreError};
 
 /// Begins the transaction of a commit. Its statements take rows by their keys, a few of many, whatever the planner
 /// knows of tables that it has not seen grow yet; and one plan of each does for all commits.
@@ -43,39 +47,70 @@ pub(super) enum Repeats {
     Unlikely,
 }
 
-/// Writes all drafts in one transaction. `ids` are the first free number of a user and of a session, and say
-/// afterwards which are free then, also where the commit failed.
+/// What a commit knows from those before it.
+pub(super) struct Known<'w> {
+    /// The first free number of a user and of a session; afterwards those that are free then, also where the commit failed.
+    pub(super) ids: &'w mut (i64, i64),
+    pub(super) versions: &'w mut VersionIds,
+    /// Where pseudonyms lead, as far as no other node has changed it.
+    pub(super) roots: &'w mut Roots,
+}
+
+/// Waits for whoever else links names of an environment, until they have committed: two links may make a circle.
+const HOLD_LINKS: &str = "SELECT pg_advisory_xact_lock($1::int4, ($2::int8 % 2147483647)::int4)";
+
+/// Writes all drafts in one transaction.
 pub(super) fn write(
     session: &Session<'_>,
     (drafts, limits): (&[Draft], &Limits),
     interned: Numbers,
-    (ids, versions): (&mut (i64, i64), &mut VersionIds),
+    known: Known<'_>,
     repeats: Repeats,
 ) -> Result<Vec<Committed>> {
+    let Known { ids, versions, roots } = known;
     let mut begin = [BEGIN, BEGIN_COMMIT].concat();
+    let asked = links::asked(drafts, |environment, hash| roots.guess(environment, hash));
     let asks = drafts.iter().any(|draft| draft.identify.is_some() || draft.sign_out.is_some());
-    let greeted = if asks {
+    if asks || !asked.is_empty() {
         session.batch(&begin)?;
         begin.clear();
-        identify::greet(session, versions, drafts, &interned.devices)?
-    } else {
-        vec![None; drafts.len()]
+    }
+    let linked = link(session, &asked, roots)?;
+    let greeted = match asks {
+        true => identify::greet(session, versions, drafts, &interned.devices)?,
+        false => vec![None; drafts.len()],
     };
-    let mut wanted = Wanted::of(drafts, &greeted);
+    let mut wanted = Wanted::of(drafts, &greeted, (roots, &linked));
     if repeats == Repeats::Unlikely {
         wanted.events.clear();
     }
     let mut book = Book::open(session, &begin, &wanted)?;
+    if book.leads_elsewhere(&wanted, roots) {
+        return Err(StoreError::Unavailable(LINKED.to_owned()));
+    }
     let mut people = People::new(ids.0, ids.1);
-    let committed = commit::write(&mut book, &mut people, drafts, (interned.events, greeted), limits);
+    let prepared = Prepared { interned: interned.events, greeted, linked };
+    let committed = commit::write(&mut book, &mut people, drafts, prepared, limits);
     *ids = people.next();
     let committed = committed?;
     book.writes.commit(session, book.copy)?;
     Ok(committed)
 }
 
+/// Writes the links that are new.
+fn link(session: &Session<'_>, asked: &[links::Asked<'_>], roots: &mut Roots) -> Result<Vec<Linked>> {
+    let mut environments: Vec<_> = asked.iter().map(|(draft, _)| draft.environment.0).collect();
+    sort(&mut environments);
+    for environment in environments {
+        session.run(HOLD_LINKS, &[LINK_LOCKS.into(), environment.into()])?;
+    }
+    if asked.is_empty() { Ok(Vec::new()) } else { links::write(session, asked, roots) }
+}
+
 /// One transaction in progress: what was read, and what is to be written.
 struct Book<'s> {
+    /// Where pseudonyms lead that do not count themselves.
+    roots: HashMap<(i64, [u8; 16]), [u8; 16]>,
     session: &'s Session<'s>,
     keys: HashMap<i64, KeyUse>,
     nonces: HashSet<(i64, i64, [u8; 16])>,
@@ -104,6 +139,7 @@ impl<'s> Book<'s> {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let mut book = Self {
+            roots: HashMap::new(),
             session,
             keys: next().iter().map(read_key).collect::<Result<_>>()?,
             nonces: next()
@@ -128,7 +164,26 @@ impl<'s> Book<'s> {
             book.stored.insert((environment, claimed_at, *id.as_bytes()));
         }
         book.aside = next().iter().map(|row| column(row, 0)).collect::<Result<_>>()?;
+        for row in next() {
+            let (environment, hash, into): (i64, Uuid, Uuid) = read3(&row)?;
+            book.roots.insert((environment, *hash.as_bytes()), *into.as_bytes());
+        }
         Ok(book)
+    }
+
+    /// Whether a name leads elsewhere than was thought when the rows were chosen; what was thought is put right. The links
+    /// were read when the users had been locked, so that nobody who is known here is linked before this commit ends.
+    fn leads_elsewhere(&self, wanted: &Wanted, roots: &mut Roots) -> bool {
+        let mut elsewhere = false;
+        for name in &wanted.names {
+            let (environment, hash) = (EnvironmentId(name.0), UserHash(name.1));
+            let root = self.roots.get(name).copied().map_or(hash, UserHash);
+            if roots.guess(environment, hash) != root {
+                roots.learn(environment, hash, root);
+                elsewhere = true;
+            }
+        }
+        elsewhere
     }
 }
 
@@ -160,6 +215,8 @@ impl Ledger for Book<'_> {
             return Ok(false);
         }
         self.writes.events.push(key, event)?;
+        let at = event.claimed_at.plus(event.skew);
+        self.writes.arrivals.add(event.environment, at, (event.claimed_at, event.id));
         Ok(true)
     }
 
@@ -205,6 +262,26 @@ impl Ledger for Book<'_> {
     fn update_user(&mut self, user: UserRecord) -> Result<()> {
         self.writes.users.insert(user.id, user);
         Ok(())
+    }
+
+    fn root(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<UserHash> {
+        Ok(self.roots.get(&(environment.0, hash.0)).copied().map_or(hash, UserHash))
+    }
+
+    fn rename_user(
+        &mut self,
+        environment: EnvironmentId,
+        (from, into): (UserHash, UserHash),
+        user: UserRecord,
+    ) -> Result<()> {
+        self.users.remove(&(environment.0, from.0));
+        self.users.insert((environment.0, into.0), user);
+        self.writes.renames.insert(user.id, into.0);
+        Ok(())
+    }
+
+    fn tell(&mut self, told: &[Teller<'_>]) -> Result<()> {
+        links::tell(self.session, told)
     }
 
     fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>> {
@@ -275,108 +352,6 @@ impl Ledger for Book<'_> {
         self.writes.trims.push((app.0, keep.into()));
         Ok(())
     }
-}
-
-/// Everything that drafts may touch, by key.
-#[derive(Default)]
-struct Wanted {
-    keys: Vec<i64>,
-    nonces: Vec<(i64, i64, [u8; 16])>,
-    users: Vec<(i64, [u8; 16])>,
-    named: Vec<(i64, [u8; 16])>,
-    /// With the local day.
-    hours: Vec<(i64, [u8; 16], i64)>,
-    /// With the time at or before which the session begins.
-    derived: Vec<(i64, [u8; 16], i64)>,
-    events: Vec<EventKey>,
-    /// Events that were set aside.
-    aside: Vec<i64>,
-}
-
-impl Wanted {
-    fn of(drafts: &[Draft], greeted: &[Option<Greeted>]) -> Self {
-        let mut wanted = Self::default();
-        for (draft, greeted) in drafts.iter().zip(greeted) {
-            wanted.keys.extend(draft.key.map(|key| key.0));
-            wanted.aside.extend(draft.again);
-            if let Some(greeted) = greeted {
-                let (environment, day) = (draft.environment.0, draft.app.zone.local(draft.received_at).day);
-                wanted.users.push((environment, greeted.user.0));
-                wanted.hours.push((environment, greeted.user.0, day.into()));
-                wanted.named.push((environment, greeted.session.0));
-            }
-            wanted.nonces.extend(draft.nonce.map(|nonce| (nonce.at, draft.app.id.0, nonce.value)));
-            for entry in &draft.entries {
-                let (Entry::Event(event) | Entry::Restored(event)) = entry else { continue };
-                let environment = draft.environment.0;
-                wanted.events.push((environment, event.claimed_at().0, event.id().0));
-                wanted.named.extend(event.session().map(|session| (environment, session.0)));
-                if let Some(user) = event.user() {
-                    let at = event.occurred_at();
-                    wanted.users.push((environment, user.0));
-                    wanted.hours.push((environment, user.0, draft.app.zone.local(at).day.into()));
-                    if event.session().is_none() {
-                        wanted.derived.push((environment, user.0, at.plus(PAUSE).0));
-                    }
-                }
-            }
-        }
-        sort(&mut wanted.keys);
-        sort(&mut wanted.nonces);
-        sort(&mut wanted.users);
-        sort(&mut wanted.named);
-        sort(&mut wanted.hours);
-        sort(&mut wanted.derived);
-        sort(&mut wanted.events);
-        sort(&mut wanted.aside);
-        wanted
-    }
-
-    /// In the order of [`Book`]'s fields. Rows are locked in the order of their keys, as by every other node.
-    fn statements(&self) -> Vec<Columns> {
-        let first = self.events.iter().map(|key| key.1).min().unwrap_or(0);
-        let last = self.events.iter().map(|key| key.1).max().unwrap_or(0);
-        vec![
-            Columns::new("SELECT * FROM commit_keys($1)").ints(self.keys.iter().copied()),
-            Columns::new("SELECT * FROM commit_nonces($1, $2, $3)")
-                .ints(self.nonces.iter().map(|nonce| nonce.0))
-                .ints(self.nonces.iter().map(|nonce| nonce.1))
-                .uuids(self.nonces.iter().map(|nonce| nonce.2)),
-            Columns::new("SELECT * FROM commit_users($1, $2)")
-                .ints(self.users.iter().map(|user| user.0))
-                .uuids(self.users.iter().map(|user| user.1)),
-            Columns::new("SELECT * FROM commit_find_sessions($1, $2)")
-                .ints(self.named.iter().map(|session| session.0))
-                .uuids(self.named.iter().map(|session| session.1)),
-            Columns::new("SELECT * FROM commit_find_days($1, $2, $3)")
-                .ints(self.hours.iter().map(|hour| hour.0))
-                .uuids(self.hours.iter().map(|hour| hour.1))
-                .ints(self.hours.iter().map(|hour| hour.2)),
-            Columns::new("SELECT * FROM commit_find_derived($1, $2, $3)")
-                .ints(self.derived.iter().map(|session| session.0))
-                .uuids(self.derived.iter().map(|session| session.1))
-                .ints(self.derived.iter().map(|session| session.2)),
-            Columns::new(
-                "SELECT e.env_id::int8, e.claimed_at, e.event_id \
-                 FROM unnest($1::int8[], $2::int8[], $3::uuid[]) AS n (env_id, claimed_at, event_id) \
-                 JOIN events e ON e.env_id = n.env_id AND e.claimed_at = n.claimed_at AND e.event_id = n.event_id \
-                 AND e.claimed_at BETWEEN $4 AND $5",
-            )
-            .ints(self.events.iter().map(|event| event.0))
-            .ints(self.events.iter().map(|event| event.1))
-            .uuids(self.events.iter().map(|event| event.2))
-            .int(first)
-            .int(last),
-            // Nobody else tries or discards them meanwhile.
-            Columns::new("SELECT id FROM set_aside WHERE id = ANY($1::int8[]) ORDER BY id FOR UPDATE")
-                .ints(self.aside.iter().copied()),
-        ]
-    }
-}
-
-fn sort<T: Ord>(keys: &mut Vec<T>) {
-    keys.sort_unstable();
-    keys.dedup();
 }
 
 fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {

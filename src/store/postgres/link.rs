@@ -18,6 +18,8 @@ use crate::store::{PoolStatus, Result, StoreError, StoreStatus};
 
 /// The first half of the keys of all advisory locks: nobody else in the database takes these.
 pub(super) const LOCKS: i64 = 0x7a11;
+/// The same of those that are held while links of an environment are written.
+pub(super) const LINK_LOCKS: i64 = 0x7a12;
 
 /// Begins a change whose commit is on the disk before it is acknowledged, whatever the server has as its default.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '4s'; \

@@ -15,6 +15,7 @@ mod session;
 mod statement;
 mod target;
 mod tls;
+mod wanted;
 mod writes;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
-use self::commit::Repeats;
+use self::commit::{Known, Repeats};
 use self::keeper::Keeper;
 use self::link::Link;
 use self::pool::Connection;
@@ -31,9 +32,12 @@ use self::session::{CALL, Session};
 use super::backend::Backend;
 use super::identify::VersionIds;
 use super::intern::{Interner, Numbers};
+use super::links::Roots;
 use super::slow::SlowLog;
 use super::sql::Sql;
-use super::{Committed, Draft, EnvironmentId, Keeps, Limits, Millis, Result, StoreError, StoreStatus, members};
+use super::{
+    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, Result, StoreError, StoreStatus, UserHash, members,
+};
 use crate::clock::Deadline;
 use crate::model::Lookups;
 
@@ -73,6 +77,7 @@ struct Writer {
     connection: Option<Connection>,
     interner: Interner,
     versions: VersionIds,
+    roots: Roots,
     users: Block,
     sessions: Block,
     /// For how many commits repeated events are looked for.
@@ -147,8 +152,8 @@ impl PostgresStore {
             let mut ids = (writer.users.next, writer.sessions.next);
             let repeats = if writer.wary > 0 { Repeats::Likely } else { Repeats::Unlikely };
             writer.wary = writer.wary.saturating_sub(1);
-            let numbers = (&mut ids, &mut writer.versions);
-            let result = commit::write(session, (drafts, limits), interned, numbers, repeats);
+            let known = Known { ids: &mut ids, versions: &mut writer.versions, roots: &mut writer.roots };
+            let result = commit::write(session, (drafts, limits), interned, known, repeats);
             if result.is_err() {
                 writer.versions = VersionIds::default();
             }
@@ -196,6 +201,13 @@ const LOST: &str = "other nodes changed the same rows";
 
 fn is_lost(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable(text) if text == LOST)
+}
+
+/// Why a commit was rolled back that chose its rows by names that have been linked since.
+const LINKED: &str = "other nodes linked the same names";
+
+fn is_linked(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(text) if text == LINKED)
 }
 
 impl Writer {
@@ -261,6 +273,10 @@ impl Backend for PostgresStore {
         Backend::write(self, change)
     }
 
+    fn rewrite<T>(&self, _: &[(EnvironmentId, UserHash)], change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        Backend::write(self, change)
+    }
+
     fn cut_log(&self) -> Result<bool> {
         Ok(true)
     }
@@ -275,10 +291,13 @@ impl Backend for PostgresStore {
         let mut attempt = 1;
         loop {
             match self.try_commit(&mut writer, (drafts, limits), deadline) {
-                Err(error) if is_lost(&error) && attempt < ATTEMPTS && !deadline.passed() => attempt += 1,
+                Err(error) if is_linked(&error) && attempt < ATTEMPTS && !deadline.passed() => attempt += 1,
+                Err(error) if is_lost(&error) && attempt < ATTEMPTS && !deadline.passed() => {
+                    attempt += 1;
+                    writer.wary = WARY;
+                }
                 result => return result,
             }
-            writer.wary = WARY;
         }
     }
 

@@ -212,6 +212,7 @@ impl House for PostgresHouse {
             "versions",
             "builds",
             "profiles",
+            "links",
             "devices",
             "device_sessions",
             "push_tokens",

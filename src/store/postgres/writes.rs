@@ -12,6 +12,7 @@ use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
 use crate::store::Result;
 use crate::store::commit::{GroupRecord, Hours, SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
+use crate::store::settled::{Arrivals, ROOM};
 
 /// What is to be written, as it will be in the end.
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub(super) struct Writes {
     pub(super) keys: BTreeMap<i64, i64>,
     pub(super) first_events: BTreeMap<i64, i64>,
     pub(super) events: Rows,
+    pub(super) arrivals: Arrivals,
     pub(super) set_aside: Vec<StoredAside>,
     /// New reasons of events that stay aside.
     pub(super) judged: BTreeMap<i64, (&'static str, String)>,
@@ -27,6 +29,8 @@ pub(super) struct Writes {
     pub(super) trims: Vec<(i64, i64)>,
     pub(super) new_users: BTreeMap<(i64, [u8; 16]), i64>,
     pub(super) users: BTreeMap<i64, UserRecord>,
+    /// New names of users who are there.
+    pub(super) renames: BTreeMap<i64, [u8; 16]>,
     pub(super) hours: BTreeMap<(i64, i32, i64), Hours>,
     pub(super) devices: BTreeMap<(i64, i32, i64), i64>,
     pub(super) new_sessions: Vec<(SessionRecord, SessionOwner)>,
@@ -58,7 +62,7 @@ impl Writes {
         self.errors(&mut first);
         self.small(&mut first);
         self.tried(&mut first);
-        let Self { events, set_aside, trims, outcomes, deltas, .. } = self;
+        let Self { events, arrivals, set_aside, trims, outcomes, deltas, .. } = self;
         if !set_aside.is_empty() {
             first.push(insert_set_aside(set_aside));
         }
@@ -68,12 +72,19 @@ impl Writes {
             Some(rows) => copy::copy(session, copy, rows)?,
             None => drop(copy),
         }
-        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), merge(MERGE_DAYS, &deltas.days)];
+        let last =
+            [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), name(merge(COME, &deltas.days), &arrivals)];
         session.wait(ask(session.client(), "", &last, "COMMIT"))?;
         Ok(())
     }
 
     fn people(&self, statements: &mut Vec<Columns>) {
+        if !self.renames.is_empty() {
+            let sql = "UPDATE users u SET hash = n.hash FROM unnest($1::int8[], $2::uuid[]) AS n (id, hash) \
+                       WHERE u.id = n.id";
+            let rows = Columns::new(sql).ints(self.renames.keys().copied());
+            statements.push(rows.uuids(self.renames.values().copied()));
+        }
         let new: Vec<_> =
             self.new_users.iter().map(|((environment, hash), id)| (*environment, *hash, self.users[id])).collect();
         if !new.is_empty() {
@@ -235,7 +246,18 @@ fn insert_set_aside(events: Vec<StoredAside>) -> Columns {
 
 const MERGE_HOURS: &str = "SELECT commit_add_hours($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-const MERGE_DAYS: &str = "SELECT commit_add_days($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+const COME: &str =
+    "SELECT commit_come($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+/// Names events that may be listed beside days that are settled.
+fn name(days: Columns, arrivals: &Arrivals) -> Columns {
+    days.ints(arrivals.few().map(|(environment, ..)| environment.0))
+        .ints(arrivals.few().map(|(_, day, ..)| day))
+        .ints(arrivals.few().map(|(_, _, claimed_at, _)| claimed_at.0))
+        .uuids(arrivals.few().map(|(.., id)| id.0))
+        .int(ROOM.0)
+        .int(ROOM.1)
+}
 
 /// Adds rows to a summary table, in key order.
 fn merge(sql: &'static str, rows: &BTreeMap<Key, Measures>) -> Columns {

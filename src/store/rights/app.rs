@@ -19,7 +19,7 @@ type Share = (&'static str, &'static str, &'static str, &'static str);
 
 /// What belongs to an app, in the order in which it goes: first what is most, last what the rest hangs on. What refers to
 /// devices or versions stands before them.
-const SHARES: [Share; 39] = [
+const SHARES: [Share; 42] = [
     ("events", "env_id, claimed_at, event_id", "env_id, claimed_at, event_id", ENVIRONMENTS),
     ("sessions", "id", "env_id, started_at", ENVIRONMENTS),
     ("user_days", "env_id, day, user_id", "env_id, day, user_id", ENVIRONMENTS),
@@ -31,6 +31,8 @@ const SHARES: [Share; 39] = [
     ("devices", "id", "env_id, install_id", LEAVING),
     ("profiles", "id", "env_id, hash", ENVIRONMENTS),
     ("profiles", "id", "env_id, hash", LEAVING),
+    ("links", "id", "env_id, hash", ENVIRONMENTS),
+    ("links", "id", "env_id, hash", LEAVING),
     ("users", "id", "env_id, hash", ENVIRONMENTS),
     ("users", "id", "env_id, hash", LEAVING),
     ("set_aside", "id", "app_id, id", APP),
@@ -46,6 +48,7 @@ const SHARES: [Share; 39] = [
         "env_id, day, name_id, failed, token, part",
         ENVIRONMENTS,
     ),
+    ("settled_late", "env_id, day, claimed, event", "env_id, day, claimed, event", ENVIRONMENTS),
     ("settled_columns", "env_id, day, token, prop, part", "env_id, day, token, prop, part", ENVIRONMENTS),
     ("settled_counts", "env_id, next_day, first_day, kind", "env_id, next_day, first_day, kind", ENVIRONMENTS),
     ("settled_sets", "env_id, kind, day", "env_id, kind, day", ENVIRONMENTS),

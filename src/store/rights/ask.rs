@@ -3,10 +3,12 @@
 use uuid::Uuid;
 
 use super::super::sql::{Cell, Row, Sql};
-use super::super::{Result, StoreError, audit, directory};
+use super::super::{Result, StoreError, audit, directory, links};
 use super::job::{Change, Phase, places};
 use super::named;
-use crate::model::{AppId, AskErasure, By, Concerning, ErasureKind, Millis, Subject, Who};
+use crate::model::{
+    AppId, AskErasure, By, Concerning, EnvironmentId, ErasureKind, Millis, RowCounts, Subject, UserHash, Who,
+};
 
 /// Installations of a person whose ids are looked for in texts.
 const INSTALLS: i64 = 100;
@@ -17,6 +19,8 @@ const GRACE: i64 = 10 * Millis::SECOND;
 /// Rows of whom an erasure is of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roots {
+    /// The pseudonym of a person, whatever name they were asked for by.
+    pub(super) hash: Option<UserHash>,
     pub(super) user: Option<i64>,
     pub(super) profile: Option<i64>,
     pub(super) device: Option<i64>,
@@ -39,6 +43,8 @@ pub(super) fn roots(db: &dyn Sql, subject: Subject) -> Result<Option<Roots>> {
     let mut roots = Roots::default();
     let known = match subject.who {
         Who::User(hash) => {
+            let hash = links::root(db, subject.environment, hash)?;
+            roots.hash = Some(hash);
             let sql = "SELECT id FROM users WHERE env_id = $1 AND hash = $2";
             roots.user = db.row(sql, &[environment.into(), Cell::Uuid(hash.0)])?.map(|row| row.int(0));
             let sql = [profile, "WHERE env_id = $1 AND hash = $2 ORDER BY id DESC LIMIT 1"].concat();
@@ -60,14 +66,19 @@ pub(super) fn roots(db: &dyn Sql, subject: Subject) -> Result<Option<Roots>> {
         roots.profile = Some(row.int(0));
         roots.names.push(Uuid::from_bytes(row.array(1).unwrap_or_default()).to_string());
         roots.names.extend((2..5).filter_map(|column| row.some_text(column)));
-        let hash = Cell::Uuid(row.array(5).unwrap_or_default());
+        let hash = links::root(db, subject.environment, UserHash(row.array(5).unwrap_or_default()))?;
+        roots.hash = Some(hash);
         let sql = "SELECT id FROM users WHERE env_id = $1 AND hash = $2";
-        roots.user = roots.user.or(db.row(sql, &[environment.into(), hash])?.map(|row| row.int(0)));
+        roots.user = roots.user.or(db.row(sql, &[environment.into(), Cell::Uuid(hash.0)])?.map(|row| row.int(0)));
         let sql = "SELECT install_id, uuid FROM devices WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
         for row in db.rows(sql, &[row.int(0).into(), INSTALLS.into()])? {
             roots.names.push(row.text(0));
             roots.names.push(Uuid::from_bytes(row.array(1).unwrap_or_default()).to_string());
         }
+    }
+    if let Some(hash) = roots.hash {
+        let earlier = links::names(db, subject.environment, hash)?;
+        roots.names.extend(earlier.into_iter().map(|(hash, _)| hash.to_string()));
     }
     Ok(Some(roots))
 }
@@ -98,16 +109,12 @@ pub(in crate::store) fn prepare(db: &dyn Sql, ask: &AskErasure) -> Result<Beginn
 pub(in crate::store) fn begin(db: &dyn Sql, ask: &AskErasure, beginning: &Beginning) -> Result<Uuid> {
     let Beginning { roots, changes, set_aside } = beginning;
     let fresh = || *Uuid::new_v4().as_bytes();
-    if let Some(user) = roots.user {
-        let sql = "UPDATE users SET env_id = -env_id, hash = $1 WHERE id = $2 AND env_id = $3";
-        leave(db, sql, &[Cell::Uuid(fresh()), user.into(), ask.subject.environment.0.into()])?;
-    }
-    if let Some(profile) = roots.profile {
-        let sql = "UPDATE profiles SET env_id = -env_id, hash = $1, uuid = $2, identifier = NULL, email = NULL, \
-                   name = NULL WHERE id = $3 AND env_id = $4";
-        let id = fresh();
-        leave(db, sql, &[(&fresh()).into(), (&id).into(), profile.into(), ask.subject.environment.0.into()])?;
-    }
+    let name = fresh();
+    leave_person(db, ask.subject.environment, (roots.user, roots.profile), name)?;
+    let links = match roots.hash {
+        Some(hash) => leave_names(db, ask.subject.environment, hash, name)?,
+        None => 0,
+    };
     if let Some(device) = roots.device {
         let sql = "UPDATE devices SET env_id = -env_id, install_id = $1, uuid = $2, name = '' \
                    WHERE id = $3 AND env_id = $4";
@@ -125,7 +132,10 @@ pub(in crate::store) fn begin(db: &dyn Sql, ask: &AskErasure, beginning: &Beginn
     }
     let id = Uuid::new_v4();
     let phase = if roots.device.is_some() { Phase::DeviceVisits } else { Phase::Events };
-    let counts = if aside > 0 { format!("set_aside {aside}") } else { String::new() };
+    let mut counts = RowCounts::default();
+    counts.add("set_aside", aside);
+    counts.add("links", links);
+    let counts = counts.to_string();
     let new = New {
         id,
         app: ask.app,
@@ -141,6 +151,51 @@ pub(in crate::store) fn begin(db: &dyn Sql, ask: &AskErasure, beginning: &Beginn
     let action = format!("{}.erasing", new.kind.as_str());
     audit::note(db, &ask.by, Concerning::App(ask.app), (&action, &new.digest, "asked for"))?;
     Ok(id)
+}
+
+/// Takes the rows of somebody out of their environment, under a name that means nothing.
+fn leave_person(
+    db: &dyn Sql,
+    environment: EnvironmentId,
+    (user, profile): (Option<i64>, Option<i64>),
+    name: [u8; 16],
+) -> Result<()> {
+    if let Some(user) = user {
+        let sql = "UPDATE users SET env_id = -env_id, hash = $1 WHERE id = $2 AND env_id = $3";
+        leave(db, sql, &[Cell::Uuid(name), user.into(), environment.0.into()])?;
+    }
+    if let Some(profile) = profile {
+        let sql = "UPDATE profiles SET env_id = -env_id, hash = $1, uuid = $2, identifier = NULL, email = NULL, \
+                   name = NULL WHERE id = $3 AND env_id = $4";
+        let id = *Uuid::new_v4().as_bytes();
+        leave(db, sql, &[(&name).into(), (&id).into(), profile.into(), environment.0.into()])?;
+    }
+    Ok(())
+}
+
+/// Forgets the earlier names of somebody; how many. Where rows of one are still there they leave, too, and stand in a row
+/// of links behind the name: they are erased one after the other.
+fn leave_names(db: &dyn Sql, environment: EnvironmentId, hash: UserHash, name: [u8; 16]) -> Result<u64> {
+    let earlier = links::names(db, environment, hash)?;
+    let sql = "DELETE FROM links WHERE env_id = $1 AND into_hash = $2";
+    let count = db.run(sql, &[environment.0.into(), Cell::Uuid(hash.0)])?;
+    let mut behind = name;
+    for (hash, _) in earlier {
+        let user = "SELECT id FROM users WHERE env_id = $1 AND hash = $2";
+        let user = db.row(user, &[environment.0.into(), Cell::Uuid(hash.0)])?.map(|row| row.int(0));
+        let profile = "SELECT id FROM profiles WHERE env_id = $1 AND hash = $2 ORDER BY id DESC LIMIT 1";
+        let profile = db.row(profile, &[environment.0.into(), (&hash.0).into()])?.map(|row| row.int(0));
+        if user.is_none() && profile.is_none() {
+            continue;
+        }
+        let name = *Uuid::new_v4().as_bytes();
+        leave_person(db, environment, (user, profile), name)?;
+        let sql =
+            "INSERT INTO links (env_id, hash, into_hash, linked_at, stage, position) VALUES ($1, $2, $3, 0, 0, 0)";
+        db.run(sql, &[(-environment.0).into(), Cell::Uuid(behind), Cell::Uuid(name)])?;
+        behind = name;
+    }
+    Ok(count)
 }
 
 /// Apps that are to be deleted and whose erasure has not begun.

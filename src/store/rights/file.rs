@@ -4,19 +4,19 @@ use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::super::sql::{Cell, Row, Sql};
-use super::super::{Result, StoreError};
+use super::super::{Result, StoreError, links};
 use super::ask::{Roots, roots};
 use super::job::places;
 use super::named;
 use super::their::{self, Calendar, EventKey, Page, SESSION, Session};
 use crate::model::FileValue as Value;
-use crate::model::{Fact, FactTexts, FileAsk, FilePart, FilePlace, FileRow, Millis};
+use crate::model::{EnvironmentId, Fact, FactTexts, FileAsk, FilePart, FilePlace, FileRow, Millis, UserHash};
 
 /// Rows that are read together; so many events with all of their properties are in memory at a time.
 const TOGETHER: usize = 100;
 
 /// The lists of the file, in order. Events that name nobody, in sessions that are theirs alone, come behind their own.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "users",
     "profiles",
     "devices",
@@ -28,6 +28,7 @@ const LISTS: [&str; 11] = [
     "events",
     "events",
     "set_aside",
+    "links",
 ];
 
 /// What the parts are read with.
@@ -56,7 +57,8 @@ pub(in crate::store) fn part(db: &dyn Sql, ask: &FileAsk) -> Result<FilePart> {
         7 => reading.sessions(),
         8 => reading.events(),
         9 => reading.events_of_nobody(),
-        _ => reading.set_aside(),
+        10 => reading.set_aside(),
+        _ => reading.links(),
     }?;
     let last = LISTS.len() - 1;
     let part = usize::from(ask.at.part).min(last);
@@ -86,6 +88,16 @@ impl Reading<'_> {
             vec![("pseudonym", hex(row, 0)), ("first_seen", at(row, 1)), ("last_day", Value::Day(day(row.int(2))))]
         };
         Ok((row.iter().map(told).collect(), None))
+    }
+
+    /// What they were called before it was known who they are.
+    fn links(&self) -> Rows {
+        let Some(hash) = self.roots.hash else { return Ok((Vec::new(), None)) };
+        let names = links::names(self.db, EnvironmentId(self.environment), hash)?;
+        let told = |(hash, at): (UserHash, Millis)| {
+            vec![("earlier_pseudonym", Value::Text(hash.to_string())), ("linked_at", Value::At(at))]
+        };
+        Ok((names.into_iter().map(told).collect(), None))
     }
 
     fn profiles(&self) -> Rows {

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::super::Result;
 use super::super::sql::{Cell, Row, Sql};
+use super::super::{Result, links};
 use crate::model::{EnvironmentId, FindPeople, Found, FoundBy, Subject, UserHash, Who};
 
 /// Most that are found by a beginning or an e-mail address in an environment.
@@ -54,6 +54,7 @@ impl Search<'_> {
 
     /// A user, with what an app tells of them.
     fn add_user(&mut self, hash: UserHash, by: FoundBy) -> Result<()> {
+        let hash = links::root(self.db, self.environment, hash)?;
         let sql = [PROFILE, "WHERE env_id = $1 AND hash = $2 ORDER BY id DESC LIMIT 1"].concat();
         let told = self.db.row(&sql, &[self.environment.0.into(), (&hash.0).into()])?;
         self.add(Who::User(hash), by, told.and_then(|row| row.some_text(1)));
@@ -61,7 +62,8 @@ impl Search<'_> {
     }
 
     fn by_id(&mut self, hash: UserHash) -> Result<()> {
-        let sql = "SELECT 1 FROM users WHERE env_id = $1 AND hash = $2";
+        let sql = "SELECT 1 FROM users WHERE env_id = $1 AND hash = $2 \
+                   UNION ALL SELECT 1 FROM links WHERE env_id = $1 AND hash = $2";
         match self.db.row(sql, &[self.environment.0.into(), Cell::Uuid(hash.0)])? {
             Some(_) => self.add_user(hash, FoundBy::UserId),
             None => Ok(()),
@@ -73,21 +75,23 @@ impl Search<'_> {
         let sql = [PROFILE, "WHERE env_id = $1 AND (identifier = $2 OR lower(email) = $3) ORDER BY id DESC LIMIT $4"];
         let lower = text.to_ascii_lowercase();
         let rows = self.db.rows(&sql.concat(), &[own.into(), text.into(), lower.as_str().into(), MOST.into()])?;
-        self.add_profiles(&rows);
+        self.add_profiles(&rows)?;
         if let Ok(id) = Uuid::try_parse(text) {
             let sql = [PROFILE, "WHERE env_id = $1 AND uuid = $2"].concat();
             let rows = self.db.rows(&sql, &[own.into(), id.as_bytes().into()])?;
-            self.add_profiles(&rows);
+            self.add_profiles(&rows)?;
         }
         Ok(())
     }
 
-    fn add_profiles(&mut self, rows: &[Row]) {
+    fn add_profiles(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
             if let Some(hash) = row.array(0) {
-                self.add(Who::User(UserHash(hash)), FoundBy::Profile, row.some_text(1));
+                let hash = links::root(self.db, self.environment, UserHash(hash))?;
+                self.add(Who::User(hash), FoundBy::Profile, row.some_text(1));
             }
         }
+        Ok(())
     }
 
     fn by_device(&mut self, text: &str) -> Result<()> {
@@ -112,18 +116,22 @@ impl Search<'_> {
 
     fn by_beginning(&mut self, (first, last): ([u8; 16], [u8; 16])) -> Result<()> {
         let own = self.environment.0;
-        let sql = "SELECT hash FROM users WHERE env_id = $1 AND hash >= $2 AND hash <= $3 ORDER BY hash LIMIT $4";
-        let users = self.db.rows(sql, &[own.into(), Cell::Uuid(first), Cell::Uuid(last), MOST.into()])?;
-        for row in &users {
-            if let Some(hash) = row.array(0) {
-                self.add_user(UserHash(hash), FoundBy::Pseudonym)?;
+        for table in ["users", "links"] {
+            let sql = format!(
+                "SELECT hash FROM {table} WHERE env_id = $1 AND hash >= $2 AND hash <= $3 ORDER BY hash LIMIT $4"
+            );
+            let users = self.db.rows(&sql, &[own.into(), Cell::Uuid(first), Cell::Uuid(last), MOST.into()])?;
+            for row in &users {
+                if let Some(hash) = row.array(0) {
+                    self.add_user(UserHash(hash), FoundBy::Pseudonym)?;
+                }
             }
         }
         let range = [own.into(), (&first).into(), (&last).into(), MOST.into()];
         for column in ["hash", "uuid"] {
             let sql = format!("{PROFILE} WHERE env_id = $1 AND {column} >= $2 AND {column} <= $3 LIMIT $4");
             let rows = self.db.rows(&sql, &range)?;
-            self.add_profiles(&rows);
+            self.add_profiles(&rows)?;
         }
         let sql = [DEVICE, "WHERE env_id = $1 AND uuid >= $2 AND uuid <= $3 LIMIT $4"].concat();
         let rows = self.db.rows(&sql, &range)?;

@@ -12,7 +12,7 @@ mod find;
 mod job;
 mod named;
 mod person;
-mod their;
+pub(super) mod their;
 
 use super::sql::{Cell, Sql};
 use super::{Result, audit};
@@ -33,7 +33,7 @@ pub(super) fn step(db: &dyn Sql, job: &Job) -> Result<Step> {
         Phase::Days => person::days(db, job),
         Phase::Visits => person::visits(db, job),
         Phase::Devices => person::devices(db, job),
-        Phase::Roots => Ok(person::roots(job)),
+        Phase::Roots => person::roots(db, job),
         Phase::DeviceVisits => device::visits(db, job),
         Phase::Machine => device::machine(db, job),
         Phase::App => app::everything(db, job),

@@ -4,7 +4,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::super::Result;
-use super::super::sql::{Cell, Sql};
+use super::super::sql::{Cell, Row, Sql};
 use super::errors;
 use super::job::{Change, Job, Phase, Place, ROWS, Step, mark_days, places, remove_events};
 use super::their::{self, EventKey, PATIENCE, START, Session};
@@ -180,14 +180,47 @@ pub(super) fn remove_device(db: &dyn Sql, job: &Job, device: i64) -> Result<Vec<
     Ok(changes)
 }
 
-/// The rows that say who they are.
-pub(super) fn roots(job: &Job) -> Step {
+/// The rows that say who they are. Where some are left of them under an earlier name, these are next.
+pub(super) fn roots(db: &dyn Sql, job: &Job) -> Result<Step> {
     let mut changes = Vec::new();
+    let mut next = Place::begin(Phase::Log);
+    if let Some(link) = earlier(db, job)? {
+        let sql = "UPDATE erasures SET user_id = $1, profile_id = $2 WHERE id = $3";
+        let rows = [link.user, link.profile].map(|row| row.map_or(Cell::Null, Cell::Int));
+        changes.push(Change::silent(sql, rows.into_iter().chain([job.row.into()]).collect()));
+        changes.push(Change::silent("DELETE FROM links WHERE id = $1", vec![link.row.into()]));
+        next = Place::begin(Phase::Events);
+    }
     if let Some(profile) = job.profile {
         changes.push(Change::removal("profiles", "DELETE FROM profiles WHERE id = $1", vec![profile.into()]));
     }
     if let Some(user) = job.user {
         changes.push(Change::removal("users", "DELETE FROM users WHERE id = $1", vec![user.into()]));
     }
-    Step { changes, next: Place::begin(Phase::Log) }
+    Ok(Step { changes, next })
+}
+
+/// Rows of somebody under an earlier name, and of the link behind which they stand.
+struct Earlier {
+    row: i64,
+    user: Option<i64>,
+    profile: Option<i64>,
+}
+
+fn earlier(db: &dyn Sql, job: &Job) -> Result<Option<Earlier>> {
+    let name = match (job.user, job.profile) {
+        (Some(user), _) => db.value("SELECT hash FROM users WHERE id = $1", &[user.into()])?,
+        (None, Some(profile)) => db.value("SELECT hash FROM profiles WHERE id = $1", &[profile.into()])?,
+        (None, None) => return Ok(None),
+    };
+    let Some(name) = Row(vec![name]).array(0) else { return Ok(None) };
+    let environment = -job.environment;
+    let sql = "SELECT id, into_hash FROM links WHERE env_id = $1 AND hash = $2";
+    let Some(link) = db.row(sql, &[environment.into(), Cell::Uuid(name)])? else { return Ok(None) };
+    let name = link.array(1).unwrap_or_default();
+    let user = "SELECT id FROM users WHERE env_id = $1 AND hash = $2";
+    let user = db.row(user, &[environment.into(), Cell::Uuid(name)])?.map(|row| row.int(0));
+    let profile = "SELECT id FROM profiles WHERE env_id = $1 AND hash = $2";
+    let profile = db.row(profile, &[environment.into(), (&name).into()])?.map(|row| row.int(0));
+    Ok(Some(Earlier { row: link.int(0), user, profile }))
 }

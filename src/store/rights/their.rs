@@ -12,26 +12,26 @@ use crate::clock::Deadline;
 use crate::model::{Millis, TimeRange, Zone};
 
 /// No further hours or sessions are begun after so long: then the step is a small one.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+pub(in crate::store) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Days whose hours are read together.
 const CHUNK: i64 = 400;
 
 /// What names an event in its environment, and what else is asked of it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EventKey {
-    pub(super) claimed_at: i64,
-    pub(super) id: [u8; 16],
-    pub(super) at: Millis,
-    pub(super) user: Option<i64>,
-    pub(super) session: Option<i64>,
+pub(in crate::store) struct EventKey {
+    pub(in crate::store) claimed_at: i64,
+    pub(in crate::store) id: [u8; 16],
+    pub(in crate::store) at: Millis,
+    pub(in crate::store) user: Option<i64>,
+    pub(in crate::store) session: Option<i64>,
     /// The group of errors that it belongs to, with its properties.
-    pub(super) error: Option<(i64, String)>,
+    pub(in crate::store) error: Option<(i64, String)>,
 }
 
 impl EventKey {
     /// Where it stands among others.
-    pub(super) fn place(&self) -> After {
+    pub(in crate::store) fn place(&self) -> After {
         (self.at.0, self.id)
     }
 }
@@ -53,27 +53,27 @@ fn key(line: &dyn Line) -> EventKey {
 }
 
 /// Events behind which others of the same hour or session come: time and id.
-pub(super) type After = (i64, [u8; 16]);
+pub(in crate::store) type After = (i64, [u8; 16]);
 
 /// Before all events.
-pub(super) const START: After = (i64::MIN, [0; 16]);
+pub(in crate::store) const START: After = (i64::MIN, [0; 16]);
 
 /// Some events of a user, and the hour in which looking goes on, with the event behind which it does; nothing where it has
 /// come to its end.
-pub(super) struct Batch {
-    pub(super) events: Vec<EventKey>,
-    pub(super) next: Option<(i64, After)>,
+pub(in crate::store) struct Batch {
+    pub(in crate::store) events: Vec<EventKey>,
+    pub(in crate::store) next: Option<(i64, After)>,
 }
 
 /// The user of a row, as far as it tells where they were seen.
-pub(super) struct Seen {
-    pub(super) first_at: Millis,
-    pub(super) first_day: i64,
-    pub(super) last_day: i64,
+pub(in crate::store) struct Seen {
+    pub(in crate::store) first_at: Millis,
+    pub(in crate::store) first_day: i64,
+    pub(in crate::store) last_day: i64,
 }
 
 /// When a user was seen, if there is such a row.
-pub(super) fn seen(db: &dyn Sql, user: i64) -> Result<Option<Seen>> {
+pub(in crate::store) fn seen(db: &dyn Sql, user: i64) -> Result<Option<Seen>> {
     let row = db.row("SELECT first_at, last_day FROM users WHERE id = $1", &[user.into()])?;
     Ok(row.map(|row| Seen {
         first_at: Millis(row.int(0)),
@@ -83,11 +83,11 @@ pub(super) fn seen(db: &dyn Sql, user: i64) -> Result<Option<Seen>> {
 }
 
 /// Rows that were read together, and where those behind them begin, if there are any.
-pub(super) type Page<T> = (Vec<T>, Option<i64>);
+pub(in crate::store) type Page<T> = (Vec<T>, Option<i64>);
 
 /// The next days of somebody's row in a table of days, at or behind `from`, with the hours; and from where they go on, if
 /// they do. Each is one step into the table: a condition on the row alone would read everybody's days.
-pub(super) fn days(
+pub(in crate::store) fn days(
     db: &dyn Sql,
     (table, column): (&str, &str),
     (environment, row): (i64, i64),
@@ -109,7 +109,7 @@ pub(super) fn days(
 
 /// The calendar in which an app's days were counted.
 #[derive(Clone, Debug)]
-pub(super) struct Calendar {
+pub(in crate::store) struct Calendar {
     zone: Zone,
     /// Whether it has ever been another one: then hours of days tell no times.
     changed: bool,
@@ -117,11 +117,16 @@ pub(super) struct Calendar {
 
 impl Calendar {
     /// The calendar of an app; UTC where it is gone.
-    pub(super) fn of(db: &dyn Sql, app: i64) -> Result<Self> {
+    pub(in crate::store) fn of(db: &dyn Sql, app: i64) -> Result<Self> {
         let zone = db.row("SELECT zone FROM apps WHERE id = $1", &[app.into()])?;
         let zone = zone.and_then(|row| Zone::find(&row.text(0))).unwrap_or_else(Zone::utc);
         let changes = "SELECT 1 FROM audit WHERE app_id = $1 AND action = 'app.zone' LIMIT 1";
         Ok(Self { zone, changed: db.row(changes, &[app.into()])?.is_some() })
+    }
+
+    /// The zone in which they are counted now.
+    pub(in crate::store) fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// When something can have happened on local days, each with the hours that are set, in stretches that do not overlap:
@@ -145,8 +150,14 @@ impl Calendar {
         stretches
     }
 
+    /// The local days among which that is on which an instant was counted.
+    pub(in crate::store) fn local_days(&self, at: Millis) -> Vec<i32> {
+        let day = self.zone.local(at).day;
+        if self.changed { vec![day - 2, day - 1, day, day + 1, day + 2] } else { vec![day] }
+    }
+
     /// UTC days that a local day touches.
-    pub(super) fn utc_days(&self, day: i32) -> Vec<i64> {
+    pub(in crate::store) fn utc_days(&self, day: i32) -> Vec<i64> {
         if self.changed {
             return around(day).collect();
         }
@@ -161,7 +172,7 @@ fn around(day: i32) -> impl Iterator<Item = i64> {
 }
 
 /// Some of a user's events from an hour on, which is counted as local day times 25 and hour, and behind an event of it.
-pub(super) fn events(
+pub(in crate::store) fn events(
     db: &dyn Sql,
     calendar: &Calendar,
     (environment, user): (i64, i64),
@@ -200,29 +211,35 @@ pub(super) fn events(
 
 /// A row of `sessions`, and what it was when it was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Session {
-    pub(super) row: i64,
-    pub(super) started_at: i64,
-    pub(super) ended_at: i64,
-    pub(super) events: i64,
+pub(in crate::store) struct Session {
+    pub(in crate::store) row: i64,
+    pub(in crate::store) started_at: i64,
+    pub(in crate::store) ended_at: i64,
+    pub(in crate::store) events: i64,
 }
 
 /// Columns of a [`Session`] of table `s`.
-pub(super) const SESSION: &str = "SELECT s.id, s.started_at, s.ended_at, s.events FROM sessions s ";
+pub(in crate::store) const SESSION: &str = "SELECT s.id, s.started_at, s.ended_at, s.events FROM sessions s ";
 
 impl Session {
-    pub(super) fn read(row: &super::super::sql::Row) -> Self {
+    pub(in crate::store) fn read(row: &super::super::sql::Row) -> Self {
         Self { row: row.int(0), started_at: row.int(1), ended_at: row.int(2), events: row.int(3) }
     }
 
     /// Some of its events, behind one.
-    pub(super) fn events(self, db: &dyn Sql, environment: i64, after: After, limit: usize) -> Result<Vec<EventKey>> {
+    pub(in crate::store) fn events(
+        self,
+        db: &dyn Sql,
+        environment: i64,
+        after: After,
+        limit: usize,
+    ) -> Result<Vec<EventKey>> {
         let range = TimeRange { from: Millis(self.started_at), to: Millis(self.ended_at + 1) };
         in_range(db, (environment, "session_id", self.row), range, after, limit)
     }
 
     /// Whether somebody else has events in it.
-    pub(super) fn has_others(self, db: &dyn Sql, environment: i64, user: i64) -> Result<bool> {
+    pub(in crate::store) fn has_others(self, db: &dyn Sql, environment: i64, user: i64) -> Result<bool> {
         for (clock, at) in CLOCKS {
             let sql = format!(
                 "SELECT 1 FROM events WHERE env_id = $1 AND {clock} AND session_id = $2 AND user_id <> $3 \
@@ -266,7 +283,7 @@ fn in_range(
 
 /// A user's next sessions that began at or behind `from`, and where they go on, if they do. They are looked for among
 /// everybody's, some thousands at a time.
-pub(super) fn sessions(
+pub(in crate::store) fn sessions(
     db: &dyn Sql,
     (environment, user): (i64, i64),
     (from, limit): (i64, usize),

@@ -7,10 +7,10 @@ use crate::clock::Deadline;
 use crate::model::{
     Cursor, CursorKey, EnvironmentId, EventRow, Millis, SessionDetail, SessionName, SessionPage, TimeRange,
 };
-use crate::store::Result;
 use crate::store::report::{EVENTS, event_row};
 use crate::store::scan::CLOCKS;
 use crate::store::sql::{Cell, Row, Sql};
+use crate::store::{Result, links};
 
 /// How much of a session is looked through at first, and the most at a time.
 const STRETCH: (i64, i64) = (Millis::HOUR, Millis::DAY);
@@ -56,6 +56,7 @@ fn find(db: &dyn Sql, environment: EnvironmentId, name: SessionName) -> Result<O
             db.row(&sql, &[environment.0.into(), Cell::Uuid(hash.0)])
         }
         SessionName::Derived(user, at) => {
+            let user = links::root(db, environment, user)?;
             // Events that come late move its beginning back.
             let sql = [
                 SESSIONS,

@@ -8,8 +8,8 @@ use super::{PROFILE, Params, cut, devices, folded, literal, profile};
 use crate::model::{
     Cursor, CursorKey, EnvironmentId, Millis, Person, Profile, Seen, UserHash, UserList, UserRow, UserSort, UsersPage,
 };
-use crate::store::Result;
 use crate::store::sql::{Cell, Row, Sql};
+use crate::store::{Result, links};
 
 /// How many profiles, and how many pseudonyms, a search looks at.
 const MATCHES: usize = 1_000;
@@ -39,6 +39,7 @@ pub(in crate::store) fn users(db: &dyn Sql, page: &UsersPage) -> Result<UserList
 
 /// One user: what is known of them, and what they have.
 pub(in crate::store) fn person(db: &dyn Sql, environment: EnvironmentId, hash: UserHash) -> Result<Option<Person>> {
+    let hash = links::root(db, environment, hash)?;
     let seen = seen(db, environment, hash)?;
     let profile = profiles(db, environment, [hash])?.remove(&hash.0);
     if seen.is_none() && profile.is_none() {
@@ -50,7 +51,8 @@ pub(in crate::store) fn person(db: &dyn Sql, environment: EnvironmentId, hash: U
         let sql = "SELECT count(*) FROM device_sessions WHERE profile_id = $1";
         sessions = u64::try_from(db.value(sql, &[(*row).into()])?.int()).unwrap_or(0);
     }
-    Ok(Some(Person { hash, seen, profile: profile.map(|(_, profile)| profile), devices: had, push, sessions }))
+    let earlier = links::names(db, environment, hash)?;
+    Ok(Some(Person { hash, earlier, seen, profile: profile.map(|(_, profile)| profile), devices: had, push, sessions }))
 }
 
 /// A user's row and when they were seen; the last day is theirs, and so is the day of the first event, in any zone, or
@@ -64,6 +66,7 @@ pub(super) struct Sighted {
 
 /// The user of that pseudonym, if there was an event of theirs.
 pub(super) fn sighted(db: &dyn Sql, environment: EnvironmentId, hash: UserHash) -> Result<Option<Sighted>> {
+    let hash = links::root(db, environment, hash)?;
     let found =
         db.row(&[USER, "WHERE env_id = $1 AND hash = $2"].concat(), &[environment.0.into(), Cell::Uuid(hash.0)])?;
     Ok(found.map(|row| Sighted {
@@ -76,6 +79,7 @@ pub(super) fn sighted(db: &dyn Sql, environment: EnvironmentId, hash: UserHash) 
 
 /// Their profile's row, if an app tells of them.
 pub(super) fn profile_row(db: &dyn Sql, environment: EnvironmentId, hash: UserHash) -> Result<Option<i64>> {
+    let hash = links::root(db, environment, hash)?;
     Ok(profiles(db, environment, [hash])?.remove(&hash.0).map(|(row, _)| row))
 }
 
@@ -142,6 +146,10 @@ fn matching(db: &dyn Sql, page: &UsersPage, search: &str) -> Result<(Vec<UserRow
         let users = db.rows(&sql, &[environment.into(), Cell::Uuid(first), Cell::Uuid(last), wanted.into()])?;
         cut_short |= users.len() > MATCHES;
         found.extend(users.iter().take(MATCHES).map(user).map(|user| (user.hash.0, user)));
+        let sql = "SELECT into_hash FROM links WHERE env_id = $1 AND hash >= $2 AND hash <= $3 ORDER BY hash LIMIT $4";
+        let linked =
+            db.rows(sql, &[environment.into(), Cell::Uuid(first), Cell::Uuid(last), (MATCHES as i64).into()])?;
+        hashes.extend(linked.iter().filter_map(|row| row.array(0)));
     }
     if !hashes.is_empty() {
         let mut params = Params::default();

@@ -10,6 +10,7 @@ use super::{Result, settled};
 use crate::model::{EnvironmentId, Millis, TimeRange};
 
 pub(in crate::store) use props::{Key, Value, members};
+use sieve::one_of;
 pub(in crate::store) use sieve::{Sieve, fact_sets, numbers};
 
 /// The two halves of all events, each with the time at which they occurred, and an index that has them in its order: those
@@ -185,6 +186,58 @@ pub(in crate::store) fn scan_rows_beside(
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
     rows(db, Scope { environment, range, sieve: &Sieve::default() }, beside, visit).map(|_| ())
+}
+
+/// Days that are named in a statement together.
+const DAYS: usize = 200;
+
+/// Shows the events of a range that are listed beside these settled days, with what they have under these keys; whether it
+/// was told to stop.
+pub(in crate::store) fn scan_listed(
+    db: &dyn Sql,
+    scope: Scope<'_>,
+    (days, keys): (&[i64], &[&Key]),
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    let Scope { environment, range, sieve } = scope;
+    let (beside, props) = if keys.is_empty() { (Beside::Nothing, "") } else { (Beside::Props, ", props") };
+    let mut last = ControlFlow::Continue(());
+    for days in days.chunks(DAYS) {
+        let mut params: Vec<Cell> = [environment.0, range.from.0, range.to.0].map(Cell::Int).to_vec();
+        let mut conditions = sieve.conditions(&mut params);
+        one_of(&mut conditions, "l.day", days.iter(), &mut params);
+        // SQLite takes the tables of a CROSS JOIN in their order.
+        let sql = format!(
+            "SELECT {COLUMNS}{props} FROM settled_late l CROSS JOIN events e WHERE l.env_id = $1 \
+             AND e.env_id = l.env_id AND e.claimed_at = l.claimed AND e.event_id = l.event \
+             AND claimed_at + skew >= $2 AND claimed_at + skew < $3{conditions}"
+        );
+        db.stream(&sql, &params, &mut |line| {
+            last = visit(&Passing::of(line, beside, sieve));
+            last
+        })?;
+        if last.is_break() {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Shows every event of a range of a day, by the rows alone and with all its properties, but for those that were listed
+/// beside the day during somebody's work.
+pub(in crate::store) fn scan_unlisted(
+    db: &dyn Sql,
+    (environment, range): (EnvironmentId, TimeRange),
+    (day, during): (i64, i64),
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let params = [environment.0, range.from.0, range.to.0, day, during].map(Cell::Int);
+    let unlisted = " AND NOT EXISTS (SELECT 1 FROM settled_late l WHERE l.env_id = $1 AND l.day = $4 AND l.during = $5 \
+                    AND l.claimed = claimed_at AND l.event = event_id)";
+    let sieve = Sieve::default();
+    db.stream(&statement(&[COLUMNS, ", props"].concat(), unlisted), &params, &mut |line| {
+        visit(&Passing::of(line, Beside::Props, &sieve))
+    })
 }
 
 /// Shows the events of a range by their rows; whether it was told to stop.

@@ -183,7 +183,13 @@ impl Wanted {
     }
 }
 
-fn one_of<'n>(sql: &mut String, column: &str, values: impl Iterator<Item = &'n i64>, params: &mut Vec<Cell>) {
+/// Adds a condition that a column is one of some values.
+pub(super) fn one_of<'n>(
+    sql: &mut String,
+    column: &str,
+    values: impl Iterator<Item = &'n i64>,
+    params: &mut Vec<Cell>,
+) {
     for (at, value) in values.enumerate() {
         params.push(Cell::Int(*value));
         let before = if at == 0 { [" AND ", column, " IN ("].concat() } else { ", ".to_owned() };

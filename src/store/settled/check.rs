@@ -7,7 +7,7 @@ use super::super::backend::Backend;
 use super::super::scan::{Beside, Key, Passing, Scope, Sieve, members, scan_rows_beside};
 use super::super::sql::{Cell, Sql};
 use super::days::stretches;
-use super::{COMPLETE, KEYS, Result, SETTLED, StoreError, show};
+use super::{COMPLETE, HOLDS, KEYS, Result, StoreError, show};
 use crate::model::{EnvironmentId, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
@@ -41,13 +41,12 @@ fn holds_within(db: &dyn Sql, environment: EnvironmentId, (day, range): (i64, Ti
         is_same = are_same(db, (environment, range), keys)?;
         next = some.next();
     }
-    // What has come meanwhile has taken the mark away.
-    Ok(is_same || self::token(db, environment, day)? != Some(token))
+    Ok(is_same)
 }
 
 /// Whose work a day is, where it holds.
 fn token(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<Option<i64>> {
-    let sql = format!("SELECT token FROM settled_days WHERE env_id = $1 AND day = $2 AND state = {SETTLED}");
+    let sql = format!("SELECT token FROM settled_days WHERE env_id = $1 AND day = $2 AND state {HOLDS}");
     Ok(db.value(&sql, &[environment.0, day].map(Cell::Int))?.some_int())
 }
 

@@ -1,12 +1,13 @@
-//! Days of events, written once more as bytes when they are over.
+//! Days of events, written once more as bytes, and again when more has come.
 
 use std::collections::BTreeMap;
 
 use super::super::backend::Backend;
 use super::super::keeping;
-use super::super::sql::{Cell, Sql};
+use super::super::sql::{Cell, Row, Sql};
+use super::late::{self, are_many};
 use super::work::Work;
-use super::{AGE, LOST, OPEN, PAUSE, Result, SETTLED, TOGETHER, TOUCHED, day, token};
+use super::{HOLDS, LISTED, LOST, MAKING, OPEN, PAUSE, REST, Result, SETTLED, TOGETHER, TOUCHED, day, token};
 use crate::model::{EnvironmentId, Keeps, Kept, Millis, TimeRange, first_kept_day};
 use crate::rollup::Bucket;
 
@@ -19,6 +20,9 @@ const HAS_COLUMNS: &str = "(settled_days.events = 0 OR EXISTS (SELECT 1 FROM set
                            WHERE h.env_id = settled_days.env_id AND h.day = settled_days.day \
                            AND h.token = settled_days.token AND h.prop = '' AND h.part < 0))";
 
+/// Whoever works at it began too long ago, or later than now.
+const IS_LOST: &str = "settled_days.at NOT BETWEEN $5 AND $6";
+
 /// A day that can be settled.
 #[derive(Clone, Copy)]
 pub(super) struct Due {
@@ -26,12 +30,14 @@ pub(super) struct Due {
     pub(super) day: i64,
     /// As the summaries tell.
     pub(super) events: i64,
+    /// Whose the day is while one works at it, where somebody does.
+    pub(super) owner: i64,
 }
 
 /// All days that can be settled and are not, the newest first. Where events are kept for a time only, what is about to be
 /// forgotten is left alone.
 pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> {
-    let last = day(now.plus(-AGE)) - 1;
+    let last = day(now);
     let mut due = Vec::new();
     for kept in keeping::all(db, of_box)?.into_iter().filter(|kept| kept.kind == Kept::Events) {
         let environment = kept.environment;
@@ -42,23 +48,32 @@ pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> 
             days.entry(day).or_insert(0);
         }
         let sql = format!(
-            "SELECT day, state, at, CASE WHEN {HAS_COLUMNS} THEN 1 ELSE 0 END FROM settled_days WHERE env_id = $1"
+            "SELECT day, state, at, CASE WHEN {HAS_COLUMNS} THEN 1 ELSE 0 END, work, late, events \
+             FROM settled_days WHERE env_id = $1"
         );
         for row in db.rows(&sql, &[environment.0.into()])? {
-            let (state, age) = (row.int(1), now.since(Millis(row.int(2))));
-            let rests = match state {
-                SETTLED => row.int(3) == 1,
-                OPEN => (0..LOST).contains(&age),
-                _ => (0..PAUSE).contains(&age),
-            };
-            if rests {
-                days.remove(&row.int(0));
+            let day = row.int(0);
+            if days.get(&day).is_some_and(|events| rests(&row, *events, now)) {
+                days.remove(&day);
             }
         }
-        due.extend(days.into_iter().map(|(day, events)| Due { environment, day, events }));
+        due.extend(days.into_iter().map(|(day, events)| Due { environment, day, events, owner: 0 }));
     }
     due.sort_by_key(|due| std::cmp::Reverse(due.day));
     Ok(due)
+}
+
+/// Whether a day with so many events is left alone.
+fn rests(row: &Row, events: i64, now: Millis) -> bool {
+    let (state, age, has_columns) = (row.int(1), now.since(Millis(row.int(2))), row.int(3) == 1);
+    let (work, late, settled) = (row.int(4), row.int(5), row.int(6));
+    let is_worked_at = (0..LOST).contains(&age) && work != 0;
+    match state {
+        SETTLED => has_columns || is_worked_at,
+        LISTED => is_worked_at || ((0..PAUSE).contains(&age) && !are_many(late, settled)),
+        OPEN | MAKING => (0..LOST).contains(&age),
+        _ => (0..PAUSE.min(REST * events)).contains(&age),
+    }
 }
 
 /// The days that have events, and how many.
@@ -97,21 +112,34 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
     Ok(settled)
 }
 
-/// Marks days, while commits are held off: those that nobody else works at.
+/// Marks days, while commits are held off: those that nobody else works at. A day that holds does so all the while.
 fn open<B: Backend>(db: &dyn Sql, due: &[Due], (token, now): (i64, Millis)) -> Result<Vec<Due>> {
     B::hold_commits(db)?;
     let sql = format!(
-        "INSERT INTO settled_days (env_id, day, state, token, at, events) VALUES ($1, $2, {OPEN}, $3, $4, 0) \
-         ON CONFLICT (env_id, day) DO UPDATE SET state = {OPEN}, token = excluded.token, at = excluded.at \
-         WHERE settled_days.state = {TOUCHED} OR (settled_days.state = {OPEN} AND settled_days.at NOT BETWEEN $5 AND $6) \
-         OR (settled_days.state = {SETTLED} AND NOT {HAS_COLUMNS})"
+        "INSERT INTO settled_days (env_id, day, state, token, at, events, work) \
+         VALUES ($1, $2, {MAKING}, $3, $4, 0, $3) \
+         ON CONFLICT (env_id, day) DO UPDATE SET work = excluded.work, at = excluded.at, \
+         token = CASE WHEN settled_days.state {HOLDS} THEN settled_days.token ELSE excluded.token END, \
+         state = CASE WHEN settled_days.state {HOLDS} THEN settled_days.state ELSE {MAKING} END \
+         WHERE settled_days.state = {TOUCHED} OR (settled_days.state IN ({OPEN}, {MAKING}) AND {IS_LOST}) \
+         OR ((settled_days.state = {LISTED} OR (settled_days.state = {SETTLED} AND NOT {HAS_COLUMNS})) \
+         AND (settled_days.work = 0 OR {IS_LOST}))"
     );
     let mut mine = Vec::new();
-    for day in due {
-        let key = [day.environment.0, day.day, token, now.0, now.plus(1 - LOST).0, now.0];
-        if db.run(&sql, &key.map(Cell::Int))? == 1 {
-            mine.push(*day);
+    for due in due {
+        let (environment, day) = (due.environment, due.day);
+        let key = [environment.0, day, token, now.0, now.plus(1 - LOST).0, now.0];
+        if db.run(&sql, &key.map(Cell::Int))? == 0 {
+            continue;
         }
+        let sql = "SELECT token, state FROM settled_days WHERE env_id = $1 AND day = $2";
+        let Some(row) = db.row(sql, &[environment.0, day].map(Cell::Int))? else { continue };
+        if row.int(1) != LISTED {
+            late::clear(db, environment, day)?;
+            let sql = "UPDATE settled_days SET late = 0 WHERE env_id = $1 AND day = $2";
+            db.run(sql, &[environment.0, day].map(Cell::Int))?;
+        }
+        mine.push(Due { owner: row.int(0), ..*due });
     }
     Ok(mine)
 }

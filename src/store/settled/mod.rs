@@ -1,25 +1,29 @@
-//! What is over, in the form in which it is counted fastest: events of past days as bytes with columns of their
+//! What has happened, in the form in which it is counted fastest: events of days as bytes with columns of their
 //! properties, and counts of past periods.
 //!
 //! Whatever stands here is marked, and the mark goes with the commit that makes it untrue. To settle something takes three
 //! steps: a mark is set while commits are held off; what it is about is read and worked out, without any lock; and where
 //! the mark still stands, the result is written. So a commit either was seen by the second step or is found by the third.
+//!
+//! A day holds also while little comes to it: a commit lists its events beside the day, with whose work at it was under
+//! way. What was listed during one's own work is not of it, and stays listed behind it.
 
 mod check;
 mod coding;
 mod columns;
 mod counts;
 mod days;
+mod late;
 mod lexicon;
 mod sets;
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::scan::{Key, Passing, Scope};
+use super::scan::{Key, Passing, Scope, scan_listed};
 use super::sql::{Cell, Line, Sql};
 use super::{Result, StoreError};
 use crate::clock::Stopwatch;
@@ -29,14 +33,18 @@ use crate::rollup::{Bucket, Deltas};
 pub(super) use check::holds;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
+pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use sets::{Joined, join};
 
 use coding::{Damaged, Label, decode};
 
-/// What has ended so long ago may be settled: most of what clients kept while they were offline has come.
+/// Periods that have ended so long ago may be counted: most of what clients kept while they were offline has come.
 const AGE: i64 = 36 * Millis::HOUR;
 /// What was settled is not settled again for so long: late events would else keep the box busy.
 const PAUSE: i64 = Millis::HOUR;
+/// A day that holds no longer rests for so many milliseconds for each of its events, and not longer than that: a thousand
+/// times as long as it takes to settle them.
+const REST: i64 = 2;
 /// Whoever began to settle something so long ago has died of it.
 const LOST: i64 = 10 * Millis::MINUTE;
 
@@ -51,13 +59,19 @@ const TOUCHED: i64 = 0;
 const OPEN: i64 = 1;
 /// It holds.
 const SETTLED: i64 = 2;
+/// It holds together with what is listed beside it.
+const LISTED: i64 = 3;
+/// Somebody works at a day that does not hold. Older versions call it [`OPEN`], and know no lists.
+const MAKING: i64 = 4;
+/// Days that hold, as a condition on `state`.
+const HOLDS: &str = "IN (2, 3)";
 
 /// Stands in place of a part where the properties of a day are in columns, all of them.
 const COMPLETE: i64 = -1;
 /// The same where some are left out: those without any column.
 const PARTIAL: i64 = -2;
 /// What is settled of days.
-const DAYS: [&str; 3] = ["settled_days", "settled_events", "settled_columns"];
+const DAYS: [&str; 4] = ["settled_days", "settled_events", "settled_columns", "settled_late"];
 /// Most properties that are read together.
 const KEYS: usize = 8;
 
@@ -117,6 +131,7 @@ pub(super) fn show(
     let Scope { environment, range, .. } = scope;
     let (sql, params) = statement(scope, keys);
     let (mut rest, mut behind, mut stopped, mut damaged) = (Vec::new(), range.from, false, None);
+    let mut listed = Vec::new();
     db.stream(&sql, &params, &mut |line| {
         let day = line.int(0);
         let begin = Millis(day.saturating_mul(Millis::DAY));
@@ -124,6 +139,9 @@ pub(super) fn show(
             rest.push(TimeRange { from: behind, to: begin });
         }
         behind = begin.plus(Millis::DAY);
+        if line.int(6 + keys.len()) == LISTED && listed.last() != Some(&day) {
+            listed.push(day);
+        }
         if line.int(4) == 0 {
             return ControlFlow::Continue(()); // nothing in it passes
         }
@@ -138,7 +156,7 @@ pub(super) fn show(
         let told = format!("settled events of day {day} in environment {}: `tallybox rebuild --write`", environment.0);
         return Err(StoreError::Corrupt(told));
     }
-    if stopped {
+    if stopped || scan_listed(db, scope, (&listed, keys), visit)?.is_break() {
         return Ok(Vec::new());
     }
     if behind < range.to {
@@ -175,10 +193,10 @@ fn statement(Scope { environment, range, sieve }: Scope<'_>, keys: &[&Key]) -> (
         }
     };
     let sql = format!(
-        "SELECT d.day, e.name_id, e.first_at, e.last_at, e.events, e.body{bodies} FROM settled_days d \
+        "SELECT d.day, e.name_id, e.first_at, e.last_at, e.events, e.body{bodies}, d.state FROM settled_days d \
          LEFT JOIN settled_events e ON e.env_id = d.env_id AND e.day = d.day AND e.token = d.token \
          AND e.last_at >= $1 AND e.first_at < $2{conditions}{joins} \
-         WHERE d.env_id = ${env_id} AND d.day >= ${first} AND d.day <= ${last} AND d.state = {SETTLED}{has_columns} \
+         WHERE d.env_id = ${env_id} AND d.day >= ${first} AND d.day <= ${last} AND d.state {HOLDS}{has_columns} \
          ORDER BY d.day"
     );
     (sql, params)
@@ -216,20 +234,30 @@ fn part(
     if is_damaged || (shown.is_continue() && !columns.are_over()) { Err(Damaged) } else { Ok(shown) }
 }
 
-/// The UTC days of an environment to which a commit has added.
-pub(super) fn touched(deltas: &Deltas) -> BTreeSet<(EnvironmentId, i64)> {
+/// The UTC days of an environment to which a commit has added, and how many events.
+pub(super) fn touched(deltas: &Deltas) -> BTreeMap<(EnvironmentId, i64), i64> {
+    let mut touched = BTreeMap::new();
     let added = deltas.days.iter().filter(|(key, sums)| key.dimension == 0 && (sums.events != 0 || sums.users != 0));
-    added.map(|(key, _)| (key.environment, key.bucket.0.div_euclid(Bucket::PER_DAY))).collect()
+    for (key, sums) in added {
+        *touched.entry((key.environment, key.bucket.0.div_euclid(Bucket::PER_DAY))).or_default() += sums.events;
+    }
+    touched
 }
 
-/// Notes that something has come to a UTC day: in the transaction in which it comes, for databases of one writer.
-pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+/// Lets a UTC day hold no longer.
+fn unsettle(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     let sql = "UPDATE settled_days SET state = 0 WHERE env_id = $1 AND day = $2 AND state <> 0";
     db.run(sql, &[environment.0, day].map(Cell::Int))?;
+    Ok(())
+}
+
+/// Notes that something has changed on a UTC day that cannot be listed.
+pub(super) fn touch(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
+    unsettle(db, environment, day)?;
     counts::touch(db, environment, local_days(day))
 }
 
-/// The same for something that no event tells: a device that was there on a local day.
+/// Notes that a device was there on a local day: in the transaction in which it comes, for databases of one writer.
 pub(super) fn touch_devices(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<()> {
     counts::touch(db, environment, (day, day))
 }

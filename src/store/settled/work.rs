@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::super::backend::Backend;
-use super::super::scan::{Beside, Glance, scan_rows_beside};
+use super::super::scan::{Glance, scan_unlisted};
 use super::super::sql::{Cell, Sql};
 use super::columns::{Part, Written};
 use super::days::{Due, stretches};
 use super::lexicon::{Code, Lexicon};
-use super::{COMPLETE, OPEN, PARTIAL, Result, SETTLED};
+use super::{COMPLETE, HOLDS, MAKING, PARTIAL, Result, late};
 use crate::model::{Millis, TimeRange};
 
 /// So many bytes of parts are written at once.
@@ -58,7 +58,7 @@ impl<'s, B: Backend> Work<'s, B> {
         }
     }
 
-    /// Whether the day is settled then. It is not where something has come to it meanwhile.
+    /// Whether the day is settled then. It is not where something has happened to it meanwhile that is not listed.
     pub(super) fn run(mut self) -> Result<bool> {
         for stretch in stretches(self.due.day, self.due.events) {
             let (events, codes) = self.read(stretch)?;
@@ -74,9 +74,10 @@ impl<'s, B: Backend> Work<'s, B> {
     /// The events of a stretch of the day, sorted, and what they have of properties.
     fn read(&mut self, range: TimeRange) -> Result<(Vec<Read>, Vec<Code>)> {
         let (mut events, mut codes): (Vec<Read>, Vec<Code>) = (Vec::new(), Vec::new());
-        let Self { store, due, lexicon, .. } = self;
+        let Self { store, due, token, lexicon, .. } = self;
         store.look(|db| {
-            scan_rows_beside(db, (due.environment, range), Beside::Props, &mut |event| {
+            // What has come since this work began is listed, and seen in the same moment.
+            scan_unlisted(db, (due.environment, range), (due.day, *token), &mut |event| {
                 if codes.len() > CODES {
                     lexicon.leave_all_out();
                     codes = Vec::new();
@@ -136,11 +137,10 @@ impl<'s, B: Backend> Work<'s, B> {
         self.count += 1;
     }
 
-    /// Whether nothing has come to the day since it was marked.
+    /// Whether the mark still stands.
     fn stands(&self, db: &dyn Sql) -> Result<bool> {
-        let sql =
-            format!("SELECT 1 FROM settled_days WHERE env_id = $1 AND day = $2 AND state = {OPEN} AND token = $3");
-        Ok(db.row(&sql, &self.key())?.is_some())
+        let sql = format!("SELECT 1 FROM settled_days WHERE {}", is_mine(1));
+        Ok(db.row(&sql, &self.mark())?.is_some())
     }
 
     /// Writes the parts that are done. Nobody sees them before the day is settled.
@@ -178,15 +178,13 @@ impl<'s, B: Backend> Work<'s, B> {
     /// Lets the day hold, where its mark still stands: from here on a commit that adds to it waits for the end of this
     /// transaction.
     fn close(&self, db: &dyn Sql) -> Result<bool> {
-        let sql = format!(
-            "UPDATE settled_days SET state = {SETTLED}, at = $1, events = $2 \
-             WHERE env_id = $3 AND day = $4 AND state = {OPEN} AND token = $5"
-        );
-        let key = self.key();
-        let params: Vec<_> = [self.now.0, self.events].map(Cell::Int).into_iter().chain(key.clone()).collect();
-        if db.run(&sql, &params)? == 0 {
+        let sql = format!("UPDATE settled_days SET token = $1, work = 0, at = $2, events = $3 WHERE {}", is_mine(4));
+        let params = [self.token, self.now.0, self.events].map(Cell::Int).into_iter().chain(self.mark());
+        if db.run(&sql, &params.collect::<Vec<_>>())? == 0 {
             return Ok(false);
         }
+        late::narrow(db, self.due.environment, self.due.day, self.token)?;
+        let key = self.key();
         for table in ["settled_events", "settled_columns"] {
             let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2 AND token <> $3");
             db.run(&sql, &key)?;
@@ -204,4 +202,19 @@ impl<'s, B: Backend> Work<'s, B> {
     fn key(&self) -> [Cell; 3] {
         [self.due.environment.0, self.due.day, self.token].map(Cell::Int)
     }
+
+    /// What [`is_mine`] asks for.
+    fn mark(&self) -> [Cell; 4] {
+        [self.due.environment.0, self.due.day, self.token, self.due.owner].map(Cell::Int)
+    }
+}
+
+/// A condition on a day, with its parameters from a number on. An older version that settles the day in between changes
+/// whose it is, but not whose work is under way.
+fn is_mine(first: usize) -> String {
+    let (day, work, owner) = (first + 1, first + 2, first + 3);
+    format!(
+        "env_id = ${first} AND day = ${day} AND work = ${work} AND token = ${owner} \
+         AND (state = {MAKING} OR state {HOLDS})"
+    )
 }

@@ -11,10 +11,11 @@ use super::read::Conn;
 use crate::model::{AppId, EnvironmentId, IngestKeyId, Limits, LocalTime, Millis, SessionHash, SetAside, UserHash};
 use crate::rollup::{Deltas, FactIds, Key, Measures};
 use crate::store::commit::{
-    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, SessionOwner, SessionRecord, UserRecord,
+    self, EventRecord, GroupRecord, Hours, KeyUse, Ledger, Outcomes, Prepared, SessionOwner, SessionRecord, UserRecord,
 };
 use crate::store::identify::{self, VersionIds};
 use crate::store::intern::{self, Interner};
+use crate::store::links::{self, Roots, Teller};
 use crate::store::people::People;
 use crate::store::remembered::Remembered;
 use crate::store::settled;
@@ -27,6 +28,7 @@ use crate::store::{Committed, Draft, Nonce, Result, StoreError};
 pub(super) struct Memory {
     strings: Interner,
     people: Option<People>,
+    roots: Roots,
     directory: i64,
     keys: HashMap<IngestKeyId, KeyUse>,
     apps_with_events: HashSet<AppId>,
@@ -46,6 +48,16 @@ impl Memory {
     /// Users and sessions may have been removed: they are looked up anew.
     pub(super) fn forget_people(&mut self) {
         self.people = None;
+        self.roots = Roots::default();
+    }
+
+    /// The same of these alone.
+    pub(super) fn forget_users(&mut self, users: &[(EnvironmentId, UserHash)]) {
+        for (environment, user) in users {
+            if let Some(people) = &mut self.people {
+                people.forget(*environment, *user);
+            }
+        }
     }
 }
 
@@ -91,18 +103,23 @@ fn write(conn: &mut Connection, memory: &mut Memory, drafts: &[Draft], limits: &
             none.insert(people.counting(memory.counts.clone()))
         }
     };
+    let asked = links::asked(drafts, |environment, hash| memory.roots.guess(environment, hash));
+    let linked = links::write(&Conn(&tx), &asked, &mut memory.roots)?;
     let greeted = identify::greet(&Conn(&tx), &mut memory.versions, drafts, &interned.devices)?;
     let mut ledger = Page {
         tx: &tx,
         keys: &mut memory.keys,
         apps_with_events: &mut memory.apps_with_events,
+        arrivals: settled::Arrivals::default(),
+        roots: &mut memory.roots,
         insert: tx.prepare_cached(
             "INSERT INTO events (env_id, claimed_at, event_id, skew, delay, name_id, category_id, facts_id, user_id, \
              session_id, props, error_id, fatal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
              ON CONFLICT DO NOTHING",
         )?,
     };
-    let committed = commit::write(&mut ledger, people, drafts, (interned.events, greeted), limits)?;
+    let prepared = Prepared { interned: interned.events, greeted, linked };
+    let committed = commit::write(&mut ledger, people, drafts, prepared, limits)?;
     drop(ledger);
     tx.commit()?;
     Ok(committed)
@@ -113,6 +130,8 @@ struct Page<'c> {
     tx: &'c Transaction<'c>,
     keys: &'c mut HashMap<IngestKeyId, KeyUse>,
     apps_with_events: &'c mut HashSet<AppId>,
+    arrivals: settled::Arrivals,
+    roots: &'c mut Roots,
     insert: CachedStatement<'c>,
 }
 
@@ -172,7 +191,12 @@ impl Ledger for Page<'_> {
         row.raw_bind_parameter(11, event.props)?;
         row.raw_bind_parameter(12, event.error.map(|error| error.group))?;
         row.raw_bind_parameter(13, event.error.is_some_and(|error| error.fatal))?;
-        Ok(row.raw_execute()? == 1)
+        let is_new = row.raw_execute()? == 1;
+        if is_new {
+            let at = event.claimed_at.plus(event.skew);
+            self.arrivals.add(event.environment, at, (event.claimed_at, event.id));
+        }
+        Ok(is_new)
     }
 
     fn insert_set_aside(&mut self, draft: &Draft, event: &SetAside) -> Result<()> {
@@ -221,6 +245,19 @@ impl Ledger for Page<'_> {
         let sql = "UPDATE users SET first_at = ?2, last_day = ?3 WHERE id = ?1";
         self.tx.prepare_cached(sql)?.execute((user.id, user.first_at.0, user.last_day))?;
         Ok(())
+    }
+
+    fn root(&mut self, environment: EnvironmentId, hash: UserHash) -> Result<UserHash> {
+        self.roots.find(&Conn(self.tx), environment, hash)
+    }
+
+    fn rename_user(&mut self, _: EnvironmentId, (_, into): (UserHash, UserHash), user: UserRecord) -> Result<()> {
+        self.tx.prepare_cached("UPDATE users SET hash = ?2 WHERE id = ?1")?.execute((user.id, into.0))?;
+        Ok(())
+    }
+
+    fn tell(&mut self, told: &[Teller<'_>]) -> Result<()> {
+        links::tell(&Conn(self.tx), told)
     }
 
     fn hours(&mut self, environment: EnvironmentId, day: i32, user: i64) -> Result<Option<Hours>> {
@@ -299,8 +336,8 @@ impl Ledger for Page<'_> {
         for ((app, day, outcome), events) in outcomes {
             count.execute((app.0, day, outcome, events))?;
         }
-        for (environment, day) in settled::touched(deltas) {
-            settled::touch(&Conn(self.tx), environment, day)?;
+        for (day, events) in settled::touched(deltas) {
+            settled::come(&Conn(self.tx), day, events, &self.arrivals)?;
         }
         Ok(())
     }

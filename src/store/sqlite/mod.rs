@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::SLOW;
 use super::backend::Backend;
@@ -29,8 +29,8 @@ use super::remembered::Remembered;
 use super::slow::SlowLog;
 use super::sql::Sql;
 use super::{
-    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, members,
-    migrate,
+    Committed, Draft, EnvironmentId, Keeps, Limits, Millis, PoolStatus, Result, StoreError, StoreStatus, UserHash,
+    members, migrate,
 };
 use commit::Memory;
 use disk::Disk;
@@ -301,7 +301,9 @@ impl Backend for SqliteStore {
 
     fn survey<T>(&self, read: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
         let conn = self.reader()?;
-        read::timed(&conn, REPORT_MAX, || read(&Conn(&conn)))
+        // Dropped without a commit, it ends as well: nothing is written.
+        let moment = Transaction::new_unchecked(&conn, TransactionBehavior::Deferred)?;
+        read::timed(&moment, REPORT_MAX, || read(&Conn(&moment)))
     }
 
     fn write<T>(&self, change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
@@ -314,6 +316,16 @@ impl Backend for SqliteStore {
         let result = self.transact(&mut writer, change);
         writer.memory.forget_people();
         open::set_overwriting(&writer.conn, Overwriting::WhatIsWritten)?;
+        result
+    }
+
+    fn rewrite<T>(&self, users: &[(EnvironmentId, UserHash)], change: impl Fn(&dyn Sql) -> Result<T>) -> Result<T> {
+        let mut writer = self.healthy_writer()?;
+        let result = self.transact(&mut writer, change);
+        writer.memory.forget_users(users);
+        for (environment, _) in users {
+            self.counter(*environment).fetch_add(1, Ordering::Release);
+        }
         result
     }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::model::{Dimension, EnvironmentId, EventsPage, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
-use crate::store::scan::{Sieve, scan};
+use crate::store::scan::{Key, Scope, Sieve, scan, scan_listed, scan_unlisted};
 use crate::store::sql::{Cell, Line, Row};
 
 /// Notes the plan of each statement before it runs it.
@@ -81,6 +81,21 @@ fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
         let far = "SEARCH events USING INDEX events_skewed (env_id=? AND <expr>>? AND <expr><?)";
         assert!(plans.contains(&near) && plans.contains(far), "{filters:?}\n{plans}");
     }
+}
+
+#[test]
+fn what_is_listed_beside_a_settled_day_is_found_by_its_key() {
+    let range = TimeRange { from: Millis(0), to: Millis(10_000) };
+    let (sieve, key) = (Sieve::default(), Key::of(&"plan".into()));
+    let scope = Scope { environment: EnvironmentId(1), range, sieve: &sieve };
+    let listed = plans(|db| scan_listed(db, scope, (&[0, 1], &[&key]), &mut |_| ControlFlow::Continue(())).map(|_| ()));
+    let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=?)";
+    let row = "SEARCH e USING INDEX events_once (env_id=? AND claimed_at=? AND event_id=?)";
+    assert!(listed.contains(list) && listed.contains(row), "{listed}");
+    let others = plans(|db| scan_unlisted(db, (EnvironmentId(1), range), (0, 7), &mut |_| ControlFlow::Continue(())));
+    let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=? AND claimed=? AND event=?)";
+    let near = "SEARCH events USING INDEX events_once (env_id=? AND claimed_at>? AND claimed_at<?)";
+    assert!(others.contains(list) && others.contains(near), "{others}");
 }
 
 #[test]

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Redirect};
 use crate::auth::ingest_key::{IssuedKey, issue_public};
 use crate::model::{EnvironmentId, IngestKey, IngestKeyId, KeyKind, Millis};
 
-use super::super::credentials::{Shown, name_fits, shown};
+use super::super::credentials::{Shown, name_fits};
 use super::super::error::{Page, PageError, page, page_with};
-use super::super::extract::{AppAction, AppVisit, environment_path};
+use super::super::extract::{AppAction, AppVisit};
 use super::super::format::{Calendar, When};
 use super::super::frame::Frame;
 use super::super::state::WebState;
@@ -24,6 +24,8 @@ const OVERLAPS: [(&str, i64); 5] = [("1 day", 1), ("7 days", 7), ("30 days", 30)
 struct Keys {
     frame: Frame,
     action: String,
+    /// Which lines to change.
+    connect: String,
     administers: bool,
     csrf: String,
     environments: Vec<String>,
@@ -82,7 +84,7 @@ pub async fn create(State(state): State<WebState>, action: AppAction) -> Page {
     let (key, by) = (issued.new.clone(), on.visit.by(&state));
     state.ask(move |store| store.create_key(&key, &by)).await?;
     state.keys.forget();
-    page(&Shown { heading: format!("Key “{name}”"), ..show_once(&state, &on, issued)? })
+    page(&show_once(&state, &on, issued).await?.titled(format!("Key “{name}”")))
 }
 
 /// `POST /apps/{app}/keys/{key}/revoke`: the key stops at once.
@@ -112,7 +114,8 @@ pub async fn rotate(State(state): State<WebState>, Path(path): Path<KeyPath>, ac
     state.keys.forget();
     let until = Calendar::new(on.app.zone.clone(), now).date_time(end).text;
     let note = format!("The old key {}… keeps working until {until}.", old.hint);
-    page(&Shown { heading: format!("New key “{}”", old.name), note: Some(note), ..show_once(&state, &on, issued)? })
+    let shown = show_once(&state, &on, issued).await?.titled(format!("New key “{}”", old.name));
+    page(&shown.noting(note))
 }
 
 /// `{app}` and `{key}` of a path.
@@ -122,13 +125,10 @@ fn issue(state: &WebState, public: bool, environment: EnvironmentId, name: &str)
     if public { issue_public(environment, name) } else { state.keys.issue(environment, name) }
 }
 
-fn show_once(state: &WebState, on: &AppVisit, issued: IssuedKey) -> Result<Shown, PageError> {
+async fn show_once(state: &WebState, on: &AppVisit, issued: IssuedKey) -> Result<Shown, PageError> {
     let into = issued.new.environment;
-    let mut shown = shown(&on.app, &on.visit, issued, Frame::app(state, on, "/keys"))?;
     let environment = on.app.environments.iter().find(|e| e.id == into).unwrap_or(&on.environment);
-    shown.environment = environment.slug.to_string();
-    shown.overview = state.site.link(&environment_path(&on.app, environment));
-    Ok(shown)
+    Shown::new(state, &on.visit, (&on.app, environment), vec![issued], Frame::app(state, on, "/keys")).await
 }
 
 /// The key that a path names, if it is this app's.
@@ -166,6 +166,7 @@ async fn list(
     Ok(Keys {
         frame: Frame::app(state, on, "/keys"),
         action: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
+        connect: state.site.link(&format!("/apps/{}/connect", on.app.slug)),
         administers: on.administers(),
         csrf: on.visit.csrf.clone(),
         environments: on.app.environments.iter().map(|e| e.slug.to_string()).collect(),

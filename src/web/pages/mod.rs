@@ -7,6 +7,7 @@ pub mod breakdown;
 pub mod changes;
 pub mod collects;
 pub mod confirm;
+pub mod connect;
 pub mod devices;
 pub mod error_group;
 pub mod errors;
@@ -147,6 +148,7 @@ pub fn routes() -> Routes<WebState> {
         .post("/apps/{app}/keys", Access::Admin, form::LIMIT, keys::create)
         .post("/apps/{app}/keys/{key}/revoke", Access::Admin, form::LIMIT, keys::revoke)
         .post("/apps/{app}/keys/{key}/rotate", Access::Admin, form::LIMIT, keys::rotate)
+        .get("/apps/{app}/connect", Access::Member, connect::show)
         .get("/apps/{app}/limits", Access::Member, limits::show)
         .post("/apps/{app}/limits", Access::Admin, form::LIMIT, limits::change)
         .get("/apps/{app}/etiquette", Access::Member, etiquette::show)

@@ -1,13 +1,14 @@
-//! Making an app, and showing its first key the only time it can be shown.
+//! Making an app, and showing its first keys the only time they can be shown.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::auth::ingest_key::issue_public;
 use crate::auth::token;
 use crate::model::{NewApp, Role, Salt, Slug, Zone};
 
-use super::super::credentials::{Shown, name_fits, shown};
+use super::super::credentials::{Shown, name_fits};
 use super::super::error::{Page, PageError, page, page_with};
 use super::super::extract::{Action, Visit};
 use super::super::frame::Frame;
@@ -32,7 +33,8 @@ pub async fn show(State(state): State<WebState>, visit: Visit) -> Page {
     page(&form(&state, &visit, ("", "UTC", organizations), None))
 }
 
-/// `POST /apps/new`: makes the app and its first key, and shows that key.
+/// `POST /apps/new`: makes the app and its first keys, one of each kind, and shows them. So whoever has just made an app
+/// need not know yet which SDK wants which kind: each tab of the page has the right one filled in.
 pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     let Action { visit, fields } = action;
     let (name, zone_name, wanted) = (fields.get("name").trim(), fields.get("zone"), fields.get("organization"));
@@ -62,19 +64,16 @@ pub async fn create(State(state): State<WebState>, action: Action) -> Page {
     let by = visit.by(&state);
     let app = state.ask(move |store| store.create_app(&new, &by)).await?;
     let environment = app.environments.first().ok_or(PageError::NotFound)?;
-    let issued = state.keys.issue(environment.id, "First key");
-    let (key, by) = (issued.new.clone(), visit.by(&state));
-    state.ask(move |store| store.create_key(&key, &by)).await?;
+    let keys =
+        vec![issue_public(environment.id, "First public key"), state.keys.issue(environment.id, "First secret key")];
+    for key in &keys {
+        let (key, by) = (key.new.clone(), visit.by(&state));
+        state.ask(move |store| store.create_key(&key, &by)).await?;
+    }
     state.keys.forget();
-    let shown = Shown {
-        frame: Frame::member(&state, &visit, &app.name),
-        heading: format!("{} is ready", app.name),
-        note: None,
-        environment: environment.slug.to_string(),
-        overview: state.site.link(&format!("/apps/{}", app.slug)),
-        ..shown(&app, &visit, issued, Frame::member(&state, &visit, ""))?
-    };
-    page(&shown)
+    let frame = Frame::member(&state, &visit, &app.name);
+    let shown = Shown::new(&state, &visit, (&app, environment), keys, frame).await?;
+    page(&shown.titled(format!("{} is ready", app.name)))
 }
 
 /// Those in which the member may make apps; one of them is chosen: the wanted one, else the first.

@@ -20,6 +20,9 @@ use super::super::person::{label, model, short_id, system};
 use super::super::session::facts as session_facts;
 use super::super::state::WebState;
 
+/// Earlier names that are shown.
+const EARLIER: usize = 5;
+
 #[derive(Template)]
 #[template(path = "pages/person.html")]
 struct Shown {
@@ -106,6 +109,7 @@ pub async fn show(
         None => Ok(None),
     });
     let (person, timeline) = found.await?.ok_or(PageError::NotFound)?;
+    let user = person.hash; // who was asked for by an earlier name has another by now
     let bans = Bans::of(&state, &on).await?;
     let calendar = Calendar::new(zone.clone(), state.clock.now());
     let users = state.site.link(&format!("{}/users", on.path()));
@@ -143,6 +147,13 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
         facts.push(("First seen", calendar.date_time(seen.first_at).text));
         facts.push(("Last seen", calendar.day(seen.last_day).text));
         facts.push(("Days seen", grouped(i64::try_from(seen.days).unwrap_or(i64::MAX))));
+    }
+    for (hash, at) in person.earlier.iter().take(EARLIER) {
+        facts.push(("Earlier pseudonym", format!("{hash}, until {}", calendar.date_time(*at).text)));
+    }
+    if person.earlier.len() > EARLIER {
+        let more = i64::try_from(person.earlier.len() - EARLIER).unwrap_or(i64::MAX);
+        facts.push(("Earlier pseudonyms", format!("{} more", grouped(more))));
     }
     if person.sessions > 0 {
         facts.push(("Sessions on devices", grouped(i64::try_from(person.sessions).unwrap_or(i64::MAX))));

@@ -5,7 +5,7 @@ mod source;
 use source::Source;
 
 /// Top modules, each with the others that it may name. `cli` and `main` put everything together.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("config", &["model"]),
@@ -15,6 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("rollup", &["model"]),
     ("demo", &["model"]),
     ("depot", &["model", "config", "clock", "calls"]),
+    ("foreign", &["model"]),
     ("store", &["model", "config", "clock", "trail", "rollup"]),
     ("ingest", &["model", "config", "clock", "trail", "rollup", "store"]),
     ("query", &["model", "config", "clock", "trail", "rollup", "store"]),

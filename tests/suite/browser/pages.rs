@@ -36,6 +36,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/users", "Ana"),
     ("/devices", "Telephone of Ana"),
     ("/keys", "Rotate"),
+    ("/connect", "It works."),
     ("/set-aside", "could not be used"),
     ("/settings", "Archive this app"),
 ];
@@ -204,7 +205,7 @@ async fn visit(client: &Client, address: &str, text: &str) {
 }
 
 /// The page itself does not scroll sideways; what is in it may.
-async fn assert_fits(client: &Client, place: &str) {
+pub(super) async fn assert_fits(client: &Client, place: &str) {
     let script = "const page = document.documentElement; return [page.scrollWidth, page.clientWidth];";
     let widths = client.execute(script, Vec::new()).await.unwrap();
     let [whole, seen] = [0, 1].map(|n| widths[n].as_u64().unwrap());

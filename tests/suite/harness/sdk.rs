@@ -12,7 +12,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use super::browser::Driver;
-use super::{Server, poll};
+use super::{Server, client_program, poll};
 
 /// How long a script may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +40,14 @@ pub fn python(name: &str, server: &Server, key: &str, more: &[(&str, &str)]) -> 
     let mut command = Command::new(installed("python/bin/python"));
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python").join(name));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
+    run(command, server, key, more)
+}
+
+/// Runs the program of `tests/clients/doors/`, which has the published SDKs for Rust inside.
+#[track_caller]
+pub fn rust(arguments: &[&str], server: &Server, key: &str, more: &[(&str, &str)]) -> String {
+    let mut command = Command::new(client_program("doors-client"));
+    command.args(arguments);
     run(command, server, key, more)
 }
 

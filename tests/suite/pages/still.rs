@@ -16,7 +16,7 @@ use tallybox::http::metrics::{IdentifyMetrics, RequestMetrics};
 use tallybox::http::{self, ServerOptions};
 use tallybox::ingest::{Intake, QueueSize, Roster};
 use tallybox::model::{
-    App, By, Limits, MemberId, Millis, NewApp, NewLogin, NewMember, Role, Salt, SessionTimes, Slug, Way, Zone,
+    App, By, Guide, Limits, MemberId, Millis, NewApp, NewLogin, NewMember, Role, Salt, SessionTimes, Slug, Way, Zone,
 };
 use tallybox::protocol::teardown::{Origins, Teardown, Tenancy};
 use tallybox::protocol::telemetry_kit::ErrorShape;
@@ -35,6 +35,10 @@ use crate::harness::{Backend, Database};
 use crate::store::open;
 
 const SIZE: usize = 32 << 20;
+
+/// What pages tell of SDKs, so that they do not change with the documentation.
+const GUIDE: &str = "## Lines to change\n### Some SDK\nGive it the address as `host`:\n```\nuse(\"https://box.example\", \
+                     \"YOUR_KEY\")\n```\n<!-- sdk: telemetry-kit-rust/ -->\n### Another SDK\n```\nA-SH-YOUR_KEY\n```\n<!-- sdk: other -->\n";
 
 /// See the head of this file. Its parts end with it, the server first.
 pub struct Still {
@@ -162,6 +166,7 @@ async fn serve(store: &Arc<dyn Store>, limits: Limits, clock: &Clock) -> SocketA
         site: Site { base_path: String::new(), public_url: Some("http://box.example.org".to_owned()) },
         keeping: Keeping { respects_dnt: true },
         draining: Arc::new(|| false),
+        guides: vec![Guide::parse("Some protocol", GUIDE).unwrap()],
         policies: Policies::new(store.clone(), clock.clone(), VersionHooks::default()),
         metrics: MetricsParts { requests: requests.clone(), identify, ..MetricsParts::default() },
     });

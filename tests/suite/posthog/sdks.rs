@@ -70,6 +70,15 @@ fn python_delivers_a_thousand_events_once() {
     }
 }
 
+#[test]
+fn rust_delivers_a_thousand_events_once() {
+    let (server, key) = server_with_key(Backend::Sqlite);
+    sdk::rust(&["posthog"], &server, &key, &[("COUNT", "1000")]);
+    let others = assert_each_once(&server, "posthog-rs/0.30.0", told);
+    let [exception] = &others[..] else { panic!("{others:#?}") };
+    assert!(exception["error"].as_str().is_some_and(|error| error.contains("no such cart")), "{exception}");
+}
+
 #[tokio::test]
 async fn a_browser_delivers_a_thousand_events_once_from_a_page_of_another_origin() {
     let (server, key) = server_with_key(Backend::Sqlite);

@@ -163,6 +163,11 @@ impl World {
         assert_eq!((today - 7..=today).find(differs), None);
     }
 
+    /// Events that are listed beside settled days.
+    fn listed(&self) -> i64 {
+        self.bench.database.count("SELECT count(*) FROM settled_late")
+    }
+
     fn columns(&self, condition: &str) -> i64 {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_columns WHERE {condition}"))
     }
@@ -179,8 +184,11 @@ fn breakdowns_and_filters_by_a_property_equal_a_recount_whatever_comes(backend: 
     world.check(&world.events[..1_200]);
     // Late and repeated ones, of all days.
     world.send(&world.events[1_000..]);
+    assert!(world.listed() >= 300, "they are listed beside their days");
     world.check(&world.events);
+    world.holds();
     world.bench.settle(2);
+    assert_eq!(world.listed(), 0);
     world.holds();
     let columns = world.columns("prop = 'plan'");
     assert!(columns > 8);
@@ -195,6 +203,22 @@ fn breakdowns_and_filters_by_a_property_equal_a_recount_whatever_comes(backend: 
     world.bench.settle(4);
     world.holds();
     assert!(world.columns("prop = 'plan'") > 8);
+    world.check(&world.events);
+    // Also who is listed.
+    let mut noise = Noise(25);
+    let late: Vec<_> = (1_500..1_600).map(|number| Made::random(&mut noise, number)).collect();
+    world.send(&late);
+    world.events.extend(late);
+    world.check(&world.events);
+    assert!(world.listed() >= 100);
+    for subject in world.bench.subjects(&world.scope, "u5") {
+        world.bench.erase(&world.scope, subject, &[]);
+    }
+    world.events.retain(|made| made.sent.user.as_deref() != Some("u5"));
+    world.check(&world.events);
+    world.bench.settle(6);
+    world.holds();
+    assert_eq!(world.listed(), 0);
     world.check(&world.events);
 }
 

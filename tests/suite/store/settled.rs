@@ -7,9 +7,9 @@ use super::recount::Noise;
 use super::*;
 
 on_both_backends! {
-    what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else,
+    what_comes_late_is_listed_beside_its_day_and_unsettles_its_periods_and_nothing_else,
     what_came_late_is_settled_again_after_a_pause,
-    what_is_recent_is_never_settled,
+    days_are_settled_from_the_moment_they_begin_and_periods_when_they_are_over,
     months_weeks_and_other_stretches_are_counted_as_their_events_are,
     a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt,
     settling_beside_commits_and_other_nodes_never_shows_a_wrong_count,
@@ -22,14 +22,14 @@ on_both_backends! {
 /// Past what keeps events from being settled.
 const LONG_AGO: i64 = 20;
 
-struct World {
-    bench: Bench,
+pub struct World {
+    pub bench: Bench,
     app: App,
-    scope: Scope,
+    pub scope: Scope,
 }
 
 impl World {
-    fn new(backend: Backend, zone: &str) -> Self {
+    pub fn new(backend: Backend, zone: &str) -> Self {
         let bench = Bench::new(backend);
         let app = bench.app(zone);
         let scope = bench.scope(&app, 0);
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Events of some users on some days, three an hour.
-    fn fill(&self, days: i64) -> Vec<Sent> {
+    pub fn fill(&self, days: i64) -> Vec<Sent> {
         let mut noise = Noise(5);
         let event = |n: i64| {
             let user = noise.below(40);
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Events of one version, and users with one, by a look at each event.
-    fn looked(&self, period: Period) -> Result<(i64, i64), StoreError> {
+    pub fn looked(&self, period: Period) -> Result<(i64, i64), StoreError> {
         let filters = Filters::none().with(Dimension::Fact(Fact::Version), Keep::Is, Some("1.0".into()));
         let metrics = vec![Metric::Events, Metric::Users];
         let ask = Ask::Series(metrics, vec![period], filters);
@@ -66,8 +66,16 @@ impl World {
         Ok((counts[0][0], counts[1][0]))
     }
 
-    fn days(&self, state: i64) -> i64 {
+    pub fn days(&self, state: i64) -> i64 {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_days WHERE state = {state}"))
+    }
+
+    /// Events that are listed beside days.
+    pub fn listed(&self) -> i64 {
+        self.bench.database.count(
+            "SELECT count(*) FROM settled_late l JOIN settled_days d ON d.env_id = l.env_id AND d.day = l.day \
+             WHERE d.state >= 3",
+        )
     }
 
     /// Of months and weeks.
@@ -83,37 +91,40 @@ impl World {
         ))
     }
 
-    fn period(&self, from: i64, to: i64) -> Period {
+    pub fn period(&self, from: i64, to: i64) -> Period {
         let day = |ago: i64| self.app.zone.midnight(self.app.zone.local(NOW).day - ago as i32);
         period(&self.app.zone, day(from), day(to))
     }
 }
 
 /// The same by hand.
-fn counted(events: &[Sent], period: Period) -> (i64, i64) {
+pub fn counted(events: &[Sent], period: Period) -> (i64, i64) {
     let within = events.iter().filter(|event| period.range.contains(event.at) && event.version == "1.0");
     let users: BTreeSet<_> = within.clone().filter_map(|event| event.user.as_deref()).collect();
     (within.count() as i64, users.len() as i64)
 }
 
-fn what_comes_late_unsettles_its_day_and_its_periods_and_nothing_else(backend: Backend) {
+fn what_comes_late_is_listed_beside_its_day_and_unsettles_its_periods_and_nothing_else(backend: Backend) {
     let world = World::new(backend, "Europe/Zurich");
     let mut events = world.fill(40);
     world.bench.settle(0);
     let (days, counts, lists) = (world.days(2), world.counts(2), world.lists(2));
     assert!(days > 35 && counts > 6 && world.days(0) + world.counts(0) == 0, "{days} {counts}");
     assert!((38..=39).contains(&lists) && world.lists(0) == 0, "{lists}");
+    assert_eq!(world.listed(), 0);
     let inside = world.bench.database.count("SELECT sum(events) FROM settled_events");
     assert_eq!(inside, world.bench.database.count("SELECT sum(events) FROM settled_days"));
-    // In time, repeated, and in another environment: nothing of it matters.
+    // In time, repeated, and in another environment: nothing of it matters to what is over.
     let now = Sent { version: "1.0", ..Sent::new("e1") };
     let elsewhere = world.bench.scope(&world.app, 1);
     let late = Sent { at: NOW.plus(-LONG_AGO * Millis::DAY), user: Some("late".to_owned()), ..Sent::new("e1") };
     world.bench.send(&world.scope, &[now.clone(), events[2_000].clone()]).unwrap();
     world.bench.send(&elsewhere, &[Sent { id: EventId::random(), ..late.clone() }]).unwrap();
-    assert_eq!((world.days(2), world.counts(2), world.lists(2)), (days, counts, lists));
+    assert_eq!((world.days(3), world.listed()), (1, 1), "today");
+    assert_eq!((world.days(2), world.counts(2), world.lists(2)), (days - 1, counts, lists));
     world.bench.send(&world.scope, std::slice::from_ref(&late)).unwrap();
-    assert_eq!((world.days(0), world.days(2)), (1, days - 1));
+    assert_eq!((world.days(0), world.days(3), world.days(2)), (0, 2, days - 2));
+    assert_eq!(world.listed(), 2);
     // Its week and its month, of users and of those for whom something crashed.
     assert_eq!((world.counts(0), world.counts(2)), (4, counts - 4));
     // Its day, and those beside, to which it would belong elsewhere.
@@ -132,9 +143,9 @@ fn what_came_late_is_settled_again_after_a_pause(backend: Backend) {
     let days = world.days(2);
     world.bench.send(&world.scope, &[Sent { at: NOW.plus(-5 * Millis::DAY), ..Sent::new("e1") }]).unwrap();
     world.bench.settle(0);
-    assert_eq!((world.days(0), world.days(2)), (1, days - 1), "not at once");
+    assert_eq!((world.days(3), world.days(2), world.listed()), (1, days - 1, 1), "not at once");
     world.bench.settle(2);
-    assert_eq!((world.days(0), world.days(2)), (0, days));
+    assert_eq!((world.days(3), world.days(2), world.listed()), (0, days, 0));
     let parts = "SELECT count(*) FROM settled_events e WHERE NOT EXISTS \
                  (SELECT 1 FROM settled_days d WHERE d.env_id = e.env_id AND d.day = e.day AND d.token = e.token)";
     assert_eq!(world.bench.database.count(parts), 0, "what was settled before is gone");
@@ -143,19 +154,25 @@ fn what_came_late_is_settled_again_after_a_pause(backend: Backend) {
     });
 }
 
-fn what_is_recent_is_never_settled(backend: Backend) {
+fn days_are_settled_from_the_moment_they_begin_and_periods_when_they_are_over(backend: Backend) {
     let world = World::new(backend, "UTC");
-    world.fill(4);
-    // It is noon: yesterday's last day and a half are too young.
+    let events = world.fill(4);
+    // It is noon: yesterday's last day and a half are too young for periods.
     world.bench.settle(0);
     let today = NOW.0.div_euclid(Millis::DAY);
-    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    let newest = |world: &World| {
+        ["SELECT max(day) FROM settled_days", "SELECT max(first_day) FROM settled_counts WHERE kind = 3"]
+            .map(|sql| world.bench.database.count(sql))
+    };
+    assert_eq!(newest(&world), [today, today - 2]);
     world.bench.settle(-1);
-    assert_eq!(world.bench.database.count("SELECT max(day) FROM settled_days"), today - 2);
+    assert_eq!(newest(&world), [today, today - 2]);
+    let period = world.period(1, -1);
+    assert_eq!(world.looked(period).unwrap(), counted(&events, period));
     let other = World::new(backend, "UTC");
     other.fill(4);
     other.bench.settle(-1);
-    assert_eq!(other.bench.database.count("SELECT max(day) FROM settled_days"), today - 3);
+    assert_eq!(newest(&other), [today, today - 3]);
 }
 
 fn months_weeks_and_other_stretches_are_counted_as_their_events_are(backend: Backend) {
@@ -259,7 +276,9 @@ fn settling_beside_commits_and_other_nodes_never_shows_a_wrong_count(backend: Ba
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
     world.bench.settle(10_000);
-    assert_eq!((world.days(0), world.days(1)), (0, 0));
+    assert_eq!((world.days(0), world.days(3), world.days(4), world.listed()), (0, 0, 0, 0));
+    let today = NOW.0.div_euclid(Millis::DAY);
+    assert!((0..13).all(|ago| world.bench.store.settled_holds(world.scope.environment, today - ago).unwrap()));
     let period = world.period(13, -1);
     assert_eq!(world.looked(period).unwrap(), counted(&events, period));
 }
@@ -339,7 +358,7 @@ fn old_events_are_forgotten_in_settled_days_too(backend: Backend) {
     let mut world = World::new(backend, "UTC");
     let events = world.fill(6);
     world.bench.settle(0);
-    assert_eq!(world.days(2), 5);
+    assert_eq!(world.days(2), 7);
     world.bench.reopen_keeping(3);
     // Some are forgotten at a time: with the first of them no day that they lie in is settled any more.
     let today = NOW.0.div_euclid(Millis::DAY);

@@ -1,0 +1,286 @@
+//! Events as they travel, and `decode` from bytes to claims.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::de::MapAccess;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::agent::Agent;
+use super::json::{self, Leaf, Members, NoList, Object};
+use super::names;
+use crate::ingest::{Claim, Sent};
+use crate::model::{EventId, Fact, Millis, RawEvent, Reason, Refusal};
+
+/// Longest session id that is kept whole, in bytes.
+const SESSION: usize = 200;
+
+/// What a user is called where nobody knows better; the pipeline has a name for each.
+pub(super) const SOMEBODY: &str = "visitor";
+
+/// Which of the two addresses a body came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One event: of browsers, which leave it to the server to read their `User-Agent`.
+    Single,
+    /// Many.
+    Batch,
+}
+
+/// Who sends.
+#[derive(Clone, Debug)]
+pub struct Sender<'a> {
+    /// The row of the key.
+    pub key: i64,
+    /// To which address.
+    pub form: Form,
+    /// By what program.
+    pub agent: Agent<'a>,
+}
+
+/// One event, and what decides about it besides.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The event itself.
+    pub claim: Claim<'a>,
+    /// Whether it is of a build for debugging.
+    pub is_debug: bool,
+    /// Whether it says on what system it happened, and so need not be told from others by its `User-Agent`.
+    pub names_system: bool,
+}
+
+#[derive(Debug, Default)]
+struct Event<'a> {
+    name: Leaf<'a>,
+    at: Leaf<'a>,
+    session: Leaf<'a>,
+    system: Object<System<'a>>,
+    props: Option<&'a RawValue>,
+}
+
+impl<'de> Members<'de> for Event<'de> {
+    const NAMES: &'static [&'static str] = &["eventName", "timestamp", "sessionId", "systemProps", "props"];
+
+    fn take<A: MapAccess<'de>>(&mut self, place: usize, map: &mut A) -> Result<(), A::Error> {
+        match place {
+            0 => self.name = map.next_value()?,
+            1 => self.at = map.next_value()?,
+            2 => self.session = map.next_value()?,
+            3 => self.system = map.next_value()?,
+            _ => self.props = map.next_value()?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct System<'a>([Leaf<'a>; 10]);
+
+impl<'de> Members<'de> for System<'de> {
+    const NAMES: &'static [&'static str] = &[
+        "isDebug",
+        "osName",
+        "osVersion",
+        "locale",
+        "appVersion",
+        "appBuildNumber",
+        "engineName",
+        "engineVersion",
+        "sdkVersion",
+        "deviceModel",
+    ];
+
+    fn take<A: MapAccess<'de>>(&mut self, place: usize, map: &mut A) -> Result<(), A::Error> {
+        self.0[place] = map.next_value()?;
+        Ok(())
+    }
+}
+
+/// Ids for events that have none: the same for the same body from the same key, so that a retry counts once.
+pub(super) struct Ids(Sha256);
+
+impl Ids {
+    pub(super) fn of(key: i64, body: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(key.to_be_bytes()).chain_update(body))
+    }
+
+    pub(super) fn at(&self, index: usize) -> EventId {
+        let hash = self.0.clone().chain_update((index as u64).to_be_bytes()).finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        EventId(id)
+    }
+}
+
+/// Reads a body of at most `most` events. An event that cannot be used becomes a [`Claim::Unusable`] and never fails the
+/// others.
+///
+/// # Errors
+/// [`Refusal::Malformed`] where it is no JSON, or empty; [`Refusal::TooLarge`] for more events.
+pub fn decode<'a>(body: &'a [u8], sender: &Sender<'a>, most: usize) -> Result<Vec<Told<'a>>, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
+    let ids = Ids::of(sender.key, body);
+    let told: Vec<_> = match json::list::<Object<Event<'_>>>(text, most) {
+        Ok(events) if events.iter().all(|event| event.0.as_ref().is_some_and(Event::is_good)) => events
+            .into_iter()
+            .flat_map(|event| event.0)
+            .enumerate()
+            .map(|(at, event)| event.tell(sender, Some(ids.at(at))))
+            .collect(),
+        Err(NoList::TooMany) => return Err(too_many(most)),
+        // As a rule every event is good, and one pass does. Else each is read again by itself, with its text at hand.
+        Ok(_) | Err(NoList::Unreadable) => one_by_one(text, sender, &ids, most)?,
+    };
+    if told.is_empty() { Err(malformed("there are no events")) } else { Ok(told) }
+}
+
+fn one_by_one<'a>(text: &'a str, sender: &Sender<'a>, ids: &Ids, most: usize) -> Result<Vec<Told<'a>>, Refusal> {
+    match json::list::<&RawValue>(text, most) {
+        Ok(all) => Ok(all.into_iter().enumerate().map(|(at, raw)| one(raw.get(), sender, Some(ids.at(at)))).collect()),
+        Err(NoList::TooMany) => Err(too_many(most)),
+        Err(NoList::Unreadable) => Err(malformed("the body is not JSON")),
+    }
+}
+
+fn too_many(most: usize) -> Refusal {
+    Refusal::TooLarge(format!("a request has at most {most} events"))
+}
+
+pub(super) fn malformed(problem: &str) -> Refusal {
+    Refusal::Malformed(problem.to_owned())
+}
+
+/// One event by itself.
+pub(super) fn one<'a>(text: &'a str, sender: &Sender<'a>, id: Option<EventId>) -> Told<'a> {
+    let (detail, event) = match serde_json::from_str::<Object<Event<'_>>>(text) {
+        Ok(Object(Some(event))) if event.is_good() => return event.tell(sender, id),
+        Ok(Object(Some(event))) => ("`eventName` is missing, or not a string", Some(event)),
+        Ok(Object(None)) => ("the event is not an object", None),
+        Err(_) => ("a string of the event is not valid", None),
+    };
+    let is_debug = event.as_ref().is_some_and(Event::is_debug);
+    let sent = Sent {
+        protocol: super::NAME,
+        user: Some(SOMEBODY.into()),
+        session: event.and_then(|event| session(event.session)),
+    };
+    Told { claim: unusable(detail, id, text, sent), is_debug, names_system: false }
+}
+
+pub(super) fn unusable<'a>(detail: &str, id: Option<EventId>, body: &'a str, sent: Sent<'a>) -> Claim<'a> {
+    Claim::Unusable { reason: Reason::Invalid, detail: detail.to_owned(), id, body, sent: Some(sent) }
+}
+
+impl<'a> Event<'a> {
+    fn is_good(&self) -> bool {
+        matches!(&self.name, Leaf::Text(name) if !name.trim().is_empty())
+    }
+
+    fn is_debug(&self) -> bool {
+        self.system.0.as_ref().is_some_and(|system| system.0[0].is_true())
+    }
+
+    fn tell(self, sender: &Sender<'a>, id: Option<EventId>) -> Told<'a> {
+        let is_debug = self.is_debug();
+        let at = moment(self.at);
+        let System([_, os, os_version, locale, version, build, engine, engine_version, sdk, device]) =
+            self.system.0.unwrap_or_default();
+        let mut raw = RawEvent {
+            // Whole seconds are too coarse to tell one event from the next, and who sends single ones never tries again.
+            id: id.filter(|_| sender.form == Form::Batch || at.is_some_and(|(_, decimals)| decimals >= 3)),
+            claimed_at: at.map(|(at, _)| at),
+            name: self.name.filled().unwrap_or_default(),
+            session: session(self.session),
+            ..RawEvent::default()
+        };
+        let mut engine = (engine.filled(), engine_version.filled());
+        // React Native says so of itself in a browser.
+        let os = os.filled().filter(|os| os != "web");
+        let names_system = os.is_some();
+        match (os, sender.form) {
+            (None, Form::Single) => {
+                raw.facts.set(Fact::System, sender.agent.system);
+                raw.facts.set(Fact::SystemVersion, sender.agent.system_version.clone());
+                if let Some((name, version)) = sender.agent.browser {
+                    engine = (Some(name.into()), Some(version.into()));
+                }
+            }
+            (os, _) => {
+                raw.facts.set(Fact::System, os.map(names::system));
+                raw.facts.set(Fact::SystemVersion, os_version.filled());
+            }
+        }
+        raw.facts.set(Fact::Locale, locale.filled().and_then(|locale| names::locale(&locale)));
+        raw.facts.set(Fact::Version, version.filled());
+        raw.facts.set(Fact::Build, build.filled());
+        raw.facts.set(Fact::Sdk, sdk.filled());
+        raw.facts.set(Fact::Device, device.filled());
+        let more = [
+            ("isDebug", is_debug.then_some(Cow::Borrowed("true"))),
+            ("engineName", engine.0.map(quoted)),
+            ("engineVersion", engine.1.map(quoted)),
+        ];
+        raw.props = props(self.props, &more);
+        Told { claim: Claim::Event(raw), is_debug, names_system }
+    }
+}
+
+/// A time, and how many decimals its second has. One that cannot be read is none: there are devices that write their own
+/// clock's form.
+pub(super) fn moment(leaf: Leaf<'_>) -> Option<(Millis, usize)> {
+    let text = leaf.filled()?;
+    let at = text.parse::<Timestamp>().ok()?;
+    let decimals = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+    Some((Millis(at.as_millisecond()), decimals))
+}
+
+pub(super) fn session<'a>(leaf: Leaf<'a>) -> Option<Cow<'a, str>> {
+    let id = leaf.filled()?;
+    let end = id.floor_char_boundary(SESSION);
+    Some(match id {
+        Cow::Borrowed(id) => Cow::Borrowed(&id[..end]),
+        Cow::Owned(id) => Cow::Owned(id[..end].to_owned()),
+    })
+}
+
+fn quoted(text: Cow<'_, str>) -> Cow<'static, str> {
+    serde_json::Value::from(text.into_owned()).to_string().into()
+}
+
+/// Properties as they came, or out of the string that holds them, with what the box has no place of its own for.
+fn props<'a>(raw: Option<&'a RawValue>, more: &[(&str, Option<Cow<'_, str>>)]) -> Option<Cow<'a, RawValue>> {
+    let raw = raw.filter(|raw| raw.get() != "null").map(|raw| match unpacked(raw) {
+        Some(unpacked) => Cow::Owned(unpacked),
+        None => Cow::Borrowed(raw),
+    });
+    let given = raw.as_deref().map_or("{}", RawValue::get);
+    let Some(inside) = given.strip_prefix('{').map(str::trim_start) else { return raw };
+    let mut added = String::new();
+    for (name, value) in more {
+        let Some(value) = value else { continue };
+        // What the app itself calls so stays.
+        let key = format!("\"{name}\"");
+        if !given.contains(&key) {
+            added.extend([if added.is_empty() { "{" } else { "," }, &key, ":", value]);
+        }
+    }
+    if added.is_empty() {
+        return raw;
+    }
+    if !inside.starts_with('}') {
+        added.push(',');
+    }
+    added.push_str(inside);
+    RawValue::from_string(added).ok().map(Cow::Owned).or(raw)
+}
+
+/// The JSON that a string holds, where it does.
+fn unpacked(raw: &RawValue) -> Option<Box<RawValue>> {
+    let text = raw.get().starts_with('"').then(|| serde_json::from_str::<String>(raw.get()).ok())??;
+    let inside = serde_json::from_str::<Box<RawValue>>(&text).ok()?;
+    inside.get().starts_with(['{', '[']).then_some(inside)
+}
+
+#[cfg(test)]
+mod tests;
