@@ -65,7 +65,7 @@ fn give(db: &dyn Sql, new: &NewOrder, by: &By) -> Result<OrderId> {
         Some(Quiet::Paused(until)) => (Some("paused"), until.map(|until| until.0)),
         Some(Quiet::Stopped) => (Some("stopped"), None),
     };
-    let names = order.names.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
+    let names = order.listed().join("\n");
     let id = db.value(
         "INSERT INTO client_orders (app_id, env_id, versions, version, sample, names, flush_secs, quiet, quiet_till, \
          member, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",

@@ -49,7 +49,7 @@ impl Blank {
 
     /// Filled in with an order that was given.
     pub fn of(order: &StandingOrder, app: &App) -> Self {
-        let Order { sampling, names, flush_interval, quiet } = &order.order;
+        let Order { sampling, flush_interval, quiet, .. } = &order.order;
         let (sending, until) = match quiet {
             None => ("go", None),
             Some(Quiet::Paused(until)) => ("pause", *until),
@@ -63,7 +63,7 @@ impl Blank {
             sending: sending.to_owned(),
             until: until.map(local).unwrap_or_default(),
             sample: sampling.map(|share| share.to_string()).unwrap_or_default(),
-            names: names.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n"),
+            names: order.order.listed().join("\n"),
             flush: flush_interval.map(|seconds| seconds.to_string()).unwrap_or_default(),
         }
     }

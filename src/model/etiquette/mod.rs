@@ -4,6 +4,7 @@ mod scope;
 mod share;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{AppId, EnvironmentId, Millis, OrderId};
 
@@ -52,8 +53,8 @@ impl Quiet {
 pub struct Order {
     /// Of how many people, sessions or events something is kept; of all without.
     pub sampling: Option<Share>,
-    /// The names of the events that are kept; all without.
-    pub names: Option<BTreeSet<String>>,
+    /// The names of the events that are kept; all without. Shared, since orders are put together for each request.
+    pub names: Option<Arc<BTreeSet<String>>>,
     /// How long clients gather events before they send them, in seconds.
     pub flush_interval: Option<u32>,
     /// Whether nothing is kept, and clients are told to be quiet.
@@ -95,12 +96,17 @@ impl Order {
         self.sampling.is_some_and(|share| !share.holds(hash())).then_some(Withheld::Sampled)
     }
 
+    /// The names that it lists, in order; none where all are kept.
+    pub fn listed(&self) -> Vec<&str> {
+        self.names.iter().flat_map(|names| names.iter()).map(String::as_str).collect()
+    }
+
     /// The stricter of both in everything.
     fn and(self, other: &Self) -> Self {
         Self {
             sampling: [self.sampling, other.sampling].into_iter().flatten().min(),
             names: match (self.names, &other.names) {
-                (Some(own), Some(others)) => Some(own.intersection(others).cloned().collect()),
+                (Some(own), Some(others)) => Some(Arc::new(own.intersection(others).cloned().collect())),
                 (own, others) => own.or_else(|| others.clone()),
             },
             flush_interval: self.flush_interval.max(other.flush_interval),
@@ -120,9 +126,8 @@ impl Order {
         if let Some(share) = self.sampling {
             told.push(format!("a sample of {share}"));
         }
-        if let Some(names) = &self.names {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            told.push(format!("only {}", names.join(", ")));
+        if self.names.is_some() {
+            told.push(format!("only {}", self.listed().join(", ")));
         }
         if let Some(seconds) = self.flush_interval {
             told.push(format!("sent every {seconds} s"));
@@ -135,7 +140,7 @@ impl Order {
 ///
 /// # Errors
 /// What is wrong, in a sentence.
-pub fn parse_names<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Option<BTreeSet<String>>, String> {
+pub fn parse_names<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Option<Arc<BTreeSet<String>>>, String> {
     let names: BTreeSet<String> = lines.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if names.len() > MOST_NAMES {
         return Err(format!("An order lists at most {MOST_NAMES} names of events."));
@@ -143,7 +148,7 @@ pub fn parse_names<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Option<BT
     if names.iter().any(|name| name.len() > LONGEST_NAME || name.chars().any(char::is_control)) {
         return Err(format!("A name of an event has at most {LONGEST_NAME} bytes, and no control characters."));
     }
-    Ok(Some(names).filter(|names| !names.is_empty()))
+    Ok(Some(Arc::new(names)).filter(|names| !names.is_empty()))
 }
 
 /// Reads a flush interval in seconds.

@@ -6,8 +6,8 @@ const NOW: Millis = Millis(1_800_000_000_000);
 const HERE: EnvironmentId = EnvironmentId(1);
 const THERE: EnvironmentId = EnvironmentId(2);
 
-fn names(all: &[&str]) -> Option<BTreeSet<String>> {
-    Some(all.iter().map(|name| (*name).to_owned()).collect())
+fn names(all: &[&str]) -> Option<Arc<BTreeSet<String>>> {
+    Some(Arc::new(all.iter().map(|name| (*name).to_owned()).collect()))
 }
 
 fn standing(environment: Option<EnvironmentId>, versions: VersionScope, order: Order) -> StandingOrder {
@@ -59,7 +59,7 @@ fn quiet_is_the_more_severe_the_longer() {
 fn two_lists_without_a_common_name_keep_nothing() {
     let list = |name| Order { names: names(&[name]), ..Order::default() };
     let none = list("a").and(&list("b"));
-    assert_eq!(none.names, Some(BTreeSet::new()));
+    assert_eq!(none.names, Some(Arc::default()));
     assert_eq!(none.withholds(Some("a"), || [0; 16]), Some(Withheld::Unlisted));
 }
 

@@ -62,8 +62,8 @@ async fn the_sdk_for_browsers_delivers_everything_once_from_another_origin() {
          JOIN strings n ON n.id = e.name_id JOIN facts f ON f.id = e.facts_id JOIN strings s ON s.id = f.sdk \
          JOIN strings y ON y.id = f.system JOIN strings l ON l.id = f.locale GROUP BY 1, 2, 3, 4 ORDER BY 1",
     );
-    let expected = "$pageview|analytics.js/next-1.84.3|linux|en-US|1|2\n\
-                    Order Completed|analytics.js/next-1.84.3|linux|en-US|100|100\n";
+    let expected = "$pageview|analytics.js/npm:next-1.84.3|linux|en-US|1|2\n\
+                    Order Completed|analytics.js/npm:next-1.84.3|linux|en-US|100|100\n";
     assert_eq!((rows.as_str(), set_aside(&server)), (expected, 0));
     let props = server.sql("SELECT props FROM events WHERE props LIKE '%\"n\":7,%batching%'");
     assert!(
