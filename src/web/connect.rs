@@ -207,3 +207,58 @@ fn arrived(sdk: &SdkGuide, arrivals: &[(&Environment, Breakdown)]) -> Option<Arr
         environments: environments.join(" and "),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{AppId, Millis, Organization, OrganizationId, Salt, Slug, Zone};
+
+    fn app() -> App {
+        App {
+            id: AppId(1),
+            organization: Organization {
+                id: OrganizationId(1),
+                uuid: Uuid::from_u128(2),
+                slug: Slug::from_name("o"),
+                name: "O".to_owned(),
+            },
+            uuid: Uuid::from_u128(3),
+            slug: Slug::from_name("Blue"),
+            name: "Blue".to_owned(),
+            zone: Zone::utc().into(),
+            strict: false,
+            salt: Salt([0; 32]),
+            created_at: Millis(0),
+            first_event_at: None,
+            archived_at: None,
+            environments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_filled_in_once_and_the_rest_stays() {
+        let app = app();
+        let bare = Filling {
+            app: &app,
+            address: "https://box.example.com/my-app",
+            environment: "staging",
+            public: None,
+            signing: None,
+        };
+        let keyed = Filling { public: Some("tkp_0aff"), signing: Some(("tks_1", "YOUR_KEY")), ..bare };
+        for (filling, text, expected) in [
+            (&bare, "at https://box.example/x", "at https://box.example.com/my-app/x"),
+            (&bare, "box.example, box.example", "box.example.com/my-app, box.example.com/my-app"),
+            (&bare, "YOUR_KEY A-SH-YOUR_KEY YOUR_SECRET", "YOUR_KEY A-SH-YOUR_KEY YOUR_SECRET"),
+            (&bare, "YOUR_ENVIRONMENT of my-app", "staging of blue"),
+            (&bare, "YOUR_APP_ID", "00000000-0000-0000-0000-000000000003"),
+            (&keyed, "YOUR_KEY A-SH-YOUR_KEY", "tkp_0aff A-SH-0AFF"),
+            (&keyed, "YOUR_TOKEN:YOUR_SECRET:é", "tks_1:YOUR_KEY:é"),
+            (&keyed, "nothing", "nothing"),
+        ] {
+            assert_eq!(filling.fill(text), expected, "{text}");
+        }
+    }
+}

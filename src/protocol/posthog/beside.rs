@@ -91,8 +91,12 @@ async fn script(State(gate): State<Gate>, origin: Origin, Path(key): Path<String
     if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(plain) {
         return reply::missing();
     }
-    let own = json!({ "config": settings(&order(&gate, &origin, &key).await), "siteApps": [] });
-    let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});\n");
+    // Told that there are none, browsers load the script that would show them; told nothing, they do not.
+    let mut settings = settings(&order(&gate, &origin, &key).await);
+    settings["surveys"] = Value::Null;
+    let own = json!({ "config": settings, "siteApps": [] });
+    let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});
+");
     // Pages of any origin load it.
     let headers =
         [("content-type", "text/javascript; charset=utf-8"), ("cross-origin-resource-policy", "cross-origin")];

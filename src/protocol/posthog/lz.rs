@@ -31,10 +31,10 @@ pub fn decompress(base64: &str, most: usize) -> Result<String, LzError> {
     }
     unpacking.width = 3;
     unpacking.room = 4;
-    let mut last = (0, 1);
+    let mut last: (u32, u32) = (0, 1);
     loop {
         let code = bits.take(unpacking.width)?;
-        let at = unpacking.units.len();
+        let at = unpacking.at();
         match code {
             END => break,
             BYTE | UNIT => {
@@ -46,7 +46,7 @@ pub fn decompress(base64: &str, most: usize) -> Result<String, LzError> {
         // What was written last, with the first unit of what is written now, which stands right behind it.
         unpacking.phrases.push((last.0, last.1 + 1));
         unpacking.widen();
-        last = (at, unpacking.units.len() - at);
+        last = (at, unpacking.at() - at);
     }
     String::from_utf16(&unpacking.units).map_err(|_| LzError::Corrupt)
 }
@@ -54,7 +54,7 @@ pub fn decompress(base64: &str, most: usize) -> Result<String, LzError> {
 struct Unpacking {
     units: Vec<u16>,
     /// Where each phrase stands among the units, and how long it is.
-    phrases: Vec<(usize, usize)>,
+    phrases: Vec<(u32, u32)>,
     /// Bits of a code.
     width: u32,
     /// Phrases until codes are wider.
@@ -63,6 +63,11 @@ struct Unpacking {
 }
 
 impl Unpacking {
+    /// How many units there are: far fewer than a `u32` counts, since what is allowed is.
+    fn at(&self) -> u32 {
+        u32::try_from(self.units.len()).unwrap_or(u32::MAX)
+    }
+
     fn literal(&mut self, kind: u32, bits: &mut Bits<'_>) -> Result<(), LzError> {
         let width = match kind {
             BYTE => 8,
@@ -73,18 +78,19 @@ impl Unpacking {
         if self.units.len() == self.most {
             return Err(LzError::TooLong);
         }
-        self.phrases.push((self.units.len(), 1));
+        self.phrases.push((self.at(), 1));
         self.units.push(unit);
         Ok(())
     }
 
     /// Writes a phrase again: one that is known, or the next one, which begins as the last and ends with its own first.
-    fn repeat(&mut self, phrase: usize, last: (usize, usize)) -> Result<(), LzError> {
+    fn repeat(&mut self, phrase: usize, last: (u32, u32)) -> Result<(), LzError> {
         let (from, length) = match self.phrases.get(phrase) {
             Some(known) => *known,
             None if phrase == self.phrases.len() => (last.0, last.1 + 1),
             None => return Err(LzError::Corrupt),
         };
+        let (from, length) = (from as usize, length as usize);
         if length > self.most - self.units.len() {
             return Err(LzError::TooLong);
         }

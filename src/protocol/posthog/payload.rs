@@ -16,6 +16,10 @@ const WRAPPINGS: usize = 5;
 /// Longest text in base64 or in a form, in bytes: browsers send no more than 64 KiB that way.
 const WRAPPED: usize = 4 << 20;
 
+/// Longest text out of LZ-String, in UTF-16 units; what it takes to get there is at most five bytes for each, and ten
+/// for each byte of the input.
+const UNPACKED: usize = 1 << 20;
+
 /// How far into a body the field of a form is looked for.
 const FIELD: usize = 1 << 10;
 
@@ -126,11 +130,13 @@ fn field(text: &[u8]) -> Option<(String, Option<String>)> {
 }
 
 fn unpacked(text: &[u8], limits: &BodyLimits) -> Result<String, BodyError> {
-    let limit = WRAPPED.min(limits.decoded);
+    let limit = UNPACKED.min(limits.decoded);
     let text = std::str::from_utf8(text).map_err(|_| BodyError::BadEncoding)?;
-    if text.len() > limit {
+    if text.len() > WRAPPED {
         return Err(BodyError::TooLarge { limit });
     }
+    let mut charge = Charge::new(&limits.budget);
+    charge.cover(5 * limit + 10 * text.len())?;
     lz::decompress(text, limit).map_err(|error| match error {
         LzError::TooLong => BodyError::TooLarge { limit },
         LzError::Corrupt => BodyError::BadEncoding,

@@ -27,6 +27,9 @@ const NO_TIME: Millis = Millis(0);
 const ON_SERVERS: [&str; 10] =
     ["-node", "-python", "-go", "-ruby", "-php", "-java", ".net", "_elixir", "-rust", "-clojure"];
 
+/// Longest name of a session, in bytes; it is derived then.
+const SESSION: usize = 255;
+
 /// Why a message cannot be used, in words for its developer.
 #[derive(Debug)]
 pub struct Fault(pub String);
@@ -67,7 +70,8 @@ impl<'a> Message<'a> {
         let own = self.context.0.as_ref().and_then(|context| context.session_id.text());
         let session = own.or_else(|| whole?.session_id.text())?;
         let whose = self.anonymous_id.text().or(self.user_id.text()).unwrap_or_default();
-        Some([whose, ":", session].concat().into())
+        // A longer one would be none for the pipeline, and the event none.
+        (whose.len() + session.len() < SESSION).then(|| [whose, ":", session].concat().into())
     }
 }
 

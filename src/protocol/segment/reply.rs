@@ -63,9 +63,14 @@ pub fn pixel(refusal: Option<&Refusal>) -> Response {
 }
 
 /// What Segment's client SDKs ask for when they start: where to send, as host and path. More than one integration would
-/// make the SDK for browsers load code from elsewhere, and unless told otherwise it reports on itself to Segment.
-pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
-    let segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
+/// make the SDK for browsers load code from elsewhere, without this one it would send everything to Segment itself, and unless
+/// told otherwise it reports on itself there.
+pub fn settings(key: &str, (scheme, place): (&str, &str), order: &Order) -> Response {
+    let mut segment = json!({ "apiKey": key, "apiHost": place, "protocol": scheme });
+    if let Some(seconds) = order.flush_interval {
+        let config = json!({ "size": GATHERED, "timeout": u64::from(seconds) * 1_000 });
+        segment["deliveryStrategy"] = json!({ "strategy": "batching", "config": config });
+    }
     json(
         StatusCode::OK,
         &json!({ "integrations": { "Segment.io": segment }, "plan": {}, "metrics": { "sampleRate": 0 } }),
@@ -73,7 +78,7 @@ pub fn settings(key: &str, scheme: &str, place: &str) -> Response {
 }
 
 /// What RudderStack's client SDKs ask for when they start.
-pub fn source(key: &str, app: &str) -> Response {
+pub fn source(key: &str, app: &str, order: &Order) -> Response {
     let off = json!({ "enabled": false });
     json(
         StatusCode::OK,
@@ -81,7 +86,7 @@ pub fn source(key: &str, app: &str) -> Response {
             "id": app,
             "name": app,
             "writeKey": key,
-            "enabled": true,
+            "enabled": order.quiet.is_none(),
             "workspaceId": "self",
             "connections": [],
             "destinations": [],

@@ -1,5 +1,6 @@
 //! What clients are ordered to do: what is kept then, what they are told, and the page and the verbs for it.
 
+mod doors;
 mod nodes;
 mod orders;
 mod pages;

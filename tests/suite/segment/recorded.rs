@@ -34,7 +34,10 @@ fn recorded_requests_are_taken_whole_and_once(backend: Backend) {
         for row in &before {
             new.remove(new.iter().position(|known| known == row).expect("nothing goes away"));
         }
-        assert_eq!(json!(new), fixture["stored"], "{name}");
+        let mut expected: Vec<String> = serde_json::from_value(fixture["stored"].clone()).unwrap();
+        expected.sort();
+        new.sort();
+        assert_eq!(new, expected, "{name}");
         before = all;
     }
     assert_eq!(set_aside(&server), 0);

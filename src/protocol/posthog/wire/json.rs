@@ -31,8 +31,10 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 /// Any value as a text: what it stands for, or its JSON; nothing of `null` and the empty string.
 pub fn any(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let text = text(raw).unwrap_or_else(|| raw.get().into());
-    (!text.is_empty() && text != "null").then_some(text)
+    if raw.get() == "null" {
+        return None;
+    }
+    Some(text(raw).unwrap_or_else(|| raw.get().into())).filter(|text| !text.is_empty())
 }
 
 /// A boolean, also as a text.

@@ -132,6 +132,7 @@ fn users_are_known_anonymous_told_apart_or_nobody() {
         (json!("ada"), json!({ "$process_person_profile": false, "$is_server": true }), Some("ada"), None),
         (json!("Anonymous"), json!({}), None, None),
         (json!("0"), json!({}), None, None),
+        (json!("null"), json!({}), None, None),
         (json!(0), json!({}), None, None),
         (json!(true), json!({}), None, None),
         (json!(" null "), json!({}), None, None),
