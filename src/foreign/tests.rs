@@ -1,3 +1,5 @@
+//! Exports as products write them, and files that are none.
+
 use std::io::Cursor;
 
 use serde_json::{Value, json};

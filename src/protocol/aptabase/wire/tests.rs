@@ -1,3 +1,5 @@
+//! Bodies as SDKs write them, and whatever else may come.
+
 use serde_json::{Value, json};
 
 use super::*;
