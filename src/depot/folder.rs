@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{DepotError, Result, STEP, Stored};
+use super::{DepotError, Result, STEP, STRIDE, Stored};
 
 /// Begins the names of files that are not whole.
 const PARTIAL: &str = ".partial-";
@@ -124,11 +124,17 @@ impl Folder {
 fn write(path: &Path, from: &mut impl Read) -> Result<()> {
     let at = |error| DepotError::File(path.to_owned(), error);
     let mut file = private_file(path).map_err(at)?;
-    let mut part = vec![0; STEP];
+    let (mut part, mut waiting) = (vec![0; STEP], 0);
     loop {
-        match from.read(&mut part).map_err(DepotError::Stream)? {
-            0 => return file.sync_all().map_err(at),
-            read => file.write_all(&part[..read]).map_err(at)?,
+        let read = from.read(&mut part).map_err(DepotError::Stream)?;
+        if read == 0 {
+            return file.sync_all().map_err(at);
+        }
+        file.write_all(&part[..read]).map_err(at)?;
+        waiting += read as u64;
+        if waiting >= STRIDE {
+            file.sync_data().map_err(at)?;
+            waiting = 0;
         }
     }
 }

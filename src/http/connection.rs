@@ -31,9 +31,9 @@ const LAST_CALL: Duration = Duration::from_millis(250);
 /// After a refusal: how long a client may go on sending in all, and how long it may be silent. A socket that is
 /// closed with unread bytes would take the refusal away from the client.
 const LINGER: Duration = Duration::from_secs(30);
-const LINGER_IDLE: Duration = Duration::from_secs(2);
+const LINGER_IDLE: Duration = Duration::from_secs(1);
 /// What it must bring in each such stretch, so that nobody holds a place by trickling.
-const LINGER_LEAST: usize = 2 << 10;
+const LINGER_LEAST: usize = 1 << 10;
 /// Connections over the cap that are told so at the same time; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 /// Seconds after which a connection over the cap should come again.
@@ -145,6 +145,8 @@ impl Door {
         let last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        // One request a turn: else a connection that brings hundreds at once goes on for as long as all others wait.
+        tokio::task::yield_now().await;
         let mut response = self.router.clone().call(request).await?;
         if last || *phase.borrow() != Phase::Open {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

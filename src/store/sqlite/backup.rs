@@ -1,7 +1,8 @@
 //! Copies of a whole database while it is in use, and what such a copy holds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -9,17 +10,53 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{harden, known};
 use super::read::Conn;
 pub use super::sound::mark_path;
+use crate::depot::STRIDE;
 use crate::store::contents::Contents;
 use crate::store::migrate;
 use crate::store::{Result, StoreError};
+
+/// Steps of the database's machine between two looks at how much of a copy waits for the disk.
+const BEAT: std::ffi::c_int = 4_000;
 
 /// Writes one state of the database at `from` into the file `to`, which must not be there, packed and without a log.
 /// Readers and the writer go on meanwhile; the write-ahead log is not cut until it is done.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let conn = open(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let Some(to) = to.to_str() else { return Err(StoreError::Unexpected("the path is no UTF-8 text".to_owned())) };
+    let mut target = Target { path: to.into(), file: None, synced: 0 };
+    conn.progress_handler(
+        BEAT,
+        Some(move || {
+            target.sync();
+            false
+        }),
+    )?;
     conn.execute("VACUUM INTO ?1", [to])?;
     Ok(())
+}
+
+/// What is being written. It is brought to the disk stride by stride: what waits for the disk at once, a commit beside
+/// it has to wait for, too.
+struct Target {
+    path: PathBuf,
+    file: Option<File>,
+    /// Bytes.
+    synced: u64,
+}
+
+impl Target {
+    /// What goes wrong here goes wrong in the copy's own end, too.
+    fn sync(&mut self) {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let Some(file) = &self.file else { return };
+        let length = file.metadata().map_or(0, |about| about.len());
+        if length >= self.synced + STRIDE {
+            _ = file.sync_data();
+            self.synced = length;
+        }
+    }
 }
 
 /// Reads a whole database, page by page, and counts what is in it. [`StoreError::Corrupt`] where it is damaged.

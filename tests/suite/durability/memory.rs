@@ -13,12 +13,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::load::{Load, Shape};
-use super::oracle;
-use crate::harness::http::Connection;
-use crate::harness::kit::Credentials;
+use super::{flood, oracle};
+use crate::harness::http::{Connection, Request};
+use crate::harness::kit::{self, Credentials};
 use crate::harness::{PROGRAM, Server, alone, poll, size};
 
 const CEILING: u64 = 256 << 20;
+/// How many times as much is sent as the server can take.
+const OVERLOAD: f64 = 10.0;
 /// Clients that send nothing but bombs.
 const BOMBERS: usize = 16;
 
@@ -112,12 +114,15 @@ fn a_server_with_256_mib_is_never_killed() {
     let mut load = Load::new(0x7a11_0006, server.home(), &app, Shape { events: 200, padding: 1_000 });
     let (address, stop) = (server.address(), AtomicBool::new(false));
     let (bombs, peak) = (AtomicU64::new(0), AtomicU64::new(0));
+    let crowd = unusable(&app).bytes("127.0.0.1");
+    let capacity = flood::capacity(address, &crowd);
     let held: Vec<_> = (0..size(500, 5_000)).map(|_| slow(address, &app)).collect();
     let bomb = bomb();
     thread::scope(|scope| {
         for _ in 0..BOMBERS {
             scope.spawn(|| bombard(address, &app, &bomb, &stop, &bombs));
         }
+        let flood = scope.spawn(|| flood::flood(address, &crowd, OVERLOAD * capacity, &stop));
         let tally = load.insist(address, |progress| {
             let _stop = Stop(&stop);
             poll::throughout(Duration::from_secs(size(5, 600)), || {
@@ -126,6 +131,10 @@ fn a_server_with_256_mib_is_never_killed() {
             progress.await_success(Duration::from_secs(20));
         });
         println!("{} events acknowledged, {} requests refused", tally.acked, tally.refusals.len());
+        let washed = flood.join().unwrap();
+        println!("{capacity:.0} requests of 100 events a second alone, {OVERLOAD} times that sent: {washed:?}");
+        let allowed = |status: &u16| [200, 429, 503].contains(status);
+        assert!(washed.answers.keys().all(allowed) && washed.due > 0, "{washed:?}");
     });
     drop(held);
     let (killed, most) = cage.verdict(peak.load(Ordering::Relaxed));
@@ -160,6 +169,18 @@ fn slow(address: SocketAddr, app: &Credentials) -> TcpStream {
     // A server that has enough of them may close it at once.
     _ = stream.write_all(&head).and_then(|()| stream.write_all(&[b' '; 10_000]));
     stream
+}
+
+/// A hundred events that are read, set aside and counted, and are none.
+fn unusable(app: &Credentials) -> Request {
+    let event = || {
+        let mut event = kit::event("flood");
+        event["schema_version"] = "99.0.0".into();
+        event
+    };
+    let events: Vec<_> = (0..100).map(|_| event()).collect();
+    // Good for all of a drill of ten minutes.
+    app.guide_form(&kit::batch(&events), kit::now() + 240).header("connection", "close")
 }
 
 /// Three hundred megabytes of nothing.

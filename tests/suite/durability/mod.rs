@@ -3,6 +3,7 @@
 mod crash;
 pub mod disk;
 mod engine;
+mod flood;
 mod full;
 mod identify;
 mod ledger;

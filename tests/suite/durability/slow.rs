@@ -11,7 +11,9 @@ use crate::harness::kit::{self, Credentials};
 use crate::harness::{Server, alone, poll, size};
 
 /// How often a slow client sends a byte.
-const TRICKLE: Duration = Duration::from_millis(500);
+const TRICKLE: Duration = Duration::from_millis(250);
+/// How often the healthy client asks: 200 times a second.
+const BEAT: Duration = Duration::from_millis(5);
 
 /// Which deadline a slow client runs into, and how long that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +79,13 @@ fn slow_clients_are_closed_and_hurt_nobody() {
     assert!(server.get(&large).expect(200).body.len() > 30_000);
     let counts = [(Sloth::Head, size(400, 5_000)), (Sloth::Body, size(100, 1_000)), (Sloth::Reader, size(50, 1_000))];
     let (address, stop) = (server.address(), AtomicBool::new(false));
-    let (mut slow, mut healthy) = (Vec::new(), (0, Duration::ZERO));
+    let calm = {
+        let until = Instant::now() + Duration::from_secs(size(1, 10));
+        well(address, &app, || Instant::now() > until)
+    };
+    let (mut slow, mut healthy) = (Vec::new(), Vec::new());
     thread::scope(|scope| {
-        let client = scope.spawn(|| well(address, &app, &stop));
+        let client = scope.spawn(|| well(address, &app, || stop.load(Ordering::Relaxed)));
         let stopper = Stop(&stop);
         for (sloth, count) in counts {
             for number in 1..=count {
@@ -99,18 +105,23 @@ fn slow_clients_are_closed_and_hurt_nobody() {
         drop(stopper);
         healthy = client.join().unwrap();
     });
-    println!("{} requests of the healthy client, 0 errors, the slowest {:?}", healthy.0, healthy.1);
+    let (before, beside) = (p99(&calm), p99(&healthy));
+    let ratio = beside.as_secs_f64() / before.as_secs_f64();
+    println!(
+        "{} requests of the healthy client, 0 errors; p99 {before:?} alone, {beside:?} beside: {ratio:.1}",
+        healthy.len()
+    );
     for (sloth, count) in counts {
         let ended: Vec<_> = slow.iter().filter(|one| one.sloth == sloth).filter_map(|one| one.ended).collect();
         let (first, last) = (ended.iter().min(), ended.iter().max());
         println!("{sloth:?}: {} of {count} closed, after {first:?} to {last:?}", ended.len());
-        // It is seen at the second byte after it, and later where the machine is busy with other tests.
+        // The goal is two seconds. It is seen at the second byte after it, and later where the machine is busy.
         let limit = sloth.limit() + Duration::from_secs(2) + 2 * TRICKLE + Duration::from_secs(3);
         assert!(last.is_none_or(|last| *last <= limit), "{sloth:?}: only after {last:?}");
         // Nobody is closed who was not slow yet.
         assert!(first.is_none_or(|first| *first >= sloth.limit()), "{first:?}");
     }
-    assert!(healthy.0 > 20, "{} requests are no load", healthy.0);
+    assert!(healthy.len() > 20, "{} requests are no load", healthy.len());
     server.get("/health/ready").expect(200);
 }
 
@@ -123,24 +134,31 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Events and pages in turn, each of which must be answered well: how many there were, and the longest wait.
-fn well(address: SocketAddr, app: &Credentials, stop: &AtomicBool) -> (usize, Duration) {
-    let (mut count, mut slowest) = (0, Duration::ZERO);
+/// Events and pages in turn at a fixed beat, each of which must be answered well, until it is over: how long each took from
+/// when it was due.
+fn well(address: SocketAddr, app: &Credentials, over: impl Fn() -> bool) -> Vec<Duration> {
+    let mut took = Vec::new();
     let mut connection = Connection::open(address).unwrap();
-    while !stop.load(Ordering::Relaxed) {
-        let request = match count % 3 {
+    let mut due = Instant::now();
+    while !over() {
+        let request = match took.len() % 3 {
             0 => app.sdk(&kit::batch(&[kit::event("healthy")])),
             1 => Request::get("/health/live"),
             _ => Request::get("/login"),
         };
-        let begun = Instant::now();
+        thread::sleep(due.saturating_duration_since(Instant::now()));
         connection.send(&request).unwrap().expect(200);
-        slowest = slowest.max(begun.elapsed());
-        count += 1;
-        if count % 10 == 0 {
+        took.push(due.elapsed());
+        due += BEAT;
+        if took.len() % 100 == 0 {
             connection = Connection::open(address).unwrap();
         }
-        poll::pause();
     }
-    (count, slowest)
+    took
+}
+
+fn p99(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted.get(sorted.len() * 99 / 100).copied().unwrap_or_default()
 }
