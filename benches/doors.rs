@@ -15,8 +15,8 @@ use rig::Rig;
 use rig::traffic::{self, Sender};
 use tallybox::model::Limits;
 use tallybox::protocol;
-use tallybox::store::{Keepers, Store};
 use tallybox::store::sqlite::{Options, SqliteStore};
+use tallybox::store::{Keepers, Store};
 
 /// Connections over which events are sent.
 const CLIENTS: usize = 8;
@@ -105,8 +105,7 @@ fn bearer(rig: &Rig) -> String {
 }
 
 fn otlp(body: &[u8], form: protocol::otlp::Form) -> usize {
-    let message =
-        protocol::otlp::Message { body, form, signal: protocol::otlp::Signal::Logs, key: 1, agent: None };
+    let message = protocol::otlp::Message { body, form, signal: protocol::otlp::Signal::Logs, key: 1, agent: None };
     protocol::otlp::decode(message, &Limits::default()).expect("it is good").claims.len()
 }
 

@@ -28,8 +28,16 @@ pub use report::decode as decode_report;
 pub use wire::{Form, Sender, Told, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "aptabase", prefix: "", routes, around, reader: Some(read_again), words: Words::NONE, guide: include_str!("../../../docs/aptabase.md") };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "aptabase",
+    prefix: "",
+    routes,
+    around,
+    reader: Some(read_again),
+    words: Words::NONE,
+    guide: include_str!("../../../docs/aptabase.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "Aptabase";

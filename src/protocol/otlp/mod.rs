@@ -27,8 +27,16 @@ use crate::model::{Origin, Receipt, Refusal, Words};
 pub use self::decode::{Batch, Form, Message, Signal, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "otlp", prefix: "", routes, around, reader: None, words: Words::NONE, guide: include_str!("../../../docs/otlp.md") };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "otlp",
+    prefix: "",
+    routes,
+    around,
+    reader: None,
+    words: Words::NONE,
+    guide: include_str!("../../../docs/otlp.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "OTLP";

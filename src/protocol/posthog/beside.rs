@@ -95,8 +95,10 @@ async fn script(State(gate): State<Gate>, origin: Origin, Path(key): Path<String
     let mut settings = settings(&order(&gate, &origin, &key).await);
     settings["surveys"] = Value::Null;
     let own = json!({ "config": settings, "siteApps": [] });
-    let script = format!("((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});
-");
+    let script = format!(
+        "((window._POSTHOG_REMOTE_CONFIG ??= {{}})[\"{key}\"] = {own});
+"
+    );
     // Pages of any origin load it.
     let headers =
         [("content-type", "text/javascript; charset=utf-8"), ("cross-origin-resource-policy", "cross-origin")];

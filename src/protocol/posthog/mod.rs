@@ -27,8 +27,16 @@ use crate::model::{Fact, Millis, Origin, Outcome, Refusal};
 pub use wire::{Batch, Form, Item, Place, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "posthog", prefix: "", routes, around, reader: Some(wire::claim), words: reply::WORDS, guide: include_str!("../../../docs/posthog.md") };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "posthog",
+    prefix: "",
+    routes,
+    around,
+    reader: Some(wire::claim),
+    words: reply::WORDS,
+    guide: include_str!("../../../docs/posthog.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "PostHog";
