@@ -68,7 +68,7 @@ impl<'a> Pseudonyms<'a> {
 
     /// Of an event by its id: no name of anything, only something to go by that has no order.
     pub(super) fn event(&self, id: EventId) -> [u8; 16] {
-        self.hash(b"event\0", &id.0)
+        self.hash(b"event\0", id.0)
     }
 
     fn hash(&self, kind: &[u8], id: impl AsRef<[u8]>) -> [u8; 16] {

@@ -79,8 +79,7 @@ fn any_order(random: &mut impl FnMut(usize) -> usize) -> StandingOrder {
     };
     let order = Order {
         sampling: (random(2) == 0).then(|| Share::of(u16::try_from(1 + random(9_998)).unwrap())).flatten(),
-        names: (random(3) == 0)
-            .then(|| Arc::new(NAMES[random(4)..].iter().map(|name| (*name).to_owned()).collect())),
+        names: (random(3) == 0).then(|| Arc::new(NAMES[random(4)..].iter().map(|name| (*name).to_owned()).collect())),
         flush_interval: None,
         quiet: match random(10) {
             0 => Some(Quiet::Stopped),
