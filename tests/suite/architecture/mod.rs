@@ -59,6 +59,9 @@ const SQL: [&str; 8] =
 /// Folders whose files are of one kind and never name each other.
 const SIBLINGS: [&str; 4] = ["protocol/", "web/pages/", "web/api/", "jobs/"];
 
+/// What files of one kind share, and may name.
+const SHARED: [&str; 4] = ["admission", "moment", "open_to_browsers", "public"];
+
 /// Longest file, in lines.
 const LONGEST: usize = 500;
 
@@ -173,7 +176,7 @@ fn sibling_faults(source: &Source) -> Vec<String> {
     let mut named = source.names_after(&"super::".repeat(source.depth() - folder.matches('/').count()));
     named.extend(source.names_after(&from_top));
     // Types are capitalised and belong to the folder's own mod.rs; modules are not.
-    named.retain(|name| !["super", own].contains(name) && name.starts_with(|c: char| c.is_ascii_lowercase()));
+    named.retain(|name| !["super", own].contains(name) && !SHARED.contains(name) && name.starts_with(|c: char| c.is_ascii_lowercase()));
     named.into_iter().map(|name| format!("names its sibling {name}")).collect()
 }
 
