@@ -35,6 +35,8 @@ struct Shown {
     facts: Vec<(&'static str, String)>,
     public_id: Option<String>,
     pseudonym: String,
+    /// Earlier ones, each with until when.
+    earlier: Vec<(String, String)>,
     /// The form that bans them, for who may.
     ban: Option<Form>,
     devices: Vec<Device>,
@@ -123,6 +125,7 @@ pub async fn show(
         facts: facts(&person, &calendar),
         public_id: person.profile.as_ref().map(|told| told.id.to_string()),
         pseudonym: user.to_string(),
+        earlier: earlier(&person, &calendar),
         ban: bans.of_user(&state, &on, user),
         rights: state.site.link(&format!("{}/people/one?user={user}", on.path())),
         devices: devices(&person, &calendar, &state.site.link(&format!("{}/people/one", on.path())), |install_id| {
@@ -137,6 +140,12 @@ pub async fn show(
     })
 }
 
+/// The last names that they had before it was known who they are.
+fn earlier(person: &Person, calendar: &Calendar) -> Vec<(String, String)> {
+    let last = person.earlier.iter().rev().take(EARLIER);
+    last.map(|(hash, at)| (hash.to_string(), calendar.date_time(*at).text)).collect()
+}
+
 fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(told) = &person.profile {
@@ -148,12 +157,9 @@ fn facts(person: &Person, calendar: &Calendar) -> Vec<(&'static str, String)> {
         facts.push(("Last seen", calendar.day(seen.last_day).text));
         facts.push(("Days seen", grouped(i64::try_from(seen.days).unwrap_or(i64::MAX))));
     }
-    for (hash, at) in person.earlier.iter().take(EARLIER) {
-        facts.push(("Earlier pseudonym", format!("{hash}, until {}", calendar.date_time(*at).text)));
-    }
     if person.earlier.len() > EARLIER {
         let more = i64::try_from(person.earlier.len() - EARLIER).unwrap_or(i64::MAX);
-        facts.push(("Earlier pseudonyms", format!("{} more", grouped(more))));
+        facts.push(("More earlier pseudonyms", grouped(more)));
     }
     if person.sessions > 0 {
         facts.push(("Sessions on devices", grouped(i64::try_from(person.sessions).unwrap_or(i64::MAX))));
