@@ -29,8 +29,16 @@ use crate::model::{Origin, Refusal};
 pub use decode::{Decoded, Form, Kind, Sender, claim, decode};
 
 /// This adapter.
-pub const ADAPTER: Adapter =
-    Adapter { name: NAME, slug: "segment", prefix: "", routes, around, reader: Some(claim), words: reply::WORDS, guide: include_str!("../../../docs/segment.md") };
+pub const ADAPTER: Adapter = Adapter {
+    name: NAME,
+    slug: "segment",
+    prefix: "",
+    routes,
+    around,
+    reader: Some(claim),
+    words: reply::WORDS,
+    guide: include_str!("../../../docs/segment.md"),
+};
 
 /// As in the documentation.
 const NAME: &str = "Segment";

@@ -3,7 +3,7 @@
 use crate::harness::Database;
 
 /// Each table with its columns, and apart from them those that hold bytes.
-pub const TABLES: [(&str, &str, &str); 46] = [
+pub const TABLES: [(&str, &str, &str); 47] = [
     ("organizations", "id, slug, name, created_at", "uuid"),
     (
         "apps",
