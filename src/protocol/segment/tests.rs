@@ -1,3 +1,5 @@
+//! Bodies, and what is read from them.
+
 use std::net::IpAddr;
 
 use serde_json::{Value, json};

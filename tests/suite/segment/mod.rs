@@ -3,6 +3,7 @@
 mod contested;
 mod hostile;
 mod paths;
+mod people;
 mod recorded;
 mod sdks;
 mod times;

@@ -1,6 +1,6 @@
 //! The published SDKs themselves, unchanged.
 
-use super::{key_of, set_aside};
+use super::{key_of, people, set_aside};
 use crate::harness::backend::on_both_backends;
 use crate::harness::{Backend, Server, sdk};
 
@@ -30,6 +30,8 @@ fn the_sdk_for_node_delivers_everything_once(backend: Backend) {
     sdk::node("segment.mjs", &server, &key, &[("COUNT", "1000")]);
     assert_eq!((whole(&server, "@segment/analytics-node"), set_aside(&server)), (1_000, 0));
     assert_eq!(server.count("SELECT count(*) FROM events"), 1_000, "who somebody is is no event");
+    let ana = "u-0|ana@example.com|Ana Ünïcode\n".to_owned();
+    assert_eq!(people::told(&server), (ana, 2, 2), "a-0 is u-0, a-1 is u-1");
     assert_eq!(server.count("SELECT count(*) FROM facts WHERE system IS NOT NULL OR locale IS NOT NULL"), 0);
 }
 
