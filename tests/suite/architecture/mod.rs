@@ -176,7 +176,9 @@ fn sibling_faults(source: &Source) -> Vec<String> {
     let mut named = source.names_after(&"super::".repeat(source.depth() - folder.matches('/').count()));
     named.extend(source.names_after(&from_top));
     // Types are capitalised and belong to the folder's own mod.rs; modules are not.
-    named.retain(|name| !["super", own].contains(name) && !SHARED.contains(name) && name.starts_with(|c: char| c.is_ascii_lowercase()));
+    named.retain(|name| {
+        !["super", own].contains(name) && !SHARED.contains(name) && name.starts_with(|c: char| c.is_ascii_lowercase())
+    });
     named.into_iter().map(|name| format!("names its sibling {name}")).collect()
 }
 
