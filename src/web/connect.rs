@@ -1,7 +1,9 @@
 //! Which lines an app changes for each SDK, with what is known of it filled in, and whether that SDK's events have come.
 
 use crate::auth::token;
-use crate::model::{App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, SdkGuide, Span};
+use crate::model::{
+    App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, SdkGuide, SdkMark, Span,
+};
 use crate::query::{Preset, Range};
 
 use super::asking::{Asking, optional};
@@ -64,7 +66,10 @@ pub struct Sdk {
 }
 
 /// What has come from an SDK lately.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Arrived {
+    /// Whether the events name the SDK. Otherwise they name none, and may be another's.
+    pub named: bool,
     /// As in: 3 events.
     pub events: String,
     /// The environments that have them.
@@ -74,7 +79,14 @@ pub struct Arrived {
 impl Door {
     /// Whether an event of any of its SDKs has come.
     pub fn arrived(&self) -> bool {
-        self.sdks.iter().any(|sdk| sdk.arrived.is_some())
+        self.sdks.iter().any(Sdk::works)
+    }
+}
+
+impl Sdk {
+    /// Whether an event of it has come that says so.
+    pub fn works(&self) -> bool {
+        self.arrived.as_ref().is_some_and(|arrived| arrived.named)
     }
 }
 
@@ -94,7 +106,14 @@ impl Connect {
     /// What has come, SDK by SDK: its protocol, its name and how much.
     pub fn arrived(&self) -> impl Iterator<Item = (&str, &str, &Arrived)> {
         let sdks = self.doors.iter().flat_map(|door| door.sdks.iter().map(|sdk| (door.title, sdk)));
-        sdks.filter_map(|(door, sdk)| Some((door, sdk.title.as_str(), sdk.arrived.as_ref()?)))
+        let arrived = sdks.filter_map(|(door, sdk)| Some((door, sdk.title.as_str(), sdk.arrived.as_ref()?)));
+        arrived.filter(|(_, _, arrived)| arrived.named)
+    }
+
+    /// What has come without the name of an SDK, where one of them is such.
+    pub fn unnamed(&self) -> Option<&Arrived> {
+        let mut sdks = self.doors.iter().flat_map(|door| &door.sdks);
+        sdks.find_map(|sdk| sdk.arrived.as_ref().filter(|arrived| !arrived.named))
     }
 }
 
@@ -110,7 +129,7 @@ impl Filling<'_> {
                 arrived: arrived(sdk, arrivals),
             })
             .collect();
-        let first = sdks.iter().position(|sdk| sdk.arrived.is_some()).unwrap_or(0);
+        let first = sdks.iter().position(Sdk::works).unwrap_or(0);
         sdks.iter_mut().enumerate().for_each(|(at, sdk)| sdk.open = at == first);
         Door { number, title: guide.protocol, open: false, sdks }
     }
@@ -203,6 +222,7 @@ fn arrived(sdk: &SdkGuide, arrivals: &[(&Environment, Breakdown)]) -> Option<Arr
         }
     }
     (events > 0).then(|| Arrived {
+        named: sdk.marks.iter().any(|mark| matches!(mark, SdkMark::Prefix(_))),
         events: if events == 1 { "1 event".to_owned() } else { format!("{} events", grouped(events)) },
         environments: environments.join(" and "),
     })
@@ -213,7 +233,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{AppId, Millis, Organization, OrganizationId, Salt, Slug, Zone};
+    use crate::model::{AppId, BreakdownRow, EnvironmentId, Millis, Organization, OrganizationId, Salt, Slug, Zone};
 
     fn app() -> App {
         App {
@@ -235,6 +255,23 @@ mod tests {
             archived_at: None,
             environments: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_event_without_the_name_of_an_sdk_proves_none() {
+        let environment = Environment { id: EnvironmentId(1), slug: Slug::from_name("staging") };
+        let row =
+            |value: Option<&str>, events| BreakdownRow { value: value.map(str::to_owned), metrics: vec![Some(events)] };
+        let rows = vec![row(Some("one/1.0"), 1_200), row(None, 1), row(Some("one/2.0"), 34), row(Some("two/1"), 5)];
+        let lists = [(&environment, Breakdown { rows, together: Vec::new(), values: 4 })];
+        let of =
+            |mark: SdkMark| arrived(&SdkGuide { title: String::new(), marks: vec![mark], parts: Vec::new() }, &lists);
+        let told = |named, events: &str| {
+            Some(Arrived { named, events: events.to_owned(), environments: "staging".to_owned() })
+        };
+        assert_eq!(of(SdkMark::Prefix("one/".to_owned())), told(true, "1,234 events"));
+        assert_eq!(of(SdkMark::Prefix("three/".to_owned())), None);
+        assert_eq!(of(SdkMark::Unsaid), told(false, "1 event"));
     }
 
     #[test]

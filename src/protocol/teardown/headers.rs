@@ -6,6 +6,9 @@ use uuid::Uuid;
 use super::fault::{Code, Fault};
 use super::wire::Invalid;
 
+/// The SDK that speaks this protocol.
+const CLIENT: &str = "@teardown/react-native";
+
 /// Longest id that an install may make for itself, in characters.
 const DEVICE_ID: usize = 255;
 /// Longest name or version of an SDK that is looked at, in bytes.
@@ -70,10 +73,11 @@ impl<'a> Headers<'a> {
         self.session.and_then(|text| Uuid::try_parse(text).ok())
     }
 
-    /// Name and version of the SDK, split at the last `@`.
+    /// Name and version of the SDK, split at the last `@`. The published client never says what it is (section 2).
     pub fn sdk(&self) -> (Option<&'a str>, Option<&'a str>) {
-        match self.sdk.filter(|text| text.len() <= SDK) {
-            None => (None, None),
+        match self.sdk {
+            None => (Some(CLIENT), None),
+            Some(text) if text.len() > SDK => (None, None),
             Some(text) => match text.rsplit_once('@') {
                 None | Some(("", _)) => (Some(text), None),
                 Some((name, version)) => (Some(name), Some(version)),
@@ -141,7 +145,7 @@ mod tests {
             ("sdk@1", Some("sdk"), Some("1")),
             ("sdk", Some("sdk"), None),
             ("@sdk", Some("@sdk"), None),
-            ("", None, None),
+            ("", Some(CLIENT), None),
         ] {
             assert_eq!(Headers::read(&map(&[("td-sdk-version", text)])).sdk(), (name, version), "{text}");
         }

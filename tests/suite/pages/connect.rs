@@ -130,6 +130,11 @@ fn what_has_come_of_each_sdk_is_told(backend: Backend) {
     let after =
         wait("<strong>telemetry-kit · Rust</strong>: 3 events in the last four weeks, in production and development");
     assert!(after.contains("Create a key"), "{after}");
+
+    let mut installed = client::Client::new(&server, &app);
+    installed.refresh();
+    installed.track(&[client::event("public", None)]).unwrap();
+    wait("<strong>Teardown · React Native</strong>: 1 event in the last four weeks, in production");
     server.member("looker", "viewer", "default");
     let page = server.page(&format!("/apps/{}/connect", app.slug), &server.sign_in_with("looker")).expect(200).text();
     assert!(page.contains("It works.") && !page.contains("Create a key"), "{page}");
