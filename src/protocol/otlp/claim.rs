@@ -153,7 +153,7 @@ impl<'a> Resource<'a> {
 }
 
 /// A record as an event, without an id unless it has one of its own.
-pub fn event<'a>(resource: &Resource<'a>, scope: &Cow<'a, str>, record: Record<'a>) -> RawEvent<'a> {
+pub fn event<'a>(resource: &Resource<'a>, scope: Cow<'a, str>, record: Record<'a>) -> RawEvent<'a> {
     let mut told = Told::default();
     let mut error = RawError::default();
     let mut props: Vec<Attribute<'a>> = Vec::with_capacity(record.attributes.len() + 5);
@@ -174,7 +174,7 @@ pub fn event<'a>(resource: &Resource<'a>, scope: &Cow<'a, str>, record: Record<'
     let severity = severity(record.severity, record.severity_text);
     let own = [
         ("severity", severity.map(Value::Text)),
-        ("scope", Some(scope).filter(|scope| !scope.is_empty()).map(|scope| Value::Text(scope.clone()))),
+        ("scope", Some(scope).filter(|scope| !scope.is_empty()).map(Value::Text)),
         ("trace_id", record.trace.map(|id| Value::Text(id.into()))),
         ("span_id", record.span.map(|id| Value::Text(id.into()))),
     ];
@@ -308,11 +308,11 @@ mod tests {
             ("", vec![], Value::Empty, 0, "log", ""),
         ] {
             let record = Record { body, severity, ..record(name, &attributes) };
-            let event = event(&Resource::default(), &Cow::default(), record);
+            let event = event(&Resource::default(), Cow::default(), record);
             assert_eq!((&*event.name, props(&event)), (found, written), "{name} {attributes:?}");
         }
         let spoken = Record { severity_text: "Notice".into(), trace: Some("ab".into()), ..record("", &[]) };
-        let event = event(&Resource::default(), &"ui".into(), spoken);
+        let event = event(&Resource::default(), "ui".into(), spoken);
         assert_eq!(props(&event), r#"{"severity":"notice","scope":"ui","trace_id":"ab"}"#);
     }
 
@@ -327,14 +327,14 @@ mod tests {
             ("app.installation.id", text("i")),
             ("log.record.uid", text("0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02")),
         ];
-        let found = event(&resource, &Cow::default(), record("saved", &attributes));
+        let found = event(&resource, Cow::default(), record("saved", &attributes));
         assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("ana"), Some("i")));
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s"), ""));
         assert_eq!(found.id.unwrap().to_string(), "0f9d6c1e-7b0e-4c0b-8f0a-2b7f5f2f4c02");
         let body = Value::Map(vec![("user.id".into(), text("body")), ("n".into(), Value::Int(1))]);
         let other =
             Record { body, time: 5_000_000, observed: 9, ..record("saved", &[("posthogDistinctId", Value::Int(7))]) };
-        let found = event(&resource, &Cow::default(), other);
+        let found = event(&resource, Cow::default(), other);
         assert_eq!((found.user.as_deref(), found.anonymous.as_deref()), (Some("body"), Some("d")));
         assert_eq!((found.session.as_deref(), props(&found)), (Some("s-resource"), r#"{"n":1}"#));
         assert_eq!((found.id, found.claimed_at), (None, Some(Millis(5))));
@@ -355,7 +355,7 @@ mod tests {
             ("host.name", "ana's"),
         ];
         let facts = |resource: &Resource<'_>, attributes: &[(&'static str, Value<'static>)]| {
-            let found = event(resource, &Cow::default(), record("a", attributes)).facts;
+            let found = event(resource, Cow::default(), record("a", attributes)).facts;
             let all = Fact::ALL.iter().filter_map(|fact| Some(format!("{}={}", fact.name(), found.get(*fact)?)));
             all.collect::<Vec<_>>().join(" ")
         };
@@ -385,7 +385,7 @@ mod tests {
             ("saved", 21, &thrown[2..], None),
         ] {
             let record = Record { severity, ..record(name, attributes) };
-            let error = event(&Resource::default(), &Cow::default(), record).error;
+            let error = event(&Resource::default(), Cow::default(), record).error;
             let found = error.as_ref().map(|error| (error.kind.as_deref(), error.fatal));
             assert_eq!(found, told, "{name} {severity}");
         }

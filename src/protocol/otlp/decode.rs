@@ -90,7 +90,7 @@ impl<'a> Sink<'a> for Gathered<'a> {
         self.is_server |= self.resource.is_server;
     }
 
-    fn record(&mut self, scope: &Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable> {
+    fn record(&mut self, scope: Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable> {
         if self.claims.len() == MOST {
             return Err(Unreadable::TooMany);
         }

@@ -23,10 +23,10 @@ pub fn read<'a>(body: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut impl 
             let name = scope.scope.and_then(object::<Named<'_>>).unwrap_or_default().name.text();
             for item in scope.items {
                 match signal {
-                    Signal::Logs => sink.record(&name, bounded(item, bounds, log_record))?,
+                    Signal::Logs => sink.record(name.clone(), bounded(item, bounds, log_record))?,
                     Signal::Traces => {
                         sink.count(1);
-                        read_span(outlines.span(item)?.unwrap_or_default(), &name, bounds, sink)?;
+                        read_span(outlines.span(item)?.unwrap_or_default(), name.clone(), bounds, sink)?;
                     }
                     Signal::Metrics => sink.count(points(item)),
                 }
@@ -69,7 +69,7 @@ fn log_record(read: LogRecord<'_>) -> Record<'_> {
 /// The exceptions of a span, which is not kept itself.
 fn read_span<'a>(
     span: Span<'a>,
-    scope: &Cow<'a, str>,
+    scope: Cow<'a, str>,
     bounds: Bounds,
     sink: &mut impl Sink<'a>,
 ) -> Result<(), Unreadable> {
@@ -77,7 +77,7 @@ fn read_span<'a>(
     for event in span.events {
         if object::<Named<'_>>(event).is_some_and(|named| named.name.text() == EXCEPTION) {
             let read = bounded(event, bounds, exception);
-            sink.record(scope, read.map(|read| Record { trace: trace.clone(), span: id.clone(), ..read }))?;
+            sink.record(scope.clone(), read.map(|read| Record { trace: trace.clone(), span: id.clone(), ..read }))?;
         }
     }
     Ok(())

@@ -84,7 +84,7 @@ pub trait Sink<'a> {
     ///
     /// # Errors
     /// [`Unreadable::TooMany`] ends the reading.
-    fn record(&mut self, scope: &Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable>;
+    fn record(&mut self, scope: Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable>;
 
     /// That many spans or data points.
     fn count(&mut self, more: u64);

@@ -34,10 +34,10 @@ fn read_scope<'a>(scope: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut im
     for item in messages(scope, 2) {
         let item = item?;
         match signal {
-            Signal::Logs => sink.record(&name, bounded(item, bounds, log_record))?,
+            Signal::Logs => sink.record(name.clone(), bounded(item, bounds, log_record))?,
             Signal::Traces => {
                 sink.count(1);
-                read_span(item, &name, bounds, sink)?;
+                read_span(item, name.clone(), bounds, sink)?;
             }
             Signal::Metrics => sink.count(points(item)?),
         }
@@ -75,7 +75,7 @@ fn log_record(record: &[u8], depth: usize) -> Result<Record<'_>, Unreadable> {
 /// The exceptions of a span, which is not kept itself.
 fn read_span<'a>(
     span: &'a [u8],
-    scope: &Cow<'a, str>,
+    scope: Cow<'a, str>,
     bounds: Bounds,
     sink: &mut impl Sink<'a>,
 ) -> Result<(), Unreadable> {
@@ -85,7 +85,7 @@ fn read_span<'a>(
         let event = event?;
         if messages(event, 2).last().transpose()? == Some(EXCEPTION.as_bytes()) {
             let read = bounded(event, bounds, exception);
-            sink.record(scope, read.map(|read| Record { trace: trace.clone(), span: id.clone(), ..read }))?;
+            sink.record(scope.clone(), read.map(|read| Record { trace: trace.clone(), span: id.clone(), ..read }))?;
         }
     }
     Ok(())

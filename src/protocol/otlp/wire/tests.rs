@@ -12,7 +12,7 @@ impl<'a> Sink<'a> for Heard {
         self.told.push(format!("resource {}", json(attributes)));
     }
 
-    fn record(&mut self, scope: &Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable> {
+    fn record(&mut self, scope: Cow<'a, str>, record: Result<Record<'a>, Unreadable>) -> Result<(), Unreadable> {
         self.told.push(match record {
             Err(unreadable) => format!("{scope}: {unreadable:?}"),
             Ok(Record { event, time, severity, body, attributes, .. }) => {
