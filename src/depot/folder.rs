@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{DepotError, Result, STEP, STRIDE, Stored};
+use super::{DepotError, Result, STEP, Stored};
+use crate::model::STRIDE;
 
 /// Begins the names of files that are not whole.
 const PARTIAL: &str = ".partial-";

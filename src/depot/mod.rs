@@ -18,9 +18,6 @@ use folder::Folder;
 /// Bytes that are moved at a time.
 const STEP: usize = 1 << 18;
 
-/// Bytes of a large file that may wait for the disk before they are brought there: a commit beside has to wait for them,
-/// too.
-pub const STRIDE: u64 = 1 << 20;
 /// Longest name.
 const NAME: usize = 400;
 

@@ -13,6 +13,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::head::{self, Framing};
 use super::refuse::Turned;
 
+/// Most bytes that are read at once.
+const READ: usize = 8 << 10;
+
 /// How long a connection may take for what, and how large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -261,6 +264,20 @@ impl<S> Guard<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Reads from the socket, no more than [`READ`] at once: hyper keeps a buffer of twice what it was last given.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() <= READ {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(READ));
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        let read = part.filled().len();
+        buf.advance(read);
+        polled
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
@@ -277,7 +294,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 this.examine();
                 continue;
             }
-            match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            match this.poll_stream(cx, buf) {
                 Poll::Ready(Ok(())) if buf.filled().len() == start => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => this.take_in(buf, start),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

@@ -1,5 +1,9 @@
 //! How large, deep and many an input may be.
 
+/// Bytes of a large file that may wait for the disk before they are brought there: a commit beside has to wait for them,
+/// too.
+pub const STRIDE: u64 = 1 << 20;
+
 /// Bounds on what a client may send. Every one is a setting where an operator may want another figure.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{harden, known};
 use super::read::Conn;
 pub use super::sound::mark_path;
-use crate::depot::STRIDE;
+use crate::model::STRIDE;
 use crate::store::contents::Contents;
 use crate::store::migrate;
 use crate::store::{Result, StoreError};

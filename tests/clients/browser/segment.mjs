@@ -16,12 +16,16 @@ async function report(strategy, options) {
   await analytics.reset()
 }
 
-// It does not say when its batch was taken, so its requests are watched.
+// It does not say when its batches were taken, so its requests are watched until all events have been in one.
 const answered = new Promise((done) => {
   const { fetch } = globalThis
+  let missing = 2 * Number(COUNT)
   globalThis.fetch = async (...request) => {
     const response = await fetch(...request)
-    if (String(request[0]).endsWith('/v1/b')) done()
+    const [address, { body } = {}] = request
+    if (String(address).endsWith('/v1/t')) missing -= 1
+    if (String(address).endsWith('/v1/b')) missing -= JSON.parse(body).batch.filter(({ type }) => type === 'track').length
+    if (missing <= 0) done()
     return response
   }
 })

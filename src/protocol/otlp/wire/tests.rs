@@ -1,3 +1,5 @@
+//! What is read of requests in either form, good, odd and hostile.
+
 use super::*;
 
 /// What was read, as text.

@@ -87,5 +87,8 @@ fn untouched(server: &Server) -> Database {
             fs::copy(file.path(), folder.join(name)).unwrap();
         }
     }
-    Database::Sqlite(copy)
+    let copy = Database::Sqlite(copy);
+    // Killed before the file had its log, it has a journal, which whoever may not write cannot play back.
+    copy.alter("SELECT count(*) FROM sqlite_schema");
+    copy
 }
