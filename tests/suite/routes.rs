@@ -79,6 +79,11 @@ fn asset_of(page: &str) -> String {
 }
 
 impl Route {
+    /// Whether a browser with a login sends it.
+    pub fn is_form(&self) -> bool {
+        self.post && self.access != "ingest-key" && !is_of_sdks(&self.path)
+    }
+
     pub fn request(&self) -> Request {
         match self.post {
             true => Request::form(&self.path, &[]),
@@ -129,8 +134,7 @@ fn forms_from_elsewhere_are_refused(backend: Backend) {
     let server = Server::over(backend);
     let app = server.app("Forged");
     let cookie = server.sign_in();
-    let is_form = |route: &Route| route.post && route.access != "ingest-key" && !is_of_sdks(&route.path);
-    let forms = routes(&server, &app).into_iter().filter(is_form);
+    let forms = routes(&server, &app).into_iter().filter(Route::is_form);
     for route in forms {
         let sent = |headers: &[(&str, &str)]| {
             let bare = route.request().without("sec-fetch-site").header("cookie", &cookie);

@@ -94,8 +94,11 @@ fn a_new_key_comes_with_the_lines_of_the_sdks_that_it_is_for(backend: Backend) {
     for kind in ["secret", "public"] {
         let fields = [("name", kind), ("environment", "staging"), ("kind", kind)];
         let page = post(&server, &cookie, &format!("/apps/{}/keys", app.slug), &fields).expect(200).text();
-        for sdk in sdks() {
-            assert_eq!(page.contains(&tab(&sdk)), signs(&sdk) == (kind == "secret"), "{kind}: {}", sdk.title);
+        let sdks = sdks();
+        for sdk in &sdks {
+            // Two protocols may have an SDK of the same name.
+            let fits = sdks.iter().any(|other| other.title == sdk.title && signs(other) == (kind == "secret"));
+            assert_eq!(page.contains(&tab(sdk)), fits, "{kind}: {}", sdk.title);
         }
         assert!(!page.contains("YOUR_"), "{page}");
         assert_eq!(page.contains("environment_slug: &#34;staging&#34;"), kind == "public", "{page}");
