@@ -7,7 +7,11 @@ let taken = 0;
 const send = globalThis.fetch;
 globalThis.fetch = async (address, options) => {
   const answer = await send(address, options);
-  if (String(address).includes('/e/')) taken += await events(options.body, answer);
+  if (String(address).includes('/e/')) {
+    // Not in one expression: what others add meanwhile would be lost.
+    const more = await events(options.body, answer);
+    taken += more;
+  }
   return answer;
 };
 
