@@ -19,8 +19,8 @@ use tallybox::protocol;
 use tallybox::store::sqlite::{Options, SqliteStore};
 use tallybox::store::{Keepers, Store};
 
-/// Connections over which events are sent.
-const CLIENTS: usize = 8;
+/// Events that are under way at once: each SDK has as many connections as its requests need for that.
+const UNDER_WAY: usize = 800;
 /// For how long bodies are read.
 const READING: Duration = Duration::from_secs(2);
 
@@ -147,12 +147,17 @@ fn measure(door: &Door, events: usize) -> Figures {
         Box::new(SqliteStore::open(&directory.join("tallybox.db"), Options::default()).expect("the database opens"))
     });
     rig.launch();
-    let requests = (events / door.events).next_multiple_of(CLIENTS);
+    let requests = (events / door.events).next_multiple_of(clients(door));
     let body = |number: usize| (door.body)(&rig, &Sender::of_the_year(number, requests, door.events));
     let acknowledged = send(door, &rig, requests, &body);
     let stored = stored(&rig);
     assert_eq!(stored, requests * door.events, "{}: what was acknowledged is in the store, once", door.name);
     Figures { name: door.name, read: read(door, &body), acknowledged }
+}
+
+/// Connections over which its events are sent.
+fn clients(door: &Door) -> usize {
+    UNDER_WAY / door.events
 }
 
 /// Events read a second from bodies that differ.
@@ -171,13 +176,13 @@ fn read(door: &Door, body: &dyn Fn(usize) -> Vec<u8>) -> f64 {
 
 /// Events acknowledged a second, while every connection waits for each answer.
 fn send(door: &Door, rig: &Rig, requests: usize, body: &(dyn Fn(usize) -> Vec<u8> + Sync)) -> f64 {
-    let each = requests / CLIENTS;
+    let (clients, each) = (clients(door), requests / clients(door));
     // Made before, so that making them is not measured. A signed request is good for some minutes.
-    let made: Vec<Vec<Vec<u8>>> = (0..CLIENTS)
+    let made: Vec<Vec<Vec<u8>>> = (0..clients)
         .map(|client| (0..each).map(|number| (door.request)(rig, &body(client * each + number))).collect())
         .collect();
     let began = Instant::now();
-    traffic::clients(rig, CLIENTS, |client, mut connection| {
+    traffic::clients(rig, clients, |client, mut connection| {
         for request in &made[client] {
             let (status, answer) = connection.exchange(request);
             let said = String::from_utf8_lossy(answer);
