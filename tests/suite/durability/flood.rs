@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 /// After which a client gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Clients that wait at once; what would come beyond them is withheld, and counted.
-const MOST: usize = 3_000;
 /// How long the rate is that a box can do is looked for.
 const TRIAL: Duration = Duration::from_secs(1);
 
@@ -85,13 +83,14 @@ pub fn capacity(address: SocketAddr, request: &[u8]) -> f64 {
 }
 
 /// Sends the same request `rate` times a second until it is stopped, each on a connection of its own.
-pub fn flood(address: SocketAddr, request: &[u8], rate: f64, stop: &AtomicBool) -> Washed {
+/// No more than `most` wait at once: what would come beyond them is withheld, and counted.
+pub fn flood(address: SocketAddr, request: &[u8], (rate, most): (f64, usize), stop: &AtomicBool) -> Washed {
     let (mut washed, mut waiting, begun) = (Washed::default(), Vec::new(), Instant::now());
     while !stop.load(Ordering::Relaxed) {
         let due = (begun.elapsed().as_secs_f64() * rate) as usize;
         while washed.due < due {
             washed.due += 1;
-            match waiting.len() < MOST {
+            match waiting.len() < most {
                 false => washed.withheld += 1,
                 true => match open(address) {
                     Some(client) => waiting.push(client),

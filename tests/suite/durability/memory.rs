@@ -122,7 +122,7 @@ fn a_server_with_256_mib_is_never_killed() {
         for _ in 0..BOMBERS {
             scope.spawn(|| bombard(address, &app, &bomb, &stop, &bombs));
         }
-        let flood = scope.spawn(|| flood::flood(address, &crowd, OVERLOAD * capacity, &stop));
+        let flood = scope.spawn(|| flood::flood(address, &crowd, (OVERLOAD * capacity, size(800, 3_000)), &stop));
         let tally = load.insist(address, |progress| {
             let _stop = Stop(&stop);
             poll::throughout(Duration::from_secs(size(5, 600)), || {

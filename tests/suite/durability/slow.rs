@@ -83,7 +83,7 @@ fn slow_clients_are_closed_and_hurt_nobody() {
         let until = Instant::now() + Duration::from_secs(size(1, 10));
         well(address, &app, || Instant::now() > until)
     };
-    let (mut slow, mut healthy) = (Vec::new(), Vec::new());
+    let (mut slow, mut healthy, mut opened) = (Vec::new(), Vec::new(), Instant::now());
     thread::scope(|scope| {
         let client = scope.spawn(|| well(address, &app, || stop.load(Ordering::Relaxed)));
         let stopper = Stop(&stop);
@@ -95,6 +95,7 @@ fn slow_clients_are_closed_and_hurt_nobody() {
                 }
             }
         }
+        opened = Instant::now();
         // That readers are closed is seen in the whole drill alone: it takes half a minute.
         let awaited = |one: &Slow| one.sloth != Sloth::Reader || size(false, true);
         poll::until(Duration::from_secs(size(25, 60)), "end of every slow client", || {
@@ -105,12 +106,14 @@ fn slow_clients_are_closed_and_hurt_nobody() {
         drop(stopper);
         healthy = client.join().unwrap();
     });
-    let (before, beside) = (p99(&calm), p99(&healthy));
-    let ratio = beside.as_secs_f64() / before.as_secs_f64();
-    println!(
-        "{} requests of the healthy client, 0 errors; p99 {before:?} alone, {beside:?} beside: {ratio:.1}",
-        healthy.len()
-    );
+    let before = p99(&calm);
+    let told = |(what, times): (&str, Vec<(Instant, Duration)>)| {
+        let (beside, count) = (p99(&times), times.len());
+        let ratio = beside.as_secs_f64() / before.as_secs_f64();
+        println!("{count} healthy requests {what}, 0 errors; p99 {beside:?}, {before:?} alone: {ratio:.1}");
+    };
+    let (during, behind) = healthy.iter().partition(|(due, _)| *due < opened);
+    [("while they come", during), ("while they are there", behind)].into_iter().for_each(told);
     for (sloth, count) in counts {
         let ended: Vec<_> = slow.iter().filter(|one| one.sloth == sloth).filter_map(|one| one.ended).collect();
         let (first, last) = (ended.iter().min(), ended.iter().max());
@@ -136,7 +139,7 @@ impl Drop for Stop<'_> {
 
 /// Events and pages in turn at a fixed beat, each of which must be answered well, until it is over: how long each took from
 /// when it was due.
-fn well(address: SocketAddr, app: &Credentials, over: impl Fn() -> bool) -> Vec<Duration> {
+fn well(address: SocketAddr, app: &Credentials, over: impl Fn() -> bool) -> Vec<(Instant, Duration)> {
     let mut took = Vec::new();
     let mut connection = Connection::open(address).unwrap();
     let mut due = Instant::now();
@@ -148,7 +151,7 @@ fn well(address: SocketAddr, app: &Credentials, over: impl Fn() -> bool) -> Vec<
         };
         thread::sleep(due.saturating_duration_since(Instant::now()));
         connection.send(&request).unwrap().expect(200);
-        took.push(due.elapsed());
+        took.push((due, due.elapsed()));
         due += BEAT;
         if took.len() % 100 == 0 {
             connection = Connection::open(address).unwrap();
@@ -157,8 +160,8 @@ fn well(address: SocketAddr, app: &Credentials, over: impl Fn() -> bool) -> Vec<
     took
 }
 
-fn p99(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
+fn p99(times: &[(Instant, Duration)]) -> Duration {
+    let mut sorted: Vec<_> = times.iter().map(|(_, took)| *took).collect();
     sorted.sort();
     sorted.get(sorted.len() * 99 / 100).copied().unwrap_or_default()
 }
