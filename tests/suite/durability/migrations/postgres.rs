@@ -10,6 +10,8 @@ use crate::harness::random::Random;
 use crate::harness::{Backend, Database, Server, poll, postgres};
 
 const POINTS: u64 = 8;
+/// At how many of the steps between a migration's last statement and its commit it is killed, beside the first and the last.
+const NOTES: u64 = 4;
 const SEED: u64 = 0x7a11_0122;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,14 +82,15 @@ fn a_start_killed_while_it_migrates_leaves_the_old_schema_or_the_new_one() {
     assert!(old > 0, "no kill came before the end of a migration");
 }
 
-/// Where it is killed: here and there, and at each step between a migration's last statement and its commit.
+/// Where it is killed: here and there, and at some of the steps between a migration's last statement and its commit.
 fn points(random: &mut Random) -> Vec<u64> {
     let (server, gate) = gated();
     server.run(&["app", "list"]);
     let mut points = spread(gate.reached(), POINTS, random);
-    let last = gate.0.sql("SELECT number FROM gate.seen WHERE what IN ('note', 'commit')");
-    assert!(last.lines().count() >= 2, "the notes went past the gate");
-    points.extend(last.lines().map(|number| number.parse::<u64>().unwrap()));
+    let notes = gate.0.sql("SELECT number FROM gate.seen WHERE what IN ('note', 'commit') ORDER BY number");
+    let notes: Vec<u64> = notes.lines().map(|number| number.parse().unwrap()).collect();
+    assert!(notes.len() >= 2, "the notes went past the gate");
+    points.extend(spread(notes.len() as u64, NOTES, random).into_iter().map(|nth| notes[nth as usize - 1]));
     points.sort_unstable();
     points.dedup();
     points
