@@ -18,8 +18,9 @@ use crate::store::sqlite::backup;
 /// The format of what is encrypted.
 const AGE: &str = "age-encryption.org/v1";
 
-/// How far the making of a backup stands behind all else that the box does, as `nice` has it.
-const NICE: i32 = 19;
+/// How far the making of a backup stands behind all else that the box does, as `nice` has it. No further: what writes to a file
+/// holds its file system's journal for a moment, and commits would wait for one that waits for a processor.
+const NICE: i32 = 10;
 
 impl Shelf {
     /// Makes a backup, and checks it. Until it is whole and laid down it has no manifest, or another name; so what is
