@@ -61,7 +61,7 @@ impl ApiTokens {
             return Ok(None);
         }
         let (hash, now, store) = (token::hash(text), self.clock.now(), self.store.clone());
-        let found = trail::within(Stage::Store, trail::blocking(move || store.find_api_token(&hash, now))).await;
+        let found = trail::blocking_within(Stage::Store, move || store.find_api_token(&hash, now)).await;
         found.unwrap_or_else(|e| Err(StoreError::Unexpected(format!("a token look-up did not end: {e}"))))
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::age::{Key, Sealer, sealed_bytes};
 use super::scratch::{Scratch, check_room, sync};
@@ -17,10 +18,24 @@ use crate::store::sqlite::backup;
 /// The format of what is encrypted.
 const AGE: &str = "age-encryption.org/v1";
 
+/// How far the making of a backup stands behind all else that the box does, as `nice` has it. No further: what writes to a file
+/// holds its file system's journal for a moment, and commits would wait for one that waits for a processor.
+const NICE: i32 = 10;
+
 impl Shelf {
     /// Makes a backup, and checks it. Until it is whole and laid down it has no manifest, or another name; so what is
     /// found is whole.
     pub fn make(&self, database: &Database, now: Millis) -> Result<Found, BackupError> {
+        // In a thread of its own, since a priority cannot be taken back. Threads that it makes have its own.
+        let make = || {
+            // Where that is refused it is as dear as anything else.
+            _ = rustix::process::setpriority_process(None, NICE);
+            self.make_behind(database, now)
+        };
+        thread::scope(|threads| joined(threads.spawn(make)))
+    }
+
+    fn make_behind(&self, database: &Database, now: Millis) -> Result<Found, BackupError> {
         self.sweep(now)?;
         let name = name_of(now);
         // A plain copy for a folder is made where it will lie; all others do not show there before they are encrypted.
@@ -29,13 +44,15 @@ impl Shelf {
         check_room(parent, length(database), &self.data, self.floor)?;
         let scratch = Scratch::make(parent, &name)?;
         let copy = scratch.path().join(database.engine().file());
-        let contents = match database {
+        let counted = match database {
             Database::Sqlite(path) => copy_sqlite(path, &copy)?,
-            Database::Postgres(options) => copy_postgres(options, &copy)?,
+            Database::Postgres(options) => Some(copy_postgres(options, &copy)?),
         };
+        let contents = || counted.map_or_else(|| Ok(backup::inspect(&copy)?), Ok);
+        let describe = |(contents, laid)| Manifest::new(now.0, database.engine(), contents, laid);
         let manifest = match in_place {
             Some(folder) => {
-                let manifest = Manifest::new(now.0, database.engine(), contents, (hash(&copy)?, None));
+                let manifest = both(contents, || Ok((hash(&copy)?, None))).map(describe)?;
                 let path = scratch.path().join(manifest::NAME);
                 fs::write(&path, manifest.text()).map_err(|error| BackupError::File(path.clone(), error))?;
                 sync(&path)?;
@@ -44,7 +61,8 @@ impl Shelf {
                 manifest
             }
             None => {
-                self.lay(&name, &copy, |laid| Manifest::new(now.0, database.engine(), contents, laid)).inspect_err(
+                let laid = both(contents, || self.lay(&name, &copy)).map(describe);
+                laid.and_then(|manifest| self.tell(&name, &manifest).map(|()| manifest)).inspect_err(
                     // Without a manifest it is no backup; what cannot be deleted now is swept away a day later.
                     |_| _ = self.delete(&name),
                 )?
@@ -53,13 +71,8 @@ impl Shelf {
         Ok(Found { place: self.depot.shown(&name), name, manifest })
     }
 
-    /// Lays down a copy, encrypted where there is a key, and behind it its manifest.
-    fn lay(
-        &self,
-        name: &str,
-        copy: &Path,
-        manifest: impl FnOnce((Laid, Option<Sealed>)) -> Manifest,
-    ) -> Result<Manifest, BackupError> {
+    /// Lays down a copy, encrypted where there is a key.
+    fn lay(&self, name: &str, copy: &Path) -> Result<(Laid, Option<Sealed>), BackupError> {
         let at = |error| BackupError::File(copy.to_owned(), error);
         let engine_file = copy.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut file = Tally::new(File::open(copy).map_err(at)?);
@@ -80,10 +93,14 @@ impl Shelf {
         if self.depot.path().is_some() && self.depot.fetch(&name_of_file, &mut io::sink())? != laid {
             return Err(BackupError::Damaged(format!("{} was not written right", self.depot.shown(&name_of_file))));
         }
-        let manifest = manifest((file.laid(), sealed));
+        Ok((file.laid(), sealed))
+    }
+
+    /// Lays down the manifest, behind all else.
+    fn tell(&self, name: &str, manifest: &Manifest) -> Result<(), BackupError> {
         let text = manifest.text();
         self.depot.put(&format!("{name}/{}", manifest::NAME), &mut text.as_bytes(), text.len() as u64)?;
-        Ok(manifest)
+        Ok(())
     }
 
     /// Deletes what makes of backups have left that came to no end: files without a manifest, a day after they were begun.
@@ -109,10 +126,11 @@ fn length(database: &Database) -> u64 {
     }
 }
 
-fn copy_sqlite(database: &Path, copy: &Path) -> Result<Contents, BackupError> {
+/// Copies one state, in which nothing was counted yet.
+fn copy_sqlite(database: &Path, copy: &Path) -> Result<Option<Contents>, BackupError> {
     backup::copy(database, copy)?;
     sync(copy)?;
-    Ok(backup::inspect(copy)?)
+    Ok(None)
 }
 
 /// Copies the state that is counted, and holds the copy against the count.
@@ -127,6 +145,23 @@ fn copy_postgres(options: &PostgresOptions, copy: &Path) -> Result<Contents, Bac
         None => Ok(contents),
         Some((table, _)) => Err(BackupError::Damaged(format!("{table} was not copied as a whole"))),
     }
+}
+
+/// Counts what is in a copy while it is hashed or laid down: the one takes the processor, the other the disk.
+fn both<A: Send, B>(
+    count: impl FnOnce() -> Result<A, BackupError> + Send,
+    lay: impl FnOnce() -> Result<B, BackupError>,
+) -> Result<(A, B), BackupError> {
+    thread::scope(|threads| {
+        let counted = threads.spawn(count);
+        let laid = lay();
+        Ok((joined(counted)?, laid?))
+    })
+}
+
+/// What came of a thread, its panic included.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn sealed(key: &Key, laid: Laid) -> Sealed {

@@ -30,6 +30,7 @@ mod rebuild;
 mod records;
 mod rekey;
 mod routes;
+mod sbom;
 mod supervisor;
 mod table;
 mod tail;
@@ -134,6 +135,8 @@ enum Verb {
     Man,
     /// Print what makes a shell complete verbs and flags.
     Completions(manual::Args),
+    /// Print what the program is made of: every crate with version, licence and hash, as CycloneDX in JSON.
+    Sbom,
     /// Print the versions of this program and of SQLite.
     Version(version::Args),
 }
@@ -190,6 +193,7 @@ fn run(cli: Cli, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
         Verb::InstallService(args) => install::run(&args, sources),
         Verb::Man => manual::man(command()),
         Verb::Completions(args) => manual::completions(&args, command()),
+        Verb::Sbom => sbom::run(),
         Verb::Version(args) => version::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)

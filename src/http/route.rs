@@ -1,9 +1,14 @@
 //! The list of routes. A handler can only be mounted together with its entry, so the list that
 //! `tallybox routes` prints is complete.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
+use axum::response::Response;
 use axum::routing::{MethodFilter, any, on};
+use futures_util::future::BoxFuture;
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,24 @@ impl Part {
     }
 }
 
+/// A handler whose kind is forgotten: of each kind the program would have the router's own code once more.
+#[derive(Clone)]
+struct Erased<S>(Arc<dyn Fn(Request, S) -> BoxFuture<'static, Response> + Send + Sync>);
+
+impl<S: 'static> Erased<S> {
+    fn of<H: Handler<T, S>, T: 'static>(handler: H) -> Self {
+        Self(Arc::new(move |request, state| Box::pin(handler.clone().call(request, state))))
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Handler<(), S> for Erased<S> {
+    type Future = BoxFuture<'static, Response>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        (self.0)(request, state)
+    }
+}
+
 /// A router that knows its routes.
 pub struct Routes<S> {
     router: Router<S>,
@@ -104,14 +127,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     #[must_use]
     pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
         let route = Route { method: "GET", path: path.to_owned(), access, body_limit: 0 };
-        self.mount(route, on(MethodFilter::GET, handler))
+        self.mount(route, on(MethodFilter::GET, Erased::of(handler)))
     }
 
     /// Mounts a handler for `POST` that reads at most `body_limit` bytes.
     #[must_use]
     pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, access: Access, body_limit: usize, handler: H) -> Self {
         let route = Route { method: "POST", path: path.to_owned(), access, body_limit };
-        self.mount(route, on(MethodFilter::POST, handler))
+        self.mount(route, on(MethodFilter::POST, Erased::of(handler)))
     }
 
     /// Answers every method where nothing lies, and stands in no list.
@@ -120,7 +143,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         if matches!(self.part, Part::Only(_)) {
             return self;
         }
-        let router = self.router.route(&[&self.under, path].concat(), any(handler));
+        let router = self.router.route(&[&self.under, path].concat(), any(Erased::of(handler)));
         Self { router, ..self }
     }
 

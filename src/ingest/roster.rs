@@ -88,7 +88,7 @@ impl<K: Eq + Hash + Clone, V: Send + Sync + 'static> Memory<K, V> {
                 Ok((stale, _)) => _ = self.cache.remove_if(&key, |(there, _)| Arc::ptr_eq(there, &stale)),
                 Err(guard) => {
                     self.lookups.miss();
-                    let answer = trail::within(Stage::Store, trail::blocking(ask)).await;
+                    let answer = trail::blocking_within(Stage::Store, ask).await;
                     let found = match answer {
                         Ok(Ok(found)) => found.map(Arc::new),
                         Ok(Err(error)) => {

@@ -67,7 +67,7 @@ impl Visitors {
         getrandom::fill(&mut fresh.0).map_err(|_| Refusal::Internal)?;
         let shared = self.0.clone();
         let agree = move || shared.store.visitor_salt(app, day, &fresh);
-        let salt = match trail::within(Stage::Store, trail::blocking(agree)).await {
+        let salt = match trail::blocking_within(Stage::Store, agree).await {
             Ok(Ok(salt)) => salt,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the salt of a day's visitors could not be had");

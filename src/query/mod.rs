@@ -16,7 +16,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::model::{Ask, Cursor, CursorKey, EnvironmentId, EventList, EventsPage, Millis, Query, Report};
@@ -113,8 +113,7 @@ impl Reports {
         &self,
         load: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.loads.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| StoreError::Unavailable("shutting down".to_owned()))?;
+        let permit = permit(self.loads.clone()).await?;
         let store = self.store.clone();
         let done = trail::blocking(move || {
             let _permit = permit;
@@ -122,6 +121,10 @@ impl Reports {
         });
         done.await.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
     }
+}
+
+async fn permit(loads: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
+    loads.acquire_owned().await.map_err(|_| StoreError::Unavailable("shutting down".to_owned()))
 }
 
 fn loading(query: Query) -> impl FnOnce(&dyn Store) -> Result<Arc<Report>, StoreError> + Send + 'static {

@@ -1,10 +1,14 @@
 //! The trail of one request: the trace it belongs to, and where its time goes, on whichever thread its work is done.
 
+use std::any::Any;
+use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tracing::Span;
 
 use crate::clock::Stopwatch;
@@ -116,23 +120,25 @@ impl Trail {
 }
 
 /// Counts as time of a stage until it is dropped.
-struct Within<'a> {
-    trail: &'a Trail,
+struct Within {
+    trail: Arc<Trail>,
     stage: Stage,
 }
 
-impl<'a> Within<'a> {
-    fn enter(trail: &'a Trail, stage: Stage) -> Self {
-        let of = &mut trail.spent.lock().stages[stage as usize];
-        if of.running == 0 {
-            of.since = Some(Stopwatch::start());
+impl Within {
+    fn enter(trail: Arc<Trail>, stage: Stage) -> Self {
+        {
+            let of = &mut trail.spent.lock().stages[stage as usize];
+            if of.running == 0 {
+                of.since = Some(Stopwatch::start());
+            }
+            of.running += 1;
         }
-        of.running += 1;
         Self { trail, stage }
     }
 }
 
-impl Drop for Within<'_> {
+impl Drop for Within {
     fn drop(&mut self) {
         let of = &mut self.trail.spent.lock().stages[self.stage as usize];
         of.running -= 1;
@@ -157,12 +163,45 @@ pub async fn follow<F: Future>(trail: Arc<Trail>, work: F) -> F::Output {
 /// Counts the time of `work` as that of a stage.
 pub async fn within<F: Future>(stage: Stage, work: F) -> F::Output {
     let Some(trail) = current() else { return work.await };
-    let _within = Within::enter(&trail, stage);
+    let _within = Within::enter(trail, stage);
     work.await
 }
 
-/// Runs `work` on a thread that may block, on the trail of the caller and within its span: log lines name the request.
-pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+/// Runs `work` on a thread that may block, on the trail of the caller and within its span: log lines name the request. It
+/// begins at once, and goes on when nobody waits for it any more.
+pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
+    Blocking { task: begin(Box::new(|| Box::new(work()))), within: None, kind: PhantomData }
+}
+
+/// As [`blocking`]; the time for which it is waited for counts as that of a stage.
+pub fn blocking_within<T: Send + 'static>(stage: Stage, work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
+    let within = current().map(|trail| Within::enter(trail, stage));
+    let Blocking { task, kind, .. } = blocking(work);
+    Blocking { task, within, kind }
+}
+
+/// What comes of work on another thread; an error where it has panicked.
+#[must_use = "or what comes of it is not known"]
+pub struct Blocking<T> {
+    task: JoinHandle<Outcome>,
+    within: Option<Within>,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Future for Blocking<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let done = ready!(Pin::new(&mut self.task).poll(context));
+        self.within = None;
+        Poll::Ready(done.map(|outcome| *outcome.downcast().expect("it is what the work has come to")))
+    }
+}
+
+type Outcome = Box<dyn Any + Send>;
+
+/// One kind of task for all work: the program would have three kilobytes for each kind.
+fn begin(work: Box<dyn FnOnce() -> Outcome + Send>) -> JoinHandle<Outcome> {
     let (span, trail) = (Span::current(), current());
     tokio::task::spawn_blocking(move || {
         let inside = || span.in_scope(work);

@@ -2,6 +2,7 @@
 //! fields of a form that may be believed.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{HOST, REFERER};
@@ -138,6 +139,11 @@ pub struct BoxAction {
     pub fields: Fields,
 }
 
+/// Puts what takes something out of a request into a box: otherwise every handler would hold all of it once more.
+pub fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(work)
+}
+
 impl FromRequestParts<WebState> for Place {
     type Rejection = PageError;
 
@@ -166,20 +172,23 @@ impl FromRequestParts<WebState> for Visit {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
-        let place = Place::from_request_parts(parts, state).await?;
-        let found = match cookie::token(&parts.headers, place.wire) {
-            Some(token) => state.logins.find(token).await?.map(|login| (login, token.to_owned())),
-            None => None,
-        };
-        let found = found.filter(|(login, _)| is_of(login, place.origin.user.as_deref()));
-        let Some((login, token)) = found else {
-            let back = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
-            return Err(PageError::SignIn(back.map_or("/apps", |path| path.as_str()).to_owned()));
-        };
-        let csrf = state.logins.csrf(&token);
-        let proved = state.logins.is_proved(login.proved_at);
-        let unproved = (!proved).then(|| way_back(parts, &state.site.base_path));
-        Ok(Self { place, member: login.member, token, csrf, unproved })
+        boxed(async move {
+            let place = Place::from_request_parts(parts, state).await?;
+            let found = match cookie::token(&parts.headers, place.wire) {
+                Some(token) => state.logins.find(token).await?.map(|login| (login, token.to_owned())),
+                None => None,
+            };
+            let found = found.filter(|(login, _)| is_of(login, place.origin.user.as_deref()));
+            let Some((login, token)) = found else {
+                let back = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
+                return Err(PageError::SignIn(back.map_or("/apps", |path| path.as_str()).to_owned()));
+            };
+            let csrf = state.logins.csrf(&token);
+            let proved = state.logins.is_proved(login.proved_at);
+            let unproved = (!proved).then(|| way_back(parts, &state.site.base_path));
+            Ok(Self { place, member: login.member, token, csrf, unproved })
+        })
+        .await
     }
 }
 
@@ -226,17 +235,20 @@ impl FromRequestParts<WebState> for AppVisit {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        let mut path = path_of(parts, state).await?;
-        let name = path.remove("app").ok_or(PageError::NotFound)?;
-        let app = state.ask(move |store| store.find_app(&name)).await?.ok_or(PageError::NotFound)?;
-        let role = visit.member.role_in(app.organization.id).ok_or(PageError::NotFound)?;
-        let environment = match path.get("env") {
-            Some(slug) => app.environment(slug),
-            None => app.environments.first(),
-        };
-        let environment = environment.cloned().ok_or(PageError::NotFound)?;
-        Ok(Self { visit, app, environment, role })
+        boxed(async move {
+            let visit = Visit::from_request_parts(parts, state).await?;
+            let mut path = path_of(parts, state).await?;
+            let name = path.remove("app").ok_or(PageError::NotFound)?;
+            let app = state.ask(move |store| store.find_app(&name)).await?.ok_or(PageError::NotFound)?;
+            let role = visit.member.role_in(app.organization.id).ok_or(PageError::NotFound)?;
+            let environment = match path.get("env") {
+                Some(slug) => app.environment(slug),
+                None => app.environments.first(),
+            };
+            let environment = environment.cloned().ok_or(PageError::NotFound)?;
+            Ok(Self { visit, app, environment, role })
+        })
+        .await
     }
 }
 
@@ -244,12 +256,15 @@ impl FromRequestParts<WebState> for OrganizationVisit {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        let slug = path_of(parts, state).await?.remove("organization").ok_or(PageError::NotFound)?;
-        let found = state.ask(move |store| store.find_organization(&slug)).await?;
-        let organization = found.ok_or(PageError::NotFound)?;
-        let role = visit.member.role_in(organization.id).ok_or(PageError::NotFound)?;
-        Ok(Self { visit, organization, role })
+        boxed(async move {
+            let visit = Visit::from_request_parts(parts, state).await?;
+            let slug = path_of(parts, state).await?.remove("organization").ok_or(PageError::NotFound)?;
+            let found = state.ask(move |store| store.find_organization(&slug)).await?;
+            let organization = found.ok_or(PageError::NotFound)?;
+            let role = visit.member.role_in(organization.id).ok_or(PageError::NotFound)?;
+            Ok(Self { visit, organization, role })
+        })
+        .await
     }
 }
 
@@ -257,8 +272,11 @@ impl FromRequestParts<WebState> for BoxVisit {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, PageError> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        if visit.member.owns_box { Ok(Self(visit)) } else { Err(PageError::Role) }
+        boxed(async move {
+            let visit = Visit::from_request_parts(parts, state).await?;
+            if visit.member.owns_box { Ok(Self(visit)) } else { Err(PageError::Role) }
+        })
+        .await
     }
 }
 
@@ -298,10 +316,13 @@ impl FromRequest<WebState> for Posted {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (mut parts, body) = request.into_parts();
-        let place = Place::from_request_parts(&mut parts, state).await?;
-        let fields = fields(&parts, body, state, &place).await?;
-        Ok(Self { place, fields })
+        boxed(async move {
+            let (mut parts, body) = request.into_parts();
+            let place = Place::from_request_parts(&mut parts, state).await?;
+            let fields = fields(&parts, body, state, &place).await?;
+            Ok(Self { place, fields })
+        })
+        .await
     }
 }
 
@@ -309,11 +330,14 @@ impl FromRequest<WebState> for Action {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (mut parts, body) = request.into_parts();
-        let visit = Visit::from_request_parts(&mut parts, state).await?;
-        let fields = fields(&parts, body, state, &visit.place).await?;
-        believe(&visit, &fields, state)?;
-        Ok(Self { visit, fields })
+        boxed(async move {
+            let (mut parts, body) = request.into_parts();
+            let visit = Visit::from_request_parts(&mut parts, state).await?;
+            let fields = fields(&parts, body, state, &visit.place).await?;
+            believe(&visit, &fields, state)?;
+            Ok(Self { visit, fields })
+        })
+        .await
     }
 }
 
@@ -321,8 +345,11 @@ impl FromRequest<WebState> for AppAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (on, fields) = app_form(request, state, Role::may_administer).await?;
-        Ok(Self { on, fields })
+        boxed(async move {
+            let (on, fields) = app_form(request, state, Role::may_administer).await?;
+            Ok(Self { on, fields })
+        })
+        .await
     }
 }
 
@@ -330,8 +357,11 @@ impl FromRequest<WebState> for AppOwnerAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (on, fields) = app_form(request, state, Role::may_own).await?;
-        Ok(Self { on, fields })
+        boxed(async move {
+            let (on, fields) = app_form(request, state, Role::may_own).await?;
+            Ok(Self { on, fields })
+        })
+        .await
     }
 }
 
@@ -339,8 +369,11 @@ impl FromRequest<WebState> for OrganizationAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (on, fields) = organization_form(request, state, Role::may_administer).await?;
-        Ok(Self { on, fields })
+        boxed(async move {
+            let (on, fields) = organization_form(request, state, Role::may_administer).await?;
+            Ok(Self { on, fields })
+        })
+        .await
     }
 }
 
@@ -348,8 +381,11 @@ impl FromRequest<WebState> for OrganizationOwnerAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let (on, fields) = organization_form(request, state, Role::may_own).await?;
-        Ok(Self { on, fields })
+        boxed(async move {
+            let (on, fields) = organization_form(request, state, Role::may_own).await?;
+            Ok(Self { on, fields })
+        })
+        .await
     }
 }
 
@@ -357,8 +393,11 @@ impl FromRequest<WebState> for BoxAction {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, PageError> {
-        let Action { visit, fields } = Action::from_request(request, state).await?;
-        if visit.member.owns_box { Ok(Self { visit, fields }) } else { Err(PageError::Role) }
+        boxed(async move {
+            let Action { visit, fields } = Action::from_request(request, state).await?;
+            if visit.member.owns_box { Ok(Self { visit, fields }) } else { Err(PageError::Role) }
+        })
+        .await
     }
 }
 

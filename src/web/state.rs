@@ -1,5 +1,6 @@
 //! What pages need to answer.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -94,7 +95,18 @@ pub struct WebParts {
 
 /// State of all page handlers; clones share everything.
 #[derive(Clone)]
-pub struct WebState {
+pub struct WebState(Arc<Shared>);
+
+impl Deref for WebState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What clones of [`WebState`] share.
+pub struct Shared {
     /// What is kept. Blocking: see [`WebState::ask`].
     pub store: Arc<dyn Store>,
     /// Reports over it.
@@ -110,7 +122,7 @@ pub struct WebState {
     /// The pipeline, for events that are tried again.
     pub intake: Intake,
     /// What the box is.
-    pub about: Arc<BoxParts>,
+    pub about: BoxParts,
     /// For the read API.
     pub api_tokens: ApiTokens,
     /// Who is let in, as far as pages tell of it.
@@ -118,20 +130,20 @@ pub struct WebState {
     /// Now.
     pub clock: Clock,
     /// Where the box is found.
-    pub site: Arc<Site>,
+    pub site: Site,
     /// What it keeps.
     pub keeping: Keeping,
     /// What apps collect.
     pub collects: Collects,
     /// Which lines apps change, SDK by SDK.
-    pub guides: Arc<[Guide]>,
+    pub guides: Vec<Guide>,
     pub(super) draining: Arc<dyn Fn() -> bool + Send + Sync>,
-    pub(super) probe: Arc<Probe>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) probe: Probe,
+    pub(super) metrics: Metrics,
     pub(super) streams: Streams,
     /// Returns from the provider of sign-ins: each makes us ask it something.
-    pub(super) returns: Arc<AddressLimiter>,
-    set_up: Arc<AtomicBool>,
+    pub(super) returns: AddressLimiter,
+    set_up: AtomicBool,
 }
 
 impl WebState {
@@ -153,8 +165,8 @@ impl WebState {
             guides,
             metrics,
         } = parts;
-        let returns = Arc::new(AddressLimiter::new(clock.clone(), RETURNS));
-        Self {
+        let returns = AddressLimiter::new(clock.clone(), RETURNS);
+        Self(Arc::new(Shared {
             api_tokens: ApiTokens::new(store.clone(), clock.clone()),
             collects: Collects::new(reports.clone()),
             store,
@@ -165,18 +177,18 @@ impl WebState {
             keys,
             door: intake.door().clone(),
             intake,
-            about: Arc::new(about),
+            about,
             clock,
-            site: Arc::new(site),
+            site,
             keeping,
             draining,
-            guides: guides.into(),
-            probe: Arc::default(),
-            metrics: Arc::new(Metrics::new(metrics)),
+            guides,
+            probe: Probe::default(),
+            metrics: Metrics::new(metrics),
             streams: Streams::default(),
             returns,
-            set_up: Arc::default(),
-        }
+            set_up: AtomicBool::default(),
+        }))
     }
 
     /// Runs a call of the store on a blocking thread.
@@ -185,7 +197,7 @@ impl WebState {
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.store.clone();
-        let done = trail::within(Stage::Store, trail::blocking(move || call(store.as_ref()))).await;
+        let done = trail::blocking_within(Stage::Store, move || call(store.as_ref())).await;
         done.unwrap_or_else(|stopped| Err(StoreError::Unexpected(stopped.to_string())))
     }
 

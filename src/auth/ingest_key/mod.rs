@@ -241,7 +241,7 @@ impl IngestKeys {
         let due = !shared.is_within(CHECKED_EVERY, Millis(last));
         if due && shared.looked.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let shared = shared.clone();
-            trail::blocking(move || {
+            _ = trail::blocking(move || {
                 if let Err(error) = shared.see_version() {
                     tracing::debug!(%error, "whether the directory has changed is not known");
                 }
@@ -294,7 +294,7 @@ impl IngestKeys {
         question: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let shared = self.0.clone();
-        let answer = trail::within(Stage::Store, trail::blocking(move || question(&shared))).await;
+        let answer = trail::blocking_within(Stage::Store, move || question(&shared)).await;
         let answer = answer.unwrap_or_else(|e| Err(StoreError::Unexpected(format!("a key look-up did not end: {e}"))));
         answer.map_err(|e| {
             tracing::error!(error = %e, "an ingest key could not be looked up");

@@ -373,7 +373,7 @@ impl Logins {
         work: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let store = self.shared.store.clone();
-        let done = trail::within(Stage::Store, trail::blocking(move || work(store.as_ref()))).await;
+        let done = trail::blocking_within(Stage::Store, move || work(store.as_ref())).await;
         done.unwrap_or_else(|_| Err(StoreError::Unexpected("a store call panicked".to_owned())))
     }
 }

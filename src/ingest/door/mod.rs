@@ -203,7 +203,7 @@ impl Door {
         let _asking = self.0.asking.lock().await;
         if !today.is_known() {
             let (shared, day) = (self.0.clone(), day(self.0.clock.now()));
-            let answer = trail::within(Stage::Store, trail::blocking(move || shared.reconcile(Some(app), day))).await;
+            let answer = trail::blocking_within(Stage::Store, move || shared.reconcile(Some(app), day)).await;
             if !answer.unwrap_or(false) {
                 return Err(Refusal::StorageDown);
             }
@@ -218,7 +218,7 @@ impl Door {
         let mine = || shared.reconciled.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if due && mine() {
             let shared = shared.clone();
-            trail::blocking(move || shared.reconcile(None, day(now)));
+            _ = trail::blocking(move || shared.reconcile(None, day(now)));
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::super::error::PageError;
-use super::super::extract::Visit;
+use super::super::extract::{Visit, boxed};
 use super::super::state::WebState;
 use super::ApiError;
 use crate::auth::token::TokenKind;
@@ -53,21 +53,24 @@ impl FromRequestParts<WebState> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, ApiError> {
-        let mut given = parts.headers.get_all(AUTHORIZATION).iter();
-        let token = match (given.next(), given.next()) {
-            // Whoever sends a token means that, whatever cookies a client keeps.
-            (Some(header), None) => bearer(header).ok_or(ApiError::BadToken)?,
-            (Some(_), Some(_)) => return Err(ApiError::BadToken),
-            (None, _) => {
-                let visit = Visit::from_request_parts(parts, state).await?;
-                return Ok(Self::Member(Box::new(visit.member)));
+        boxed(async move {
+            let mut given = parts.headers.get_all(AUTHORIZATION).iter();
+            let token = match (given.next(), given.next()) {
+                // Whoever sends a token means that, whatever cookies a client keeps.
+                (Some(header), None) => bearer(header).ok_or(ApiError::BadToken)?,
+                (Some(_), Some(_)) => return Err(ApiError::BadToken),
+                (None, _) => {
+                    let visit = Visit::from_request_parts(parts, state).await?;
+                    return Ok(Self::Member(Box::new(visit.member)));
+                }
+            };
+            if matches!(TokenKind::of(token), Some(TokenKind::SecretKey | TokenKind::PublicKey)) {
+                return Err(ApiError::IngestKey);
             }
-        };
-        if matches!(TokenKind::of(token), Some(TokenKind::SecretKey | TokenKind::PublicKey)) {
-            return Err(ApiError::IngestKey);
-        }
-        let found = state.api_tokens.find(token).await?.ok_or(ApiError::BadToken)?;
-        if found.scopes.allow(TokenScope::Read) { Ok(Self::Token(found)) } else { Err(ApiError::Forbidden) }
+            let found = state.api_tokens.find(token).await?.ok_or(ApiError::BadToken)?;
+            if found.scopes.allow(TokenScope::Read) { Ok(Self::Token(found)) } else { Err(ApiError::Forbidden) }
+        })
+        .await
     }
 }
 
@@ -75,13 +78,16 @@ impl FromRequestParts<WebState> for AppReader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, ApiError> {
-        let reader = Reader::from_request_parts(parts, state).await?;
-        let path: Result<Path<HashMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
-        let Path(path) = path.map_err(|_| PageError::NotFound)?;
-        let name = path.get("app").cloned().ok_or(PageError::NotFound)?;
-        let app = if name.contains('\0') { None } else { state.ask(move |store| store.find_app(&name)).await? };
-        let app = app.filter(|app| reader.may_read(app)).ok_or_else(|| reader.refusal())?;
-        Ok(Self { app, path })
+        boxed(async move {
+            let reader = Reader::from_request_parts(parts, state).await?;
+            let path: Result<Path<HashMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
+            let Path(path) = path.map_err(|_| PageError::NotFound)?;
+            let name = path.get("app").cloned().ok_or(PageError::NotFound)?;
+            let app = if name.contains('\0') { None } else { state.ask(move |store| store.find_app(&name)).await? };
+            let app = app.filter(|app| reader.may_read(app)).ok_or_else(|| reader.refusal())?;
+            Ok(Self { app, path })
+        })
+        .await
     }
 }
 

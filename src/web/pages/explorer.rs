@@ -84,7 +84,7 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, uri: Uri, RawQuer
         Some(selection) => wanted(environment, &selection, after),
         None => EventsPage { environment, filters: Filters::none(), since: None, after, limit: EVENTS },
     };
-    export::answer(state.reports, wanted, shape, &format!("{}-events", on.app.slug)).await
+    export::answer(state.reports.clone(), wanted, shape, &format!("{}-events", on.app.slug)).await
 }
 
 fn wanted(environment: EnvironmentId, selection: &Selection, after: Option<Cursor>) -> EventsPage {

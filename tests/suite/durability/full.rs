@@ -34,6 +34,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
         let tally = load.run(address, |progress| {
             progress.await_acked(20);
             await_refusal(&server, &credentials);
+            server.turns(503, Instant::now(), "the first refusal of a full disk");
         });
         assert!(tally.acked > 0, "cycle {cycle} stored nothing");
         for refusal in &tally.refusals {
@@ -49,6 +50,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
         await_refusal(&server, &credentials);
         fs::remove_file(&junk).unwrap();
         let begun = Instant::now();
+        server.turns(200, begun, "room on the disk");
         poll::until(Duration::from_secs(10), "acceptance after space came back", || {
             let body = kit::batch(&[kit::event("after")]);
             (server.send(&credentials.sdk(&body)).status == 200).then_some(())

@@ -53,14 +53,19 @@ fn stopping_under_load_answers_every_accepted_request(backend: Backend) {
     }
 }
 
-/// Readiness turns at once: from 100 ms after the signal on, nobody is told to send more.
+/// Readiness turns at once: from 100 ms after the signal on, nobody is told to send more. It is alive for as long as it
+/// answers.
 fn assert_unready_soon(server: &Server) {
     let begun = Instant::now();
     poll::until(Duration::from_secs(5), "unreadiness", || {
+        let live = server.try_send(&Request::get("/health/live"));
+        assert!(live.map_or(true, |live| live.status == 200), "not alive while it drains");
         let reply = server.try_send(&Request::get("/health/ready"));
         reply.map_or(true, |reply| reply.status == 503).then_some(())
     });
-    assert!(begun.elapsed() < Duration::from_millis(250), "unready only after {:?}", begun.elapsed());
+    let took = begun.elapsed();
+    println!("draining: ready says 503 after {took:?}, alive all the while");
+    assert!(took < Duration::from_millis(250), "unready only after {took:?}");
 }
 
 fn an_idle_server_stops_at_once_and_with_success(backend: Backend) {

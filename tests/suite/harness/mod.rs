@@ -20,7 +20,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ const MASTER_KEY: &str = "5d41402abc4b2a76b9719d911017c592ae61d0a5c2b3f4e5d6c7b8
 const SESSION_SECRET: &str = "p3f1aWk7Zt0Xb9rLqN5yVg2sUdJmHc8eKoTiRx4QwBM=";
 /// For how many days a server keeps events.
 const KEPT: &str = "TALLYBOX_RETENTION_DAYS";
+/// How long readiness may take to turn.
+const TURN: Duration = Duration::from_secs(2);
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(20);
 /// Starts a program with what is its standard input as the socket that a supervisor lends it, as systemd does it.
@@ -212,6 +214,20 @@ impl Server {
             let reply = Connection::open(self.address()).ok()?.send(&Request::get(path)).ok()?;
             (reply.status == status).then_some(())
         });
+    }
+
+    /// Waits until readiness says this of what has happened, for two seconds at the most, and says how long that took. All
+    /// the while the box has to be alive.
+    #[track_caller]
+    pub fn turns(&self, status: u16, happened: Instant, what: &str) {
+        let told = |path: &str| self.try_send(&Request::get(path)).map_or(0, |reply| reply.status);
+        poll::until(5 * TURN, &format!("{status} after {what}\n{}", self.log()), || {
+            assert_eq!(told("/health/live"), 200, "{what}: not alive");
+            (told("/health/ready") == status).then_some(())
+        });
+        let took = happened.elapsed();
+        println!("{what}: ready says {status} after {took:?}, alive all the while");
+        assert!(took <= TURN, "{what}: ready says {status} only after {took:?}");
     }
 
     pub fn is_running(&self) -> bool {

@@ -5,6 +5,7 @@ mod deb;
 mod install;
 mod manual;
 mod proxies;
+mod sbom;
 mod supervisor;
 mod supply;
 mod units;

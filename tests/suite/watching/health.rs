@@ -1,7 +1,7 @@
 //! Goal R25: what the box says of its health, in good and in bad times.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn readiness_follows_the_database_and_liveness_does_not() {
     let server = Server::with().database(cluster.database()).start_fresh();
     for stop in [Shutdown::Fast, Shutdown::Fast] {
         cluster.stop(stop);
-        server.await_status("/health/ready", 503);
+        server.turns(503, Instant::now(), "PostgreSQL's stop");
         poll::throughout(Duration::from_millis(1_500), || {
             let live = server.get("/health/live").expect(200).json();
             assert_eq!((&live["status"], reasons(&live)), (&json!("alive"), vec![]));
@@ -80,7 +80,7 @@ fn readiness_follows_the_database_and_liveness_does_not() {
             assert!(figures.contains("\ntallybox_ready{reason=\"database_unavailable\"} 0\n"), "{figures}");
         });
         cluster.restart();
-        server.await_status("/health/ready", 200);
+        server.turns(200, Instant::now(), "PostgreSQL's restart");
     }
     // Told when it turns, not with every request.
     let (log, count) = (server.log(), |log: &str, part: &str| log.lines().filter(|line| line.contains(part)).count());

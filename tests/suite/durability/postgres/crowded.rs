@@ -1,6 +1,6 @@
 //! Others take every connection that PostgreSQL grants, while eight clients send.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{SHAPE, assert_away, assert_polite};
 use crate::durability::load::Load;
@@ -23,11 +23,12 @@ fn a_box_without_a_connection_waits_for_one() {
         progress.await_acked(1_000);
         let crowd = Crowd::fill(&cluster, &database);
         progress.await_refusal();
-        server.await_status("/health/ready", 503);
+        server.turns(503, Instant::now(), "the first refusal of a crowded PostgreSQL");
         poll::throughout(Duration::from_secs(5), || assert_away(&server, &credentials));
         drop(crowd);
+        let left = Instant::now();
         println!("success again after {:?}", progress.await_success(Duration::from_secs(3)));
-        server.await_status("/health/ready", 200);
+        server.turns(200, left, "the crowd's leaving");
     });
     println!("{} acked, {} refused, slowest {:?}", tally.acked, tally.refusals.len(), tally.slowest);
     assert_polite(&tally);

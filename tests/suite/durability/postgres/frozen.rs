@@ -22,14 +22,13 @@ fn a_frozen_postgresql_hangs_nobody() {
     let tally = load.insist(server.address(), |progress| {
         progress.await_acked(1_000);
         cluster.freeze();
-        let begun = Instant::now();
-        server.await_status("/health/ready", 503);
-        println!("not ready after {:?}", begun.elapsed());
+        server.turns(503, Instant::now(), "PostgreSQL's freezing");
         progress.await_refusal();
         poll::throughout(FROST, || assert_away(&server, &credentials));
         cluster.thaw();
+        let thawed = Instant::now();
         println!("success again after {:?}", progress.await_success(Duration::from_secs(2)));
-        server.await_status("/health/ready", 200);
+        server.turns(200, thawed, "PostgreSQL's thawing");
     });
     println!("{} acked, {} refused, slowest {:?}", tally.acked, tally.refusals.len(), tally.slowest);
     assert_polite(&tally);

@@ -1,6 +1,6 @@
 //! Goal R18: PostgreSQL is killed, with all its processes, while eight clients send; and stopped in good order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{SHAPE, assert_away, assert_polite};
 use crate::durability::load::Load;
@@ -26,11 +26,13 @@ fn killing_postgresql_loses_nothing_acknowledged() {
         let tally = load.insist(server.address(), |progress| {
             progress.await_acked(moment);
             end(&mut cluster);
+            server.turns(503, Instant::now(), "the end of PostgreSQL");
             progress.await_refusal();
-            server.await_status("/health/ready", 503);
             assert_away(&server, &credentials);
             cluster.restart();
+            let restarted = Instant::now();
             println!("success again after {:?}", progress.await_success(Duration::from_secs(3)));
+            server.turns(200, restarted, "PostgreSQL's restart");
         });
         println!("{} acked, {} refused, slowest {:?}", tally.acked, tally.refusals.len(), tally.slowest);
         assert_polite(&tally);
