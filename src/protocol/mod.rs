@@ -13,6 +13,7 @@ pub mod public;
 pub mod segment;
 pub mod teardown;
 pub mod telemetry_kit;
+mod unity;
 pub mod version_check;
 
 use std::sync::Arc;

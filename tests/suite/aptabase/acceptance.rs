@@ -21,7 +21,7 @@ fn fixtures() -> Vec<Value> {
 fn recorded_requests_of_the_sdks_are_taken_whole_and_once(backend: Backend) {
     let (server, key) = server_with_key(backend);
     let fixtures = fixtures();
-    assert!(fixtures.len() >= 7);
+    assert!(fixtures.len() >= 11);
     let mut expected = Vec::new();
     // A second time as a client whose answer was lost.
     for again in [false, true] {
