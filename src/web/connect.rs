@@ -1,18 +1,23 @@
 //! Which lines an app changes for each SDK, with what is known of it filled in, and whether that SDK's events have come.
 
 use crate::auth::token;
+use crate::ingest::Refused;
 use crate::model::{
-    App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, SdkGuide, SdkMark, Span,
+    App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, Millis, SdkGuide, SdkMark, Span,
 };
 use crate::query::{Preset, Range};
 
 use super::asking::{Asking, optional};
 use super::error::PageError;
-use super::format::grouped;
+use super::extract::AppVisit;
+use super::format::{Calendar, When, grouped};
 use super::state::WebState;
 
 /// SDKs of an environment that are looked at: each version counts as one.
 const SDKS: u32 = 1_000;
+
+/// For how long a request that was turned away is told of.
+const RECENT: i64 = 10 * Millis::MINUTE;
 
 /// In the lines of an SDK that signs.
 const SECRET: &str = "YOUR_SECRET";
@@ -74,6 +79,34 @@ pub struct Arrived {
     pub events: String,
     /// The environments that have them.
     pub environments: String,
+}
+
+/// For `parts/turned_away.html`: the last request that the box turned away, which may be one of the SDK that somebody is
+/// about to connect.
+pub struct TurnedAway {
+    /// When.
+    pub at: When,
+    /// The protocol.
+    pub protocol: &'static str,
+    /// What was wrong with it.
+    pub detail: String,
+    /// The page that has all of them.
+    pub all: String,
+}
+
+impl TurnedAway {
+    /// Of the last minutes, for whoever owns the box: the key of such a request is mostly unknown, and so is its app.
+    pub fn of(state: &WebState, on: &AppVisit) -> Option<Self> {
+        let now = state.clock.now();
+        let newest = state.intake.counters().refusals.newest().filter(|_| on.visit.member.owns_box)?;
+        let Refused { at, protocol, detail } = newest;
+        (now.since(at) < RECENT).then(|| Self {
+            at: Calendar::new(on.app.zone.clone(), now).moment(at),
+            protocol,
+            detail,
+            all: state.site.link("/box#refused"),
+        })
+    }
 }
 
 impl Door {

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 
+use super::connect::TurnedAway;
 use super::error::{Page, page};
 use super::extract::AppVisit;
 use super::frame::Frame;
@@ -18,6 +19,7 @@ struct Waiting {
     keys: Vec<(String, String)>,
     /// Which lines to change.
     connect: String,
+    turned_away: Option<TurnedAway>,
 }
 
 #[derive(Template)]
@@ -51,5 +53,6 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
         keys_href: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
         keys: keys.into_iter().map(|key| (key.name, key.hint)).collect(),
         connect: state.site.link(&format!("/apps/{}/connect", on.app.slug)),
+        turned_away: TurnedAway::of(&state, &on),
     })
 }

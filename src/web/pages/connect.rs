@@ -6,7 +6,7 @@ use axum::extract::State;
 
 use crate::model::{GuidePart, Span};
 
-use super::super::connect::{Connect, Filling};
+use super::super::connect::{Connect, Filling, TurnedAway};
 use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::frame::Frame;
@@ -20,6 +20,7 @@ struct Shown {
     keys: String,
     administers: bool,
     connect: Connect,
+    turned_away: Option<TurnedAway>,
 }
 
 /// `GET /apps/{app}/connect`
@@ -39,5 +40,6 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
         keys: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
         administers: on.administers(),
         connect,
+        turned_away: TurnedAway::of(&state, &on),
     })
 }
