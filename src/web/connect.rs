@@ -9,7 +9,7 @@ use crate::query::{Preset, Range};
 
 use super::asking::{Asking, optional};
 use super::error::PageError;
-use super::extract::AppVisit;
+use super::extract::{AppVisit, environment_path};
 use super::format::{Calendar, When, grouped};
 use super::state::WebState;
 
@@ -241,6 +241,15 @@ async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environ
         found.extend(optional(list)?.map(|list| (environment, list)));
     }
     Ok(found)
+}
+
+/// Other environments of the app that have events of late, by short name, with the address of their overview: debug
+/// builds of some SDKs report into one of their own, whatever their key was made for.
+pub async fn elsewhere(state: &WebState, on: &AppVisit) -> Result<Vec<(String, String)>, PageError> {
+    let arrivals = arrivals(state, &on.app).await?;
+    let others = arrivals.iter().filter(|(other, list)| other.id != on.environment.id && !list.rows.is_empty());
+    let link = |environment: &Environment| state.site.link(&environment_path(&on.app, environment));
+    Ok(others.map(|(other, _)| (other.slug.to_string(), link(other))).collect())
 }
 
 fn arrived(sdk: &SdkGuide, arrivals: &[(&Environment, Breakdown)]) -> Option<Arrived> {

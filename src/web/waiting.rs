@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::connect::TurnedAway;
+use super::connect::{self, TurnedAway};
 use super::error::{Page, page};
 use super::extract::AppVisit;
 use super::frame::Frame;
@@ -20,6 +20,8 @@ struct Waiting {
     /// Which lines to change.
     connect: String,
     turned_away: Option<TurnedAway>,
+    /// Other environments that have events, by short name, with the address of their overview.
+    elsewhere: Vec<(String, String)>,
 }
 
 #[derive(Template)]
@@ -54,5 +56,6 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
         keys: keys.into_iter().map(|key| (key.name, key.hint)).collect(),
         connect: state.site.link(&format!("/apps/{}/connect", on.app.slug)),
         turned_away: TurnedAway::of(&state, &on),
+        elsewhere: connect::elsewhere(&state, &on).await?,
     })
 }
