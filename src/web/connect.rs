@@ -1,23 +1,18 @@
 //! Which lines an app changes for each SDK, with what is known of it filled in, and whether that SDK's events have come.
 
 use crate::auth::token;
-use crate::ingest::Refused;
 use crate::model::{
-    App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, Millis, SdkGuide, SdkMark, Span,
+    App, Breakdown, Dimension, Environment, Fact, Filters, Guide, GuidePart, Metric, SdkGuide, SdkMark, Span,
 };
 use crate::query::{Preset, Range};
 
 use super::asking::{Asking, optional};
 use super::error::PageError;
-use super::extract::{AppVisit, environment_path};
-use super::format::{Calendar, When, grouped};
+use super::format::grouped;
 use super::state::WebState;
 
 /// SDKs of an environment that are looked at: each version counts as one.
 const SDKS: u32 = 1_000;
-
-/// For how long a request that was turned away is told of.
-const RECENT: i64 = 10 * Millis::MINUTE;
 
 /// In the lines of an SDK that signs.
 const SECRET: &str = "YOUR_SECRET";
@@ -79,34 +74,6 @@ pub struct Arrived {
     pub events: String,
     /// The environments that have them.
     pub environments: String,
-}
-
-/// For `parts/turned_away.html`: the last request that the box turned away, which may be one of the SDK that somebody is
-/// about to connect.
-pub struct TurnedAway {
-    /// When.
-    pub at: When,
-    /// The protocol.
-    pub protocol: &'static str,
-    /// What was wrong with it.
-    pub detail: String,
-    /// The page that has all of them.
-    pub all: String,
-}
-
-impl TurnedAway {
-    /// Of the last minutes, for whoever owns the box: the key of such a request is mostly unknown, and so is its app.
-    pub fn of(state: &WebState, on: &AppVisit) -> Option<Self> {
-        let now = state.clock.now();
-        let newest = state.intake.counters().refusals.newest().filter(|_| on.visit.member.owns_box)?;
-        let Refused { at, protocol, detail } = newest;
-        (now.since(at) < RECENT).then(|| Self {
-            at: Calendar::new(on.app.zone.clone(), now).moment(at),
-            protocol,
-            detail,
-            all: state.site.link("/box#refused"),
-        })
-    }
 }
 
 impl Door {
@@ -232,7 +199,7 @@ impl Filling<'_> {
 
 /// Which SDKs have sent events in the last four weeks, and how many, by environment. What takes too long to be counted
 /// is left out.
-async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environment, Breakdown)>, PageError> {
+pub async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environment, Breakdown)>, PageError> {
     let period = Range::of(Preset::Days28, &app.zone, state.clock.now()).whole;
     let mut found = Vec::new();
     for environment in &app.environments {
@@ -241,15 +208,6 @@ async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environ
         found.extend(optional(list)?.map(|list| (environment, list)));
     }
     Ok(found)
-}
-
-/// Other environments of the app that have events of late, by short name, with the address of their overview: debug
-/// builds of some SDKs report into one of their own, whatever their key was made for.
-pub async fn elsewhere(state: &WebState, on: &AppVisit) -> Result<Vec<(String, String)>, PageError> {
-    let arrivals = arrivals(state, &on.app).await?;
-    let others = arrivals.iter().filter(|(other, list)| other.id != on.environment.id && !list.rows.is_empty());
-    let link = |environment: &Environment| state.site.link(&environment_path(&on.app, environment));
-    Ok(others.map(|(other, _)| (other.slug.to_string(), link(other))).collect())
 }
 
 fn arrived(sdk: &SdkGuide, arrivals: &[(&Environment, Breakdown)]) -> Option<Arrived> {

@@ -6,11 +6,12 @@ use axum::extract::State;
 
 use crate::model::{GuidePart, Span};
 
-use super::super::connect::{Connect, Filling, TurnedAway};
+use super::super::connect::{Connect, Filling};
 use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::frame::Frame;
 use super::super::state::WebState;
+use super::super::waiting::TurnedAway;
 
 #[derive(Template)]
 #[template(path = "pages/connect.html")]
