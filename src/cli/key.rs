@@ -9,6 +9,7 @@ use clap::Subcommand;
 use super::{app, open, table};
 use crate::auth::ingest_key::{self, IssuedKey};
 use crate::auth::seal::MasterKey;
+use crate::auth::token;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{App, By, Environment, IngestKey, IngestKeyId, KeyKind, Millis};
@@ -114,7 +115,8 @@ impl Bench<'_> {
                 Some(at) if at > now => format!("until {}", table::time(at)),
                 Some(at) => format!("revoked {}", table::time(at)),
             };
-            let used = key.last_used_at.map_or_else(|| "never".to_owned(), table::time);
+            // Only the hour is kept.
+            let used = key.last_used_at.map_or_else(|| "never".to_owned(), hour);
             [
                 key.id.to_string(),
                 app.unwrap_or_default(),
@@ -157,6 +159,12 @@ impl Bench<'_> {
     }
 }
 
+/// From the beginning of an hour to its end, in universal time.
+fn hour(from: Millis) -> String {
+    let end = from.plus(Millis::HOUR).timestamp().strftime("%H:%M").to_string();
+    format!("{}-{end}", table::time(from))
+}
+
 /// Everything that a client needs.
 fn tell(app: &App, key: &IngestKey, issued: &IssuedKey) -> String {
     let mut values = vec![
@@ -169,7 +177,9 @@ fn tell(app: &App, key: &IngestKey, issued: &IssuedKey) -> String {
         ("token", issued.token.clone()),
     ];
     let once = if key.kind == KeyKind::Public {
-        "The token is shown only this once. It may stand in your app: it can send events and do nothing else."
+        values.extend(token::as_aptabase(&issued.token).map(|spelling| ("for Aptabase", spelling)));
+        "The token is shown only this once; Aptabase's SDKs take it in their own spelling. It may stand in your app: it can \
+         send events and do nothing else."
     } else {
         values.push(("secret", issued.secret.clone()));
         "Token and secret are shown only this once: keep them where your build can read them."
@@ -216,7 +226,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::token;
     use crate::model::{By, KeyLookup, NewApp, Salt, Slug, Zone};
     use crate::store::sqlite::{Options, SqliteStore};
 
@@ -289,6 +298,8 @@ mod tests {
             Verb::Create { app: "rocket".to_owned(), env: None, name: "app".to_owned(), public: true, import: false };
         let told = bench.answer(&public, &mut &b""[..]).unwrap();
         assert!(told.contains("may stand in your app") && !told.contains("secret"), "{told}");
+        assert_eq!(token::from_aptabase(&value(&told, "for Aptabase")), Some(value(&told, "token")));
+        assert_eq!(hour(Millis(1_800_000_000_000)), "2027-01-15 08:00-09:00");
         let rotate = Verb::Rotate { key: value(&told, "key").parse().unwrap(), overlap: Duration::ZERO };
         let next = bench.answer(&rotate, &mut &b""[..]).unwrap();
         assert!(value(&next, "token").starts_with("tkp_") && !works(&store, &value(&told, "token"), NOW));

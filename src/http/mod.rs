@@ -19,6 +19,6 @@ mod trial;
 
 pub use crate::model::{IpNet, IpNetError};
 pub use edge::{AnswerPanic, layers};
-pub use refuse::refuse;
+pub use refuse::{refuse, stray};
 pub use route::{Access, Part, Route, Routes};
 pub use server::{ServerOptions, Socket, serve};

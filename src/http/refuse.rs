@@ -43,6 +43,12 @@ pub fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+/// For a program that has sent something to where there is nothing: most often its SDK was given a wrong address.
+pub fn stray() -> Response {
+    let told = "there is nothing at this address; the page Connect an SDK of an app says which one an SDK is given";
+    refuse(StatusCode::NOT_FOUND, "not_found", told)
+}
+
 /// The same for a response that has a status and nothing else: its sentence comes from the status. Faults of ours
 /// carry the request's id.
 pub(crate) fn explain(status: StatusCode, id: RequestId) -> String {

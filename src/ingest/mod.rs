@@ -351,6 +351,18 @@ impl Intake {
         self.counters.refusals.note(reason, Refused { at, protocol, detail });
     }
 
+    /// Notes that something was sent to a path at which there is nothing.
+    pub fn note_stray(&self, path: &str, at: Millis) {
+        let detail = format!("nothing lies at {path}: look at the address that the SDK was given");
+        self.counters.refusals.note(refusals::STRAY, Refused { at, protocol: "a program", detail });
+    }
+
+    /// Notes that a client of a protocol came that the box was told not to speak.
+    pub fn note_unspoken(&self, protocol: &'static str, at: Millis) {
+        let detail = "the setting protocols leaves it out".to_owned();
+        self.counters.refusals.note(refusals::UNSPOKEN, Refused { at, protocol, detail });
+    }
+
     /// Counts since start.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters

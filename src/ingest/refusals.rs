@@ -12,6 +12,12 @@ const SAMPLES: usize = 5;
 /// Longest text of one, in bytes.
 const TEXT: usize = 200;
 
+/// The reason of those that ask for what is not there.
+pub const STRAY: &str = "Nothing at that address";
+
+/// The reason of those whose protocol is not spoken.
+pub const UNSPOKEN: &str = "Its protocol is switched off";
+
 /// One request that was turned away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -49,6 +55,12 @@ impl Refusals {
         samples.push_front(Refused { detail, ..refused });
     }
 
+    /// The last of all, whatever its reason.
+    pub fn newest(&self) -> Option<Refused> {
+        let all = self.0.lock();
+        all.values().filter_map(|(_, samples)| samples.front()).max_by_key(|refused| refused.at).cloned()
+    }
+
     /// All of them, the most frequent first.
     pub fn all(&self) -> Vec<RefusedFor> {
         let all = self.0.lock();
@@ -71,7 +83,7 @@ pub fn reason_of(refusal: &Refusal) -> (&'static str, String) {
             ("No valid key", "the key is unknown or revoked, or the signature is not of this body".to_owned())
         }
         Refusal::Forbidden(what) => ("The key may not do this", what.clone()),
-        Refusal::WrongCredential(what) => ("Another kind of credential", (*what).to_owned()),
+        Refusal::WrongCredential(what) => ("Another kind of key, or a mistyped one", (*what).to_owned()),
         Refusal::OverLimit(over) => ("More than its tier allows", over.to_string()),
         Refusal::Banned => ("Banned", "its user or device is banned from the app".to_owned()),
         Refusal::ClockSkew(_) => {
@@ -111,5 +123,7 @@ mod tests {
         assert_eq!(ats, [19, 18, 17, 16, 15]);
         assert!(all[0].samples[0].detail.len() <= TEXT);
         assert!(!all[1].samples[0].detail.contains('\n'));
+        assert_eq!(refusals.newest().map(|refused| (refused.at.0, refused.protocol)), Some((99, "two")));
+        assert_eq!(Refusals::default().newest(), None);
     }
 }

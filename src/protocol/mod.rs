@@ -13,12 +13,14 @@ pub mod public;
 pub mod segment;
 pub mod teardown;
 pub mod telemetry_kit;
+mod unity;
 pub mod version_check;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::any;
@@ -29,7 +31,7 @@ use crate::http::body::BodyLimits;
 use crate::http::limit::AddressLimiter;
 use crate::http::{self, Part, Routes};
 use crate::ingest::{Intake, Reader};
-use crate::model::{Limits, Words};
+use crate::model::{Limits, Origin, Words};
 
 pub use cors::Cors;
 pub use outside::Outside;
@@ -132,10 +134,13 @@ pub fn words() -> Vec<(&'static str, Words)> {
 pub fn router<S: Clone + Send + Sync + 'static>(gate: Gate, choice: &Choice) -> Result<Router<S>, String> {
     // What lies beside the paths of programs is refused in the programs' language, not with a page.
     let beside = Router::new().route("/v1/{*rest}", any(nowhere)).route("/events/{*rest}", any(nowhere));
-    let router = choice.routes(&gate)?.merge(gate.open_to_pages(beside));
-    Ok(router.with_state(gate))
+    let beside = gate.open_to_pages(beside).merge(choice.silent(&gate)?);
+    Ok(choice.routes(&gate)?.merge(beside).with_state(gate))
 }
 
-async fn nowhere() -> Response {
-    http::refuse(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+async fn nowhere(State(gate): State<Gate>, origin: Origin, method: Method, uri: Uri) -> Response {
+    if method == Method::POST || method == Method::OPTIONS {
+        gate.intake.note_stray(uri.path(), origin.received_at);
+    }
+    http::stray()
 }

@@ -4,17 +4,17 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tower::ServiceExt;
 
-use super::{ALL, Adapter, Gate, Ground};
+use super::{ALL, Adapter, Gate, Ground, open_to_browsers};
 use crate::http::body;
 use crate::http::{self, Part, Route};
-use crate::model::{Guide, Limits};
+use crate::model::{Guide, Limits, Origin};
 
 /// The one path that two protocols claim (`segment` and `teardown`, sections on paths).
 const CONTESTED: &str = "/v1/identify";
@@ -84,6 +84,32 @@ impl Choice {
         Ok(listed)
     }
 
+    /// Answers where the protocols would lie that are not spoken, so that their clients are told why.
+    ///
+    /// # Errors
+    /// In words, where a name is not known.
+    pub(super) fn silent(&self, gate: &Gate) -> Result<Router<Gate>, String> {
+        let limits = gate.intake.limits();
+        let mut taken: Vec<String> = self.list(limits, &[])?.into_iter().map(|route| route.path).collect();
+        let spoken = self.spoken()?;
+        let prefixed = |path: &str| {
+            spoken.iter().any(|one| !one.prefix.is_empty() && path.starts_with(&[one.prefix.as_str(), "/"].concat()))
+        };
+        let mut router = Router::new();
+        for adapter in ALL.iter().filter(|adapter| spoken.iter().all(|one| one.adapter.slug != adapter.slug)) {
+            for route in (adapter.routes)(&Ground { limits, under: "", part: Part::Whole }).list() {
+                if !taken.contains(&route.path) && !prefixed(&route.path) {
+                    taken.push(route.path.clone());
+                    let name = adapter.name;
+                    let told =
+                        move |State(gate): State<Gate>, origin: Origin| async move { not_spoken(name, &gate, &origin) };
+                    router = router.route(&route.path, any(told));
+                }
+            }
+        }
+        Ok(if router.has_routes() { open_to_browsers(router) } else { router })
+    }
+
     /// Which lines to change for each SDK of the protocols.
     ///
     /// # Errors
@@ -117,6 +143,12 @@ impl Choice {
             router.merge(place(&here, under, gate))
         }))
     }
+}
+
+fn not_spoken(name: &'static str, gate: &Gate, origin: &Origin) -> Response {
+    gate.intake.note_unspoken(name, origin.received_at);
+    let told = format!("this box does not speak the protocol of {name}: its setting protocols leaves it out");
+    http::refuse(StatusCode::NOT_FOUND, "protocol_off", &told)
 }
 
 /// The routes of some protocols under one prefix.

@@ -7,8 +7,8 @@ use super::migrate::{self, Migration};
 use super::postgres::{self, PostgresHouse, PostgresOptions};
 use super::sql::{Row, Sql};
 use super::sqlite::{self, Looker};
-use super::{Result, jobs};
-use crate::model::{JobRun, Millis};
+use super::{Result, jobs, keeping};
+use crate::model::{EnvironmentId, JobRun, Kept, Millis};
 
 /// How long reading a whole database for damage may take, unless it is asked for by name.
 const GLANCE: Duration = Duration::from_secs(30);
@@ -146,18 +146,18 @@ impl Look {
         Ok(rows.iter().map(|row| (row.text(0), row.text(1))).collect())
     }
 
-    /// When the oldest event occurred, as its client says, of those that are kept.
+    /// When the oldest event occurred of those that are kept, as the box counts it.
     pub fn oldest_event(&self) -> Result<Option<Millis>> {
         if !self.has("events")? {
             return Ok(None);
         }
-        let mut oldest: Option<i64> = None;
+        let mut oldest: Option<Millis> = None;
         for environment in self.db.rows("SELECT id FROM environments", &[])? {
-            let sql = "SELECT min(claimed_at) FROM events WHERE env_id = $1";
-            let found = self.db.value(sql, &[environment.int(0).into()])?.some_int();
+            let of = (EnvironmentId(environment.int(0)), Kept::Events);
+            let found = keeping::oldest(&*self.db, of, Millis(i64::MAX))?;
             oldest = [oldest, found].into_iter().flatten().min();
         }
-        Ok(oldest.map(Millis))
+        Ok(oldest)
     }
 
     /// What is damaged in a SQLite file; `None` where nothing is. [`StoreError::Interrupted`](super::StoreError::Interrupted)

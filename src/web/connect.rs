@@ -199,7 +199,7 @@ impl Filling<'_> {
 
 /// Which SDKs have sent events in the last four weeks, and how many, by environment. What takes too long to be counted
 /// is left out.
-async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environment, Breakdown)>, PageError> {
+pub async fn arrivals<'a>(state: &WebState, app: &'a App) -> Result<Vec<(&'a Environment, Breakdown)>, PageError> {
     let period = Range::of(Preset::Days28, &app.zone, state.clock.now()).whole;
     let mut found = Vec::new();
     for environment in &app.environments {

@@ -52,12 +52,14 @@ mod zones;
 
 use std::any::Any;
 
-use axum::http::Uri;
+use axum::extract::State;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::http::{Access, Routes};
+use crate::http::{self, Access, Routes};
 
 pub use condition::BoxParts;
 pub use error::PageError;
@@ -83,7 +85,7 @@ pub fn mount(state: WebState) -> Routes<()> {
         .merge(pages)
         .map(|router| {
             router
-                .fallback(async |uri: Uri| api::refuse(uri.path(), PageError::NotFound))
+                .fallback(stray)
                 .method_not_allowed_fallback(async |uri: Uri| api::refuse(uri.path(), PageError::Method))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(state.clone(), error::show))
@@ -103,6 +105,18 @@ fn open_routes() -> Routes<WebState> {
         .get("/metrics", Access::Metrics, metrics::get)
         .get("/setup", Access::SetupToken, pages::setup::show)
         .post("/setup", Access::SetupToken, form::LIMIT, pages::setup::complete)
+}
+
+/// Where there is nothing: a page for people, and a line for programs, which most often have a wrong address.
+async fn stray(State(state): State<WebState>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let accepts = headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+    // A page of another origin asks before it sends.
+    let sends = method == Method::POST || method == Method::OPTIONS;
+    if !sends || accepts.contains("text/html") || api::owns(uri.path()) {
+        return api::refuse(uri.path(), PageError::NotFound);
+    }
+    state.intake.note_stray(uri.path(), state.clock.now());
+    http::stray()
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> Response {

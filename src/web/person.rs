@@ -12,7 +12,9 @@ pub fn label(hash: UserHash, profile: Option<&Profile>) -> String {
 
 /// What else is told of a user, beside what they are called.
 pub fn told_besides(profile: &Profile) -> Vec<String> {
-    [&profile.name, &profile.email, &profile.identifier].into_iter().flatten().skip(1).cloned().collect()
+    let mut told: Vec<&String> = [&profile.name, &profile.email, &profile.identifier].into_iter().flatten().collect();
+    told.dedup();
+    told.into_iter().skip(1).cloned().collect()
 }
 
 /// Who made a device and what it is: `Apple phone`.
@@ -48,6 +50,8 @@ mod tests {
         let hash = UserHash([0xab; 16]);
         for (profile, called, besides) in [
             (told("Ana", "a@example.com", "u1"), "Ana", vec!["a@example.com", "u1"]),
+            (told("Ana", "a@example.com", "a@example.com"), "Ana", vec!["a@example.com"]),
+            (told("", "a@example.com", "a@example.com"), "a@example.com", vec![]),
             (told("", "a@example.com", "u1"), "a@example.com", vec!["u1"]),
             (told("", "", "u1"), "u1", vec![]),
             (told("", "", ""), "User abababab", vec![]),

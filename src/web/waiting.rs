@@ -3,10 +3,46 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::error::{Page, page};
-use super::extract::AppVisit;
+use crate::ingest::Refused;
+use crate::model::{Environment, Millis};
+
+use super::connect::arrivals;
+use super::error::{Page, PageError, page};
+use super::extract::{AppVisit, environment_path};
+use super::format::{Calendar, When};
 use super::frame::Frame;
 use super::state::WebState;
+
+/// For how long a request that was turned away is told of.
+const RECENT: i64 = 10 * Millis::MINUTE;
+
+/// For `parts/turned_away.html`: the last request that the box turned away, which may be one of the SDK that somebody is
+/// about to connect.
+pub struct TurnedAway {
+    /// When.
+    pub at: When,
+    /// The protocol.
+    pub protocol: &'static str,
+    /// What was wrong with it.
+    pub detail: String,
+    /// The page that has all of them.
+    pub all: String,
+}
+
+impl TurnedAway {
+    /// Of the last minutes, for whoever owns the box: the key of such a request is mostly unknown, and so is its app.
+    pub fn of(state: &WebState, on: &AppVisit) -> Option<Self> {
+        let now = state.clock.now();
+        let newest = state.intake.counters().refusals.newest().filter(|_| on.visit.member.owns_box)?;
+        let Refused { at, protocol, detail } = newest;
+        (now.since(at) < RECENT).then(|| Self {
+            at: Calendar::new(on.app.zone.clone(), now).moment(at),
+            protocol,
+            detail,
+            all: state.site.link("/box#refused"),
+        })
+    }
+}
 
 #[derive(Template)]
 #[template(path = "pages/waiting.html")]
@@ -18,6 +54,9 @@ struct Waiting {
     keys: Vec<(String, String)>,
     /// Which lines to change.
     connect: String,
+    turned_away: Option<TurnedAway>,
+    /// Other environments that have events, by short name, with the address of their overview.
+    elsewhere: Vec<(String, String)>,
 }
 
 #[derive(Template)]
@@ -51,5 +90,16 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
         keys_href: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
         keys: keys.into_iter().map(|key| (key.name, key.hint)).collect(),
         connect: state.site.link(&format!("/apps/{}/connect", on.app.slug)),
+        turned_away: TurnedAway::of(&state, &on),
+        elsewhere: elsewhere(&state, &on).await?,
     })
+}
+
+/// Other environments of the app that have events of late, by short name, with the address of their overview: debug
+/// builds of some SDKs report into one of their own, whatever their key was made for.
+async fn elsewhere(state: &WebState, on: &AppVisit) -> Result<Vec<(String, String)>, PageError> {
+    let arrivals = arrivals(state, &on.app).await?;
+    let others = arrivals.iter().filter(|(other, list)| other.id != on.environment.id && !list.rows.is_empty());
+    let link = |environment: &Environment| state.site.link(&environment_path(&on.app, environment));
+    Ok(others.map(|(other, _)| (other.slug.to_string(), link(other))).collect())
 }

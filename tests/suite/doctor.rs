@@ -96,8 +96,11 @@ fn every_trouble_is_named_with_its_fix() {
     let base = format!("{direct}/elsewhere");
     finds(&server, &["--url", &base], &[], ["through", "problem", "answers 404", "packaging/"]);
     finds(&server, &["--url", "ftp://a"], &[], ["through", "problem", "begins with http://", "--url"]);
-    let old = "UPDATE events SET claimed_at = claimed_at - 864000000";
-    server.database().alter(old);
+    // A client may say anything of when something happened, and nothing, which is kept as 0: what counts is when it did.
+    server.database().alter("UPDATE events SET claimed_at = 0, skew = claimed_at + skew");
+    let told = server.try_run(&["doctor"], "");
+    assert!(!String::from_utf8_lossy(&told.stdout).contains("is still there"));
+    server.database().alter("UPDATE events SET claimed_at = skew - 864000000, skew = 0");
     finds(
         &server,
         &[],

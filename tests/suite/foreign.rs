@@ -101,6 +101,7 @@ fn what_the_app_would_not_keep_is_left_out() {
     server.run(&["app", "retention", "old", "--events", "30"]);
     let (done, _) = import(&server, &file, &["--from", "aptabase"]);
     assert_eq!((told(&done, "stored"), told(&done, "too old")), (2, 2), "{done}");
+    assert!(done.contains("    tallybox app retention old --events forever\n"), "{done}");
 }
 
 #[test]
@@ -123,6 +124,7 @@ fn what_is_wrong_with_a_file_is_told() {
         (&["--from", "mixpanel"], "aptabase, posthog, umami, app-center"),
         (&["--from", "aptabase", "--env", "nowhere"], "no environment nowhere"),
         (&["--dry-run"], "--from"),
+        (&[], "an export of another product takes --from"),
     ] {
         let said = refused(&file, more);
         assert!(said.contains(word), "{more:?}: {said}");

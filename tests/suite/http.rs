@@ -138,6 +138,49 @@ fn deeply_nested_json_is_survived() {
 }
 
 #[test]
+fn a_program_with_a_wrong_address_is_told_so_in_a_line() {
+    let server = Server::with().setting("TALLYBOX_PROTOCOLS", "all,-posthog,-aptabase").start();
+    let cookie = server.sign_in();
+    let line = |path: &str| server.send(&Request::post(path, "{}")).expect(404).json()["message"].to_string();
+    for (path, said) in [
+        ("/batch/", "does not speak the protocol of PostHog: its setting protocols"),
+        ("/api/v0/event", "does not speak the protocol of Aptabase"),
+        ("/nothing/v1/batch", "nothing at this address; the page Connect an SDK"),
+        ("/v1/nothing", "nothing at this address; the page Connect an SDK"),
+        ("/%3Cb%3E/batch", "nothing at this address"),
+    ] {
+        let line = line(path);
+        assert!(line.contains(said), "{path}: {line}");
+    }
+    // A page of another origin may read why.
+    let page = Request::post("/batch/", "{}").header("origin", "https://app.example.com");
+    assert_eq!(server.send(&page).header("access-control-allow-origin"), Some("https://app.example.com"));
+    let asked = Request { method: "OPTIONS", ..Request::get("/wrong/batch") };
+    server.send(&asked.header("access-control-request-method", "POST")).expect(404).json();
+    // People get a page, and so does whoever only looks.
+    for request in [Request::get("/batch/x"), Request::post("/nothing", "").header("accept", "text/html,*/*;q=0.8")] {
+        assert!(server.send(&request).expect(404).text().contains("There is nothing here"));
+    }
+    let refused = server.page("/box.json", &cookie).expect(200).json()["refused"].clone();
+    let told = refused.to_string();
+    for said in [
+        "\"Its protocol is switched off\"",
+        "\"Nothing at that address\"",
+        "nothing lies at /v1/nothing: look at",
+        "Aptabase",
+    ] {
+        assert!(told.contains(said), "no {said} in {told}");
+    }
+    // Where somebody waits for the first event it stands, too.
+    let app = server.app("Waiting");
+    for path in [format!("/apps/{}", app.slug), format!("/apps/{}/connect", app.slug)] {
+        let page = server.page(&path, &cookie).expect(200).text();
+        assert!(page.contains("<strong>Turned away</strong>") && page.contains("href=\"/box#refused\""), "{page}");
+        assert!(!page.contains("<b>/"), "{page}");
+    }
+}
+
+#[test]
 fn every_answer_names_its_request() {
     let server = Server::start();
     let id = |reply: Reply| reply.header("x-request-id").expect("a request id").to_owned();

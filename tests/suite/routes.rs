@@ -57,7 +57,7 @@ pub fn routes(server: &Server, app: &Credentials) -> Vec<Route> {
 
 /// Whether SDKs ask for it, who are no browsers with a login.
 fn is_of_sdks(path: &str) -> bool {
-    const THEIRS: [&str; 10] = [
+    const THEIRS: [&str; 11] = [
         "/v1",
         "/array",
         "/decide",
@@ -66,6 +66,7 @@ fn is_of_sdks(path: &str) -> bool {
         "/api/early_access_features",
         "/api/feature_flag",
         "/api/product_tours",
+        "/api/push_subscriptions",
         "/api/surveys",
         "/api/web_experiments",
     ];

@@ -82,7 +82,15 @@ pub fn import(config: &Config, wanted: &Wanted<'_>) -> anyhow::Result<()> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    table::print(&importer.sum.told(files.len(), wanted.writing))
+    table::print(&importer.sum.told(files.len(), wanted.writing))?;
+    if importer.sum.too_old > 0 {
+        let (app, product) = (&app.slug, wanted.product.name());
+        table::print(&format!(
+            "What is too old is older than {app} keeps events. To have it, first type\n\n    tallybox app retention {app} \
+             --events forever\n\nand import the files of {product} again: what is there already counts once.\n"
+        ))?;
+    }
+    Ok(())
 }
 
 fn environment<'a>(app: &'a App, named: Option<&str>) -> anyhow::Result<&'a Environment> {

@@ -57,6 +57,9 @@ pub fn import(config: &Config, args: &Import) -> anyhow::Result<()> {
     let lock = config.database_path().map(|_| datadir::lock(config)).transpose();
     let _lock = lock.context("no server may use the database meanwhile")?;
     let app = app::find(&*store, &args.app)?;
+    if matches!(&args.place, Place::Folder(path) if path.is_file()) {
+        bail!("{} is a file, and an archive is a folder: an export of another product takes --from", args.place);
+    }
     let depot = super::depot(config, &args.place)?;
     let mut files = manifests(&depot)?;
     files.retain(|file| file.kept() == Some(Kept::Events));

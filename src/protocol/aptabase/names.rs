@@ -2,16 +2,22 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::unity;
+
 /// An operating system in the spelling of this box; one that is not known stays what it is.
 pub fn system(name: Cow<'_, str>) -> Cow<'_, str> {
-    let known = match name.trim().to_ascii_lowercase().as_str() {
+    let lower = name.trim().to_ascii_lowercase();
+    let known = match lower.as_str() {
         "mac os" | "macos" | "mac os x" | "mac" | "osx" | "darwin" => "macos",
         "ios" | "iphone os" => "ios",
         "ipados" => "ipados",
         "windows" | "win32nt" | "winui" => "windows",
         "linux" => "linux",
         "android" => "android",
-        _ => return name,
+        lower => match unity::system(lower) {
+            Some(known) => known,
+            None => return name,
+        },
     };
     Cow::Borrowed(known)
 }
@@ -71,9 +77,14 @@ mod tests {
 
     #[test]
     fn systems_have_one_spelling() {
-        for (name, kept) in
-            [("macOS", "macos"), ("Darwin", "macos"), ("iOS", "ios"), ("Windows", "windows"), ("Haiku", "Haiku")]
-        {
+        for (name, kept) in [
+            ("macOS", "macos"),
+            ("Darwin", "macos"),
+            ("iOS", "ios"),
+            ("Windows", "windows"),
+            ("IPhonePlayer", "ios"),
+            ("Haiku", "Haiku"),
+        ] {
             assert_eq!(system(name.into()), kept);
         }
     }

@@ -12,6 +12,10 @@ use super::json::{self, Leaf, Members, NoList, Object};
 use super::names;
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, Millis, RawEvent, Reason, Refusal};
+use crate::protocol::unity;
+
+/// How the SDK for Unity calls itself.
+const UNITY: &str = "Aptabase.Unity@";
 
 /// Longest session id that is kept whole, in bytes.
 const SESSION: usize = 200;
@@ -208,7 +212,7 @@ impl<'a> Event<'a> {
             }
             (os, _) => {
                 raw.facts.set(Fact::System, os.map(names::system));
-                raw.facts.set(Fact::SystemVersion, os_version.filled());
+                raw.facts.set(Fact::SystemVersion, os_version.filled().map(|version| unless_described(version, &sdk)));
             }
         }
         raw.facts.set(Fact::Locale, locale.filled().and_then(|locale| names::locale(&locale)));
@@ -242,6 +246,15 @@ pub(super) fn session<'a>(leaf: Leaf<'a>) -> Option<Cow<'a, str>> {
         Cow::Borrowed(id) => Cow::Borrowed(&id[..end]),
         Cow::Owned(id) => Cow::Owned(id[..end].to_owned()),
     })
+}
+
+/// Unity puts a whole description of the system where its version belongs.
+fn unless_described<'a>(version: Cow<'a, str>, sdk: &Leaf<'_>) -> Cow<'a, str> {
+    match (sdk, version) {
+        (Leaf::Text(sdk), Cow::Borrowed(version)) if sdk.starts_with(UNITY) => unity::version(version).into(),
+        (Leaf::Text(sdk), Cow::Owned(version)) if sdk.starts_with(UNITY) => unity::version(&version).to_owned().into(),
+        (_, version) => version,
+    }
 }
 
 fn quoted(text: Cow<'_, str>) -> Cow<'static, str> {

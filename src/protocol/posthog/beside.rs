@@ -27,6 +27,9 @@ pub fn mount(routes: Routes<Gate>, recording: usize) -> Routes<Gate> {
     let routes = ["/s", "/s/"]
         .into_iter()
         .fold(routes, |routes, path| routes.post(path, Access::Public, recording, not_recorded));
+    let routes = ["/api/push_subscriptions", "/api/push_subscriptions/"]
+        .into_iter()
+        .fold(routes, |routes, path| routes.post(path, Access::Public, QUESTION, not_subscribed));
     let routes = ["/flags", "/flags/", "/decide", "/decide/"]
         .into_iter()
         .fold(routes, |routes, path| routes.post(path, Access::Public, QUESTION, flags));
@@ -142,10 +145,15 @@ async fn tours() -> Response {
 /// Recordings of screens are taken from the client, which would send them again otherwise, and not kept.
 async fn not_recorded(State(gate): State<Gate>, headers: HeaderMap, body: Body) -> Response {
     let limit = gate.body.wire.min(super::BODY);
-    match pass_over(&gate, &headers, body, limit).await {
-        Ok(()) => reply::taken(Dialect::Older { beacon: false }),
-        Err(refusal) => refusal,
-    }
+    let passed = pass_over(&gate, &headers, body, limit).await;
+    passed.map_or_else(|refusal| refusal, |()| reply::taken(Dialect::Older { beacon: false }))
+}
+
+/// Tokens for push messages, which telephones tell without being asked and would tell again at every start. The box sends
+/// no messages, and keeps none.
+async fn not_subscribed(State(gate): State<Gate>, headers: HeaderMap, body: Body) -> Response {
+    let passed = pass_over(&gate, &headers, body, QUESTION).await;
+    passed.map_or_else(|refusal| refusal, |()| reply::taken(Dialect::Older { beacon: false }))
 }
 
 /// Reads a body that nobody needs.

@@ -47,6 +47,11 @@ pub fn routes() -> Routes<WebState> {
         .map(|router| router.layer(CatchPanicLayer::custom(panicked)))
 }
 
+/// Whether a path lies where the read API does, and not where a protocol of the same first word does.
+pub fn owns(path: &str) -> bool {
+    path.starts_with("/api/v1/")
+}
+
 /// A failure that no route has answered, for programs under the API's own path and for people elsewhere.
 pub fn refuse(path: &str, error: PageError) -> Response {
     if path.starts_with(ROOT) { ApiError::from(error).into_response() } else { error.into_response() }

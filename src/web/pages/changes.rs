@@ -16,7 +16,7 @@ use super::super::state::WebState;
 const SHOWN: u32 = 50;
 
 /// What the lines of a page can be narrowed to: label, and how their actions begin.
-const KINDS: [(&str, &str); 16] = [
+const KINDS: [(&str, &str); 17] = [
     ("Everything", ""),
     ("Sign-in", "login."),
     ("Members", "member."),
@@ -29,6 +29,7 @@ const KINDS: [(&str, &str); 16] = [
     ("Limits", "limits."),
     ("Bans", "ban."),
     ("Etiquette", "etiquette."),
+    ("What is kept", "keeping."),
     ("Versions", "version."),
     ("People", "person."),
     ("Devices", "device."),
@@ -95,6 +96,8 @@ const WORDS: &[(&str, &str)] = &[
     ("ban.lifted", "Ban lifted of"),
     ("etiquette.ordered", "Ordered:"),
     ("etiquette.lifted", "Order lifted:"),
+    ("keeping.set", "What is kept of"),
+    ("clock.confirmed", "Clock found right:"),
 ];
 
 #[derive(Template)]

@@ -11,6 +11,7 @@ use super::super::error::{Page, page};
 use super::super::extract::AppVisit;
 use super::super::frame::Frame;
 use super::super::state::WebState;
+use super::super::waiting::TurnedAway;
 
 #[derive(Template)]
 #[template(path = "pages/connect.html")]
@@ -20,6 +21,7 @@ struct Shown {
     keys: String,
     administers: bool,
     connect: Connect,
+    turned_away: Option<TurnedAway>,
 }
 
 /// `GET /apps/{app}/connect`
@@ -39,5 +41,6 @@ pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
         keys: state.site.link(&format!("/apps/{}/keys", on.app.slug)),
         administers: on.administers(),
         connect,
+        turned_away: TurnedAway::of(&state, &on),
     })
 }

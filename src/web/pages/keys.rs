@@ -63,7 +63,7 @@ impl Works {
 
 /// `GET /apps/{app}/keys`
 pub async fn show(State(state): State<WebState>, on: AppVisit) -> Page {
-    page(&list(&state, &on, ("", false), None).await?)
+    page(&list(&state, &on, ("", true), None).await?)
 }
 
 /// `POST /apps/{app}/keys`: makes a key and shows it, the only time.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::{send, server_with_key, sorted, stored};
 use crate::harness::Backend;
 use crate::harness::backend::on_both_backends;
 use crate::harness::http::Request;
+use crate::harness::poll;
 
 on_both_backends! { recorded_requests_of_the_sdks_are_taken_whole_and_once }
 
@@ -21,7 +23,7 @@ fn fixtures() -> Vec<Value> {
 fn recorded_requests_of_the_sdks_are_taken_whole_and_once(backend: Backend) {
     let (server, key) = server_with_key(backend);
     let fixtures = fixtures();
-    assert!(fixtures.len() >= 7);
+    assert!(fixtures.len() >= 11);
     let mut expected = Vec::new();
     // A second time as a client whose answer was lost.
     for again in [false, true] {
@@ -112,6 +114,20 @@ fn debug_builds_count_in_development_and_errors_as_errors() {
     let group = server.sql("SELECT text, fatal FROM events e JOIN strings s ON s.id = e.error_id");
     assert_eq!(group, "NetworkError: no route to #.#.#.#|1\n");
     assert_eq!(server.count("SELECT count(*) FROM sessions"), 2, "events and error are of one session");
+}
+
+#[test]
+fn whoever_tries_a_debug_build_is_told_where_its_events_are() {
+    let (server, key) = server_with_key(Backend::Sqlite);
+    let cookie = server.sign_in();
+    let overview = || server.page("/apps/apt", &cookie).expect(200).text();
+    assert!(!overview().contains("class=\"elsewhere\""));
+    let event = json!({ "eventName": "opened", "sessionId": "1", "systemProps": { "isDebug": true, "osName": "iOS" } });
+    send(&server, &key, "/api/v0/events", json!([event]).to_string()).expect(200);
+    let said = "Events have come for <a href=\"/apps/apt/development\">development</a>, where debug builds";
+    // Reports may be a second old.
+    poll::until(Duration::from_secs(10), "other environment", || overview().contains(said).then_some(()));
+    assert!(overview().contains("Waiting for the first event"));
 }
 
 #[test]

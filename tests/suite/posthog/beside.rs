@@ -65,5 +65,10 @@ fn recordings_are_taken_from_their_client_and_not_kept() {
         assert_eq!(reply.text(), r#"{"status":1}"#);
     }
     post(&server, "/e/", snapshot.to_string()).expect(200);
+    // Nor are tokens for push messages, as the SDK for Android tells them, read in its source.
+    let told =
+        json!({ "api_key": key, "distinct_id": "ada", "device_token": "t-1", "platform": "android", "app_id": "p" });
+    let request = Request::post("/api/push_subscriptions/", gzip(told.to_string().as_bytes()));
+    assert_eq!(server.send(&request.header("content-encoding", "gzip")).expect(200).text(), r#"{"status":1}"#);
     assert_eq!(events(&server), 0);
 }

@@ -198,7 +198,7 @@ impl<'a> Event<'a> {
                 Fact::System,
                 Known::text(known.system_name).or_else(|| Known::text(known.system)).map(facts::system),
             );
-            raw.facts.set(Fact::SystemVersion, Known::text(known.system_version));
+            raw.facts.set(Fact::SystemVersion, facts::system_version(known));
             let device = [known.model, known.device_name, known.device].into_iter().find_map(Known::text);
             raw.facts.set(Fact::Device, device);
             raw.facts.set(Fact::Locale, Known::text(known.locale).or_else(|| Known::text(known.language)));

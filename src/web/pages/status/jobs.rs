@@ -32,6 +32,16 @@ pub(super) fn rows(condition: &Condition, calendar: &Calendar) -> Vec<JobRow> {
     condition.jobs.iter().map(|standing| row(standing, condition.now, calendar)).collect()
 }
 
+/// Beside the period of a job that is due later than that.
+const IDLE: &str = ", less often while there is nothing to do";
+
+/// Whether a job had nothing to do, and so is looked at later than after its period.
+fn rests(standing: &JobStanding) -> bool {
+    standing.run.as_ref().is_some_and(|run| {
+        run.failures == 0 && run.ended_at.is_some_and(|at| run.next_at.since(at) > 2 * standing.job.period)
+    })
+}
+
 fn row(standing: &JobStanding, now: Millis, calendar: &Calendar) -> JobRow {
     let (job, run) = (standing.job, standing.run.as_ref());
     let scope = match job.scope {
@@ -54,7 +64,7 @@ fn row(standing: &JobStanding, now: Millis, calendar: &Calendar) -> JobRow {
             took: took(run.took),
             next: calendar.moment(run.next_at),
         }),
-        period: format!("every {} {scope}", every(job.period)),
+        period: format!("every {} {scope}{}", every(job.period), if rests(standing) { IDLE } else { "" }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::properties::Known;
+use crate::protocol::unity;
 
 /// A coarse class of what the SDKs send by themselves.
 pub(super) fn category(name: &str) -> Option<&'static str> {
@@ -28,6 +29,18 @@ pub(super) fn sdk<'a>(known: &Known<'a>) -> Option<Cow<'a, str>> {
     Some(match Known::text(known.lib_version) {
         Some(version) => [&*lib, "/", &*version].concat().into(),
         None => lib,
+    })
+}
+
+/// Of the SDK for Unity out of the description that it puts there.
+pub(super) fn system_version<'a>(known: &Known<'a>) -> Option<Cow<'a, str>> {
+    let version = Known::text(known.system_version)?;
+    if Known::text(known.lib).is_none_or(|lib| lib != "posthog-unity") {
+        return Some(version);
+    }
+    Some(match version {
+        Cow::Borrowed(version) => unity::version(version).into(),
+        Cow::Owned(version) => unity::version(&version).to_owned().into(),
     })
 }
 

@@ -43,7 +43,7 @@ const NOBODY: [&str; 20] = [
 const COOKIELESS: &str = "$posthog_cookieless";
 
 /// SDKs of servers, for those that do not say so.
-const SERVERS: [&str; 8] = [
+const SERVERS: [&str; 9] = [
     "posthog-node",
     "posthog-python",
     "posthog-go",
@@ -51,6 +51,7 @@ const SERVERS: [&str; 8] = [
     "posthog-ruby",
     "posthog-java",
     "posthog-elixir",
+    "posthog-dotnet",
     "posthog-server",
 ];
 
