@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decode::Kind;
 use super::wire::{Context, Message};
+use crate::protocol::json::{Name, pass};
 
 /// A property that is added where the call has none of that name.
 type Extra<'a> = (&'static str, &'a RawValue);
@@ -109,9 +110,9 @@ impl<'de> Visitor<'de> for NamesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names<'de>, A::Error> {
         let mut names = Vec::new();
-        while let Some(name) = map.next_key::<super::loose::Leaf<'de>>()? {
-            names.extend(name.into_text());
-            map.next_value::<IgnoredAny>()?;
+        while let Some(Name(name)) = map.next_key()? {
+            names.push(name);
+            pass(&mut map)?;
         }
         Ok(Names(names))
     }

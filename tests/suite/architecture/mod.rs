@@ -60,7 +60,7 @@ const SQL: [&str; 8] =
 const SIBLINGS: [&str; 4] = ["protocol/", "web/pages/", "web/api/", "jobs/"];
 
 /// What files of one kind share, and may name.
-const SHARED: [&str; 4] = ["admission", "moment", "open_to_browsers", "public"];
+const SHARED: [&str; 6] = ["admission", "event_id", "json", "moment", "open_to_browsers", "public"];
 
 /// Longest file, in lines.
 const LONGEST: usize = 500;

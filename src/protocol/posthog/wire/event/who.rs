@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::super::json::{self, Members, Object};
+use super::super::json;
 use super::super::properties::{Known, Properties};
 use super::{Event, STATES};
 use crate::model::RawPerson;
+use crate::protocol::json::{Filled, Members, pass};
 
 /// Longest `distinct_id`, in characters and in bytes; longer ones are cut.
 const ID_CHARACTERS: usize = 200;
@@ -76,7 +77,7 @@ impl<'de> Members<'de> for Traits<'de> {
         match &*name {
             "email" => self.email = Some(map.next_value()?),
             "name" => self.name = Some(map.next_value()?),
-            _ => _ = map.next_value::<IgnoredAny>()?,
+            _ => pass(map)?,
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl<'a> Event<'a> {
         // Events repeat what is to be set once, whatever was set since.
         let once = [self.set_once, known.set_once].map(|once| once.filter(|_| STATES.contains(&name)));
         for traits in [self.set, known.set, once[0], once[1]].into_iter().flatten() {
-            let Ok(Object::<Traits<'_>> { members, .. }) = serde_json::from_str(traits.get()) else { continue };
+            let Ok(Filled::<Traits<'_>> { members, .. }) = serde_json::from_str(traits.get()) else { continue };
             person.email = person.email.or_else(|| Known::text(members.email));
             person.name = person.name.or_else(|| Known::text(members.name));
         }
