@@ -212,7 +212,8 @@ fn people(message: Message<'_>, kind: Kind) -> Result<[Option<RawPerson<'_>>; 2]
         Kind::Identify => {
             let [(email, name), (other_email, other_name)] =
                 [message.traits.0, message.context.0.and_then(|context| context.traits.0)].map(told);
-            [Some(RawPerson { user, anonymous, email: email.or(other_email), name: name.or(other_name) }), None]
+            let (email, name) = (email.or(other_email), name.or(other_name));
+            [Some(RawPerson { user, anonymous, email, name, ..RawPerson::default() }), None]
         }
         Kind::Alias => {
             let previous = message.previous_id.into_text();

@@ -23,6 +23,9 @@ use crate::protocol::moment;
 const STATES: [&str; 7] =
     ["$identify", "$set", "$set_once", "$unset", "$create_alias", "$merge_dangerously", "$groupidentify"];
 
+/// The time of an event that says none but has an id: so early that the event counts as of its arrival.
+const NO_TIME: Millis = Millis(0);
+
 /// Recordings of what stood on a screen, which are not kept.
 const RECORDING: &str = "$snapshot";
 
@@ -212,11 +215,13 @@ impl<'a> Event<'a> {
         RawEvent { name, ..raw }
     }
 
-    /// As its client tells it; where it does not, as its id does, if that is one with a time.
+    /// As its client tells it; where it does not, as its id does, if that is one with a time. One with another id has the
+    /// same time on every resend.
     fn time(&self, uuid: Option<&str>, told: &Told<'_>) -> Option<Millis> {
         let claimed = self.timestamp.and_then(json::string).and_then(|text| time(&text));
         let age = self.offset.and_then(json::number).filter(|age| *age >= 0);
-        claimed.or_else(|| Some(told.sent_at?.plus(-age?))).or_else(|| minted_at(uuid?))
+        let aged = || Some(told.sent_at?.plus(-age?));
+        claimed.or_else(aged).or_else(|| minted_at(uuid?)).or(uuid.map(|_| NO_TIME))
     }
 }
 
