@@ -40,6 +40,9 @@ const NOBODY: [&str; 20] = [
     "00000000-0000-0000-0000-000000000000",
 ];
 
+/// Events that tell what somebody was called before.
+const LINKS: [&str; 3] = ["$identify", "$create_alias", "$merge_dangerously"];
+
 /// What stands for a user whom the box is to tell apart by itself, for a day.
 const COOKIELESS: &str = "$posthog_cookieless";
 
@@ -117,6 +120,10 @@ impl<'a> Event<'a> {
     /// What it tells of its user: who they were before, and how to reach them.
     pub(super) fn person(&self, name: &str, who: &Who<'a>) -> Option<RawPerson<'a>> {
         let Properties { known, rest } = &self.properties;
+        let tells = [self.set, known.set, self.set_once, known.set_once].iter().any(Option::is_some);
+        if !tells && !LINKS.contains(&name) {
+            return None;
+        }
         let id = who.user.clone().or_else(|| who.anonymous.clone())?;
         let other = |other: Option<&'a RawValue>| other.and_then(json::any).map(cut).filter(|other| !is_nobody(other));
         let (user, anonymous) = match name {
