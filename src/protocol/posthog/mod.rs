@@ -215,7 +215,7 @@ impl Call {
                 }
             }
             request.claims.extend(claim);
-            request.people.extend(person);
+            request.people.extend(person.map(|person| *person));
         }
         if request.claims.is_empty() && request.people.is_empty() {
             return Ok(Vec::new());

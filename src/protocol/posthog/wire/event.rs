@@ -102,7 +102,7 @@ pub struct Reading<'a> {
     /// The event, unless it told of a person alone, or was a recording.
     pub event: Option<RawEvent<'a>>,
     /// What it told of a person.
-    pub person: Option<RawPerson<'a>>,
+    pub person: Option<Box<RawPerson<'a>>>,
     /// Where its user is.
     pub place: Place,
     /// Whether its user is to be told apart by address and agent; and the agent, where the event names it.

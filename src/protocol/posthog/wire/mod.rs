@@ -53,8 +53,8 @@ pub struct Item<'a> {
     pub uuid: Option<Cow<'a, str>>,
     /// What goes to the pipeline; nothing for what tells of a person alone, and for recordings.
     pub claim: Option<Claim<'a>>,
-    /// What it tells of a person.
-    pub person: Option<RawPerson<'a>>,
+    /// What it tells of a person: few events do.
+    pub person: Option<Box<RawPerson<'a>>>,
     /// Where its user is.
     pub place: Place,
     /// Whether its user is to be told apart by address and agent; and the agent, where the event names it.

@@ -118,7 +118,7 @@ impl<'a> Event<'a> {
     }
 
     /// What it tells of its user: who they were before, and how to reach them.
-    pub(super) fn person(&self, name: &str, who: &Who<'a>) -> Option<RawPerson<'a>> {
+    pub(super) fn person(&self, name: &str, who: &Who<'a>) -> Option<Box<RawPerson<'a>>> {
         let Properties { known, rest } = &self.properties;
         let tells = [self.set, known.set, self.set_once, known.set_once].iter().any(Option::is_some);
         if !tells && !LINKS.contains(&name) {
@@ -140,7 +140,7 @@ impl<'a> Event<'a> {
         let (email, name) = traits([self.set, known.set]);
         let (email_once, name_once) = traits([self.set_once, known.set_once]);
         let person = RawPerson { user: Some(user), anonymous, email, name, email_once, name_once, earlier };
-        person.tells().then_some(person)
+        person.tells().then(|| Box::new(person))
     }
 
     /// Whether a server sent it on behalf of somebody else.
