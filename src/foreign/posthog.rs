@@ -6,7 +6,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use super::{Ids, Row, country, locale, moment, system};
-use crate::model::{Fact, RawError, RawEvent, RawPerson};
+use crate::model::{Earlier, Fact, RawError, RawEvent, RawPerson};
 
 /// What says who somebody is, and is no event.
 const STATES: [&str; 6] = ["$identify", "$set", "$set_once", "$unset", "$create_alias", "$merge_dangerously"];
@@ -120,17 +120,18 @@ fn person(name: &str, who: Option<String>, props: &Map<String, Value>) -> Option
         "$create_alias" | "$merge_dangerously" => filled(props.get("alias")),
         _ => None,
     };
-    let told = |name: &str| {
-        let sets = ["$set", "$set_once"].into_iter().filter_map(|set| props.get(set));
-        sets.filter_map(|set| filled(set.get(name))).next().map(Cow::Owned)
-    };
+    let told = |set: &str, name: &str| filled(props.get(set)?.get(name)).map(Cow::Owned);
     let person = RawPerson {
         user: Some(who?.into()),
         anonymous: anonymous.map(Cow::Owned),
-        email: told("email"),
-        name: told("name"),
+        email: told("$set", "email"),
+        name: told("$set", "name"),
+        email_once: told("$set_once", "email"),
+        name_once: told("$set_once", "name"),
+        // As the product of which it is an export takes them.
+        earlier: if name == "$merge_dangerously" { Earlier::Anyone } else { Earlier::Unknown },
     };
-    (person.anonymous.is_some() || person.email.is_some() || person.name.is_some()).then_some(person)
+    person.tells().then_some(person)
 }
 
 /// What was thrown, in the newer form a list of which the first is it; its stack becomes a property.

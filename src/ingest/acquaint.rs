@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::normalize::bounded;
 use super::privacy::Pseudonyms;
-use crate::model::{Banned, Limits, Link, Millis, RawPerson, Told, UserHash};
+use crate::model::{Banned, Earlier, Limits, Link, Millis, RawPerson, Told, UserHash};
 
 /// Longest address or name that is kept, in bytes; longer ones are cut with a mark.
 const TEXT: usize = 255;
@@ -13,7 +13,7 @@ const TEXT: usize = 255;
 pub(super) struct Acquaintance<'b> {
     banned: &'b Banned,
     at: Millis,
-    seen: HashSet<(UserHash, UserHash)>,
+    seen: HashSet<(UserHash, UserHash, Earlier)>,
     pub(super) links: Vec<Link>,
     pub(super) people: Vec<Told>,
 }
@@ -24,10 +24,10 @@ impl<'b> Acquaintance<'b> {
     }
 
     /// That whoever was called the first is called the second now. Of somebody banned nothing is learnt.
-    pub(super) fn link(&mut self, from: UserHash, into: UserHash) {
+    pub(super) fn link(&mut self, from: UserHash, into: UserHash, earlier: Earlier) {
         let banned = |hash| self.banned.users.contains(&hash);
-        if !banned(from) && !banned(into) && self.seen.insert((from, into)) {
-            self.links.push(Link { from, into, at: self.at });
+        if !banned(from) && !banned(into) && self.seen.insert((from, into, earlier)) {
+            self.links.push(Link { from, into, at: self.at, earlier });
         }
     }
 
@@ -36,21 +36,27 @@ impl<'b> Acquaintance<'b> {
         let fits = |id: &&str| !id.is_empty() && id.len() <= limits.identifier_bytes;
         if let Some((anonymous, user)) = raw.linked().filter(|(anonymous, user)| fits(anonymous) && fits(user)) {
             let from = pseudonyms.other_user(anonymous);
-            self.link(from, pseudonyms.user(user));
+            self.link(from, pseudonyms.user(user), raw.earlier);
         }
         let Some(identifier) = raw.user.as_deref().filter(fits) else { return };
-        let text =
-            |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| bounded(text, TEXT).into_owned());
-        let (email, name) = (text(raw.email.as_deref()), text(raw.name.as_deref()));
+        let texts = [&raw.email, &raw.name, &raw.email_once, &raw.name_once].map(|text| {
+            let text = text.as_deref().filter(|text| !text.is_empty());
+            text.map(|text| bounded(text, TEXT).into_owned())
+        });
         let user = pseudonyms.user(identifier);
-        if (email.is_some() || name.is_some()) && !self.banned.users.contains(&user) {
-            self.people.push(Told { user, identifier: bounded(identifier, TEXT).into_owned(), email, name });
+        if texts.iter().any(Option::is_some) && !self.banned.users.contains(&user) {
+            let [email, name, email_once, name_once] = texts;
+            let identifier = bounded(identifier, TEXT).into_owned();
+            self.people.push(Told { user, identifier, email, name, email_once, name_once });
         }
     }
 
     /// Rough size of it in the queue, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let texts = |told: &Told| [&told.email, &told.name].into_iter().flatten().map(String::len).sum::<usize>();
+        let texts = |told: &Told| {
+            let all = [&told.email, &told.name, &told.email_once, &told.name_once];
+            all.into_iter().flatten().map(String::len).sum::<usize>()
+        };
         let people: usize =
             self.people.iter().map(|told| size_of::<Told>() + told.identifier.len() + texts(told)).sum();
         people + self.links.len() * size_of::<Link>()
@@ -66,7 +72,7 @@ mod tests {
         let banned = Banned { users: [UserHash([9; 16])].into(), ..Banned::default() };
         let mut told = Acquaintance::new(&banned, Millis(7));
         for (from, into) in [(1, 2), (1, 2), (3, 2), (9, 2), (1, 9)] {
-            told.link(UserHash([from; 16]), UserHash([into; 16]));
+            told.link(UserHash([from; 16]), UserHash([into; 16]), Earlier::Anyone);
         }
         let pairs: Vec<_> = told.links.iter().map(|link| (link.from.0[0], link.into.0[0], link.at)).collect();
         assert_eq!(pairs, [(1, 2, Millis(7)), (3, 2, Millis(7))]);
@@ -91,7 +97,7 @@ mod tests {
                 user: Some(user.into()),
                 anonymous: Some(anonymous.into()),
                 email: Some(email.into()),
-                name: None,
+                ..RawPerson::default()
             };
             let banned = Banned::default();
             let mut told = Acquaintance::new(&banned, Millis(0));

@@ -11,7 +11,9 @@ use super::etiquette::Etiquette;
 use super::failure::error_of;
 use super::privacy::{Pseudonyms, without_identifiers};
 use super::{Claim, Request, Scope};
-use crate::model::{Country, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside};
+use crate::model::{
+    Country, Earlier, Event, EventId, Fact, Facts, Limits, Millis, RawEvent, RawFacts, Reason, SetAside,
+};
 use crate::store::{Draft, Entry};
 
 /// Claimed times further in the future than this are taken as wrong, and the event counts as of its arrival.
@@ -46,7 +48,7 @@ pub(super) fn draft(request: Request<'_>, limits: &Limits) -> (Draft, usize) {
             (None, Claim::Event(raw)) => match judge(raw, (received_at, offset), (limits, oldest)) {
                 Ok(times) => {
                     if let Some((anonymous, user)) = raw.linked() {
-                        told.link(pseudonyms.other_user(anonymous), pseudonyms.user(user));
+                        told.link(pseudonyms.other_user(anonymous), pseudonyms.user(user), Earlier::Anyone);
                     }
                     Entry::Event(event(raw, times, limits, &mut shared, &mut pseudonyms))
                 }

@@ -16,6 +16,12 @@ pub struct RawPerson<'a> {
     pub email: Option<Cow<'a, str>>,
     /// Their name.
     pub name: Option<Cow<'a, str>>,
+    /// Their address for mail, where none is known yet.
+    pub email_once: Option<Cow<'a, str>>,
+    /// Their name, where none is known yet.
+    pub name_once: Option<Cow<'a, str>>,
+    /// Of whom it holds that they were called something else before.
+    pub earlier: Earlier,
 }
 
 impl RawPerson<'_> {
@@ -23,6 +29,21 @@ impl RawPerson<'_> {
     pub fn linked(&self) -> Option<(&str, &str)> {
         linked(self.anonymous.as_deref(), self.user.as_deref())
     }
+
+    /// Whether it tells anything of its user.
+    pub fn tells(&self) -> bool {
+        [&self.anonymous, &self.email, &self.name, &self.email_once, &self.name_once].into_iter().any(Option::is_some)
+    }
+}
+
+/// Who may become somebody else by a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Earlier {
+    /// Whoever goes by the earlier name.
+    #[default]
+    Anyone,
+    /// Nobody who is known already: another name leads to theirs.
+    Unknown,
 }
 
 /// That two names are one person's: whoever was `from` is `into`.
@@ -34,6 +55,8 @@ pub struct Link {
     pub into: UserHash,
     /// When we were told.
     pub at: Millis,
+    /// Of whom it holds.
+    pub earlier: Earlier,
 }
 
 /// What was told of somebody that is kept: bounded, as it is stored.
@@ -47,4 +70,8 @@ pub struct Told {
     pub email: Option<String>,
     /// Not empty.
     pub name: Option<String>,
+    /// What is kept where no address is known yet. Not empty.
+    pub email_once: Option<String>,
+    /// What is kept where no name is known yet. Not empty.
+    pub name_once: Option<String>,
 }

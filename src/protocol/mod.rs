@@ -4,6 +4,8 @@
 pub mod admission;
 pub mod aptabase;
 mod cors;
+mod event_id;
+mod json;
 mod moment;
 pub mod otlp;
 mod outside;

@@ -1,7 +1,6 @@
 //! Aptabase: `POST /api/v0/event`, `POST /api/v0/events` and `POST /api/v0/error`, which its published SDKs call.
 
 mod agent;
-mod json;
 mod names;
 mod reply;
 mod report;

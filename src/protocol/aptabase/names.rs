@@ -1,8 +1,13 @@
-//! Names of systems and languages, as they are counted here whatever an SDK calls them.
+//! Names of members, systems and languages, whatever an SDK calls them.
 
 use std::borrow::Cow;
 
 use crate::protocol::unity;
+
+/// The place of a member's name in a list, in whatever case it is written.
+pub fn place(names: &[&str], name: &str) -> Option<usize> {
+    names.iter().position(|known| known.eq_ignore_ascii_case(name))
+}
 
 /// An operating system in the spelling of this box; one that is not known stays what it is.
 pub fn system(name: Cow<'_, str>) -> Cow<'_, str> {

@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde::de::MapAccess;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{Leaf, Members, Object};
 use super::names;
-use super::wire::{Ids, SOMEBODY, Told, malformed, moment, session, unusable};
+use super::wire::{SOMEBODY, Told, filled, malformed, moment, session, unusable};
 use crate::ingest::Sent;
 use crate::model::{EventId, Fact, RawError, RawEvent, Refusal};
+use crate::protocol::event_id::ContentIds;
+use crate::protocol::json::{Filled, Found, Leaf, Members, pass};
 
 /// How much of a message and of a stack is kept, in bytes: SDKs send at most 5,000 and 10,000 characters.
 const MESSAGE: usize = 15_000;
@@ -22,24 +23,26 @@ const WORD: usize = 200;
 struct Report<'a>([Leaf<'a>; 13]);
 
 impl<'de> Members<'de> for Report<'de> {
-    const NAMES: &'static [&'static str] = &[
-        "errorMessage",
-        "errorType",
-        "stackTrace",
-        "timestamp",
-        "sessionId",
-        "platform",
-        "osName",
-        "osVersion",
-        "appVersion",
-        "sdkVersion",
-        "severity",
-        "kind",
-        "isDebug",
-    ];
-
-    fn take<A: MapAccess<'de>>(&mut self, place: usize, map: &mut A) -> Result<(), A::Error> {
-        self.0[place] = map.next_value()?;
+    fn take<A: MapAccess<'de>>(&mut self, name: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
+        const NAMES: [&str; 13] = [
+            "errorMessage",
+            "errorType",
+            "stackTrace",
+            "timestamp",
+            "sessionId",
+            "platform",
+            "osName",
+            "osVersion",
+            "appVersion",
+            "sdkVersion",
+            "severity",
+            "kind",
+            "isDebug",
+        ];
+        match names::place(&NAMES, &name) {
+            Some(place) => self.0[place] = map.next_value()?,
+            None => pass(map)?,
+        }
         Ok(())
     }
 }
@@ -71,30 +74,32 @@ pub fn decode(body: &[u8], key: i64) -> Result<Told<'_>, Refusal> {
     if !is_object {
         return Err(malformed("the body is not a JSON object"));
     }
-    Ok(one(text, Some(Ids::of(key, body).at(0))))
+    Ok(one(text, Some(ContentIds::of(key, body).at(0))))
 }
 
 /// Whether a text that was set aside is a report, and no event.
 pub(super) fn is_one(text: &str) -> bool {
-    let read = serde_json::from_str::<Object<Report<'_>>>(text).ok().and_then(|read| read.0);
-    read.is_some_and(|report| report.0[..2].iter().any(|leaf| *leaf != Leaf::Absent))
+    let says = |leaf: &Leaf<'_>| !matches!(leaf, Leaf::Absent | Leaf::Double(_) | Leaf::Other);
+    serde_json::from_str::<Filled<Report<'_>>>(text).is_ok_and(|report| report.members.0[..2].iter().any(says))
 }
 
 /// One report by itself.
 pub(super) fn one(text: &str, id: Option<EventId>) -> Told<'_> {
-    let read = serde_json::from_str::<Object<Report<'_>>>(text).ok().and_then(|read| read.0);
+    let read = serde_json::from_str::<Filled<Report<'_>>>(text).ok().filter(|read| read.found == Found::Wanted);
     let unread = |detail, is_debug, session| {
         let sent = Sent { protocol: super::NAME, user: Some(SOMEBODY.into()), session };
         Told { claim: unusable(detail, id, text, sent), is_debug, names_system: false }
     };
-    let Some(Report(leaves)) = read else { return unread("a string of the report is not valid", false, None) };
+    let Some(Filled { members: Report(leaves), .. }) = read else {
+        return unread("a string of the report is not valid", false, None);
+    };
     let [message, kind_of, stack, at, id_of_session, platform, os, os_version, version, sdk, severity, kind, debug] =
         leaves;
-    let (is_debug, session) = (debug.is_true(), session(id_of_session));
-    let (Some(message), Some(error_type)) = (message.filled(), kind_of.filled()) else {
+    let (is_debug, session) = (debug == Leaf::Bool(true), session(id_of_session));
+    let (Some(message), Some(error_type)) = (filled(message), filled(kind_of)) else {
         return unread("`errorMessage` or `errorType` is missing, or not a string", is_debug, session);
     };
-    let [stack, platform] = [stack, platform].map(Leaf::filled);
+    let [stack, platform] = [stack, platform].map(filled);
     let (severity, kind) = (one_of(severity, &["fatal", "error"]), one_of(kind, &KINDS));
     let fatal = severity == Some("fatal") || kind == Some("crash");
     let props = Props {
@@ -114,12 +119,12 @@ pub(super) fn one(text: &str, id: Option<EventId>) -> Told<'_> {
         props: to_raw_value(&props).ok().map(Cow::Owned),
         ..RawEvent::default()
     };
-    let system = os.filled().map(names::system);
+    let system = filled(os).map(names::system);
     let names_system = system.is_some();
     raw.facts.set(Fact::System, system);
-    raw.facts.set(Fact::SystemVersion, os_version.filled());
-    raw.facts.set(Fact::Version, version.filled());
-    raw.facts.set(Fact::Sdk, sdk.filled());
+    raw.facts.set(Fact::SystemVersion, filled(os_version));
+    raw.facts.set(Fact::Version, filled(version));
+    raw.facts.set(Fact::Sdk, filled(sdk));
     raw.error = Some(RawError { kind: Some(error_type), message: Some(message), fingerprint: None, fatal });
     Told { claim: crate::ingest::Claim::Event(raw), is_debug, names_system }
 }
@@ -129,7 +134,7 @@ const KINDS: [&str; 4] = ["crash", "unhandled", "taskException", "handled"];
 
 /// The word of a list that was sent, in any case.
 fn one_of(leaf: Leaf<'_>, words: &[&'static str]) -> Option<&'static str> {
-    let said = leaf.filled()?;
+    let said = filled(leaf)?;
     words.iter().find(|word| word.eq_ignore_ascii_case(said.trim())).copied()
 }
 

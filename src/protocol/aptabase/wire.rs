@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::de::MapAccess;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, MapAccess};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::agent::Agent;
-use super::json::{self, Leaf, Members, NoList, Object};
 use super::names;
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, Millis, RawEvent, Reason, Refusal};
+use crate::protocol::event_id::ContentIds;
+use crate::protocol::json::{Filled, Found, Leaf, Members, NoList, bounded, pass};
 use crate::protocol::unity;
 
 /// How the SDK for Unity calls itself.
@@ -59,20 +60,20 @@ struct Event<'a> {
     name: Leaf<'a>,
     at: Leaf<'a>,
     session: Leaf<'a>,
-    system: Object<System<'a>>,
+    system: Filled<System<'a>>,
     props: Option<&'a RawValue>,
 }
 
 impl<'de> Members<'de> for Event<'de> {
-    const NAMES: &'static [&'static str] = &["eventName", "timestamp", "sessionId", "systemProps", "props"];
-
-    fn take<A: MapAccess<'de>>(&mut self, place: usize, map: &mut A) -> Result<(), A::Error> {
-        match place {
-            0 => self.name = map.next_value()?,
-            1 => self.at = map.next_value()?,
-            2 => self.session = map.next_value()?,
-            3 => self.system = map.next_value()?,
-            _ => self.props = map.next_value()?,
+    fn take<A: MapAccess<'de>>(&mut self, name: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
+        const NAMES: [&str; 5] = ["eventName", "timestamp", "sessionId", "systemProps", "props"];
+        match names::place(&NAMES, &name) {
+            Some(0) => self.name = map.next_value()?,
+            Some(1) => self.at = map.next_value()?,
+            Some(2) => self.session = map.next_value()?,
+            Some(3) => self.system = map.next_value()?,
+            Some(_) => self.props = map.next_value()?,
+            None => pass(map)?,
         }
         Ok(())
     }
@@ -82,38 +83,24 @@ impl<'de> Members<'de> for Event<'de> {
 struct System<'a>([Leaf<'a>; 10]);
 
 impl<'de> Members<'de> for System<'de> {
-    const NAMES: &'static [&'static str] = &[
-        "isDebug",
-        "osName",
-        "osVersion",
-        "locale",
-        "appVersion",
-        "appBuildNumber",
-        "engineName",
-        "engineVersion",
-        "sdkVersion",
-        "deviceModel",
-    ];
-
-    fn take<A: MapAccess<'de>>(&mut self, place: usize, map: &mut A) -> Result<(), A::Error> {
-        self.0[place] = map.next_value()?;
+    fn take<A: MapAccess<'de>>(&mut self, name: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
+        const NAMES: [&str; 10] = [
+            "isDebug",
+            "osName",
+            "osVersion",
+            "locale",
+            "appVersion",
+            "appBuildNumber",
+            "engineName",
+            "engineVersion",
+            "sdkVersion",
+            "deviceModel",
+        ];
+        match names::place(&NAMES, &name) {
+            Some(place) => self.0[place] = map.next_value()?,
+            None => pass(map)?,
+        }
         Ok(())
-    }
-}
-
-/// Ids for events that have none: the same for the same body from the same key, so that a retry counts once.
-pub(super) struct Ids(Sha256);
-
-impl Ids {
-    pub(super) fn of(key: i64, body: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(key.to_be_bytes()).chain_update(body))
-    }
-
-    pub(super) fn at(&self, index: usize) -> EventId {
-        let hash = self.0.clone().chain_update((index as u64).to_be_bytes()).finalize();
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash[..16]);
-        EventId(id)
     }
 }
 
@@ -124,27 +111,33 @@ impl Ids {
 /// [`Refusal::Malformed`] where it is no JSON, or empty; [`Refusal::TooLarge`] for more events.
 pub fn decode<'a>(body: &'a [u8], sender: &Sender<'a>, most: usize) -> Result<Vec<Told<'a>>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
-    let ids = Ids::of(sender.key, body);
-    let told: Vec<_> = match json::list::<Object<Event<'_>>>(text, most) {
-        Ok(events) if events.iter().all(|event| event.0.as_ref().is_some_and(Event::is_good)) => events
-            .into_iter()
-            .flat_map(|event| event.0)
-            .enumerate()
-            .map(|(at, event)| event.tell(sender, Some(ids.at(at))))
-            .collect(),
+    let ids = ContentIds::of(sender.key, body);
+    let told: Vec<_> = match list::<Filled<Event<'_>>>(text, most) {
+        Ok(events) if events.iter().all(|event| event.found == Found::Wanted && event.members.is_good()) => {
+            let tell = |(at, event): (usize, Filled<Event<'a>>)| event.members.tell(sender, Some(ids.at(at)));
+            events.into_iter().enumerate().map(tell).collect()
+        }
         Err(NoList::TooMany) => return Err(too_many(most)),
         // As a rule every event is good, and one pass does. Else each is read again by itself, with its text at hand.
-        Ok(_) | Err(NoList::Unreadable) => one_by_one(text, sender, &ids, most)?,
+        Ok(_) | Err(NoList::Unreadable) => one_by_one(text, sender, ids, most)?,
     };
     if told.is_empty() { Err(malformed("there are no events")) } else { Ok(told) }
 }
 
-fn one_by_one<'a>(text: &'a str, sender: &Sender<'a>, ids: &Ids, most: usize) -> Result<Vec<Told<'a>>, Refusal> {
-    match json::list::<&RawValue>(text, most) {
+fn one_by_one<'a>(text: &'a str, sender: &Sender<'a>, ids: ContentIds, most: usize) -> Result<Vec<Told<'a>>, Refusal> {
+    match list::<&RawValue>(text, most) {
         Ok(all) => Ok(all.into_iter().enumerate().map(|(at, raw)| one(raw.get(), sender, Some(ids.at(at)))).collect()),
         Err(NoList::TooMany) => Err(too_many(most)),
         Err(NoList::Unreadable) => Err(malformed("the body is not JSON")),
     }
+}
+
+/// The elements of an array, at most `most`; a text that is none is the only one.
+fn list<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Result<Vec<T>, NoList> {
+    if !text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map(|one| vec![one]).map_err(|_| NoList::Unreadable);
+    }
+    bounded(text, most, |list, parser| list.deserialize(parser))
 }
 
 fn too_many(most: usize) -> Refusal {
@@ -157,10 +150,10 @@ pub(super) fn malformed(problem: &str) -> Refusal {
 
 /// One event by itself.
 pub(super) fn one<'a>(text: &'a str, sender: &Sender<'a>, id: Option<EventId>) -> Told<'a> {
-    let (detail, event) = match serde_json::from_str::<Object<Event<'_>>>(text) {
-        Ok(Object(Some(event))) if event.is_good() => return event.tell(sender, id),
-        Ok(Object(Some(event))) => ("`eventName` is missing, or not a string", Some(event)),
-        Ok(Object(None)) => ("the event is not an object", None),
+    let (detail, event) = match serde_json::from_str::<Filled<Event<'_>>>(text) {
+        Ok(Filled { members, found: Found::Wanted }) if members.is_good() => return members.tell(sender, id),
+        Ok(Filled { members, found: Found::Wanted }) => ("`eventName` is missing, or not a string", Some(members)),
+        Ok(Filled { found: Found::Nothing | Found::Other, .. }) => ("the event is not an object", None),
         Err(_) => ("a string of the event is not valid", None),
     };
     let is_debug = event.as_ref().is_some_and(Event::is_debug);
@@ -178,29 +171,33 @@ pub(super) fn unusable<'a>(detail: &str, id: Option<EventId>, body: &'a str, sen
 
 impl<'a> Event<'a> {
     fn is_good(&self) -> bool {
-        matches!(&self.name, Leaf::Text(name) if !name.trim().is_empty())
+        match &self.name {
+            Leaf::Text(name) => !name.trim().is_empty(),
+            Leaf::Int(_) | Leaf::Large(_) => true,
+            Leaf::Absent | Leaf::Bool(_) | Leaf::Double(_) | Leaf::Other => false,
+        }
     }
 
     fn is_debug(&self) -> bool {
-        self.system.0.as_ref().is_some_and(|system| system.0[0].is_true())
+        self.system.members.0[0] == Leaf::Bool(true)
     }
 
     fn tell(self, sender: &Sender<'a>, id: Option<EventId>) -> Told<'a> {
         let is_debug = self.is_debug();
         let at = moment(self.at);
         let System([_, os, os_version, locale, version, build, engine, engine_version, sdk, device]) =
-            self.system.0.unwrap_or_default();
+            self.system.members;
         let mut raw = RawEvent {
             // Whole seconds are too coarse to tell one event from the next, and who sends single ones never tries again.
             id: id.filter(|_| sender.form == Form::Batch || at.is_some_and(|(_, decimals)| decimals >= 3)),
             claimed_at: at.map(|(at, _)| at),
-            name: self.name.filled().unwrap_or_default(),
+            name: filled(self.name).unwrap_or_default(),
             session: session(self.session),
             ..RawEvent::default()
         };
-        let mut engine = (engine.filled(), engine_version.filled());
+        let mut engine = (filled(engine), filled(engine_version));
         // React Native says so of itself in a browser.
-        let os = os.filled().filter(|os| os != "web");
+        let os = filled(os).filter(|os| os != "web");
         let names_system = os.is_some();
         match (os, sender.form) {
             (None, Form::Single) => {
@@ -212,14 +209,14 @@ impl<'a> Event<'a> {
             }
             (os, _) => {
                 raw.facts.set(Fact::System, os.map(names::system));
-                raw.facts.set(Fact::SystemVersion, os_version.filled().map(|version| unless_described(version, &sdk)));
+                raw.facts.set(Fact::SystemVersion, filled(os_version).map(|version| unless_described(version, &sdk)));
             }
         }
-        raw.facts.set(Fact::Locale, locale.filled().and_then(|locale| names::locale(&locale)));
-        raw.facts.set(Fact::Version, version.filled());
-        raw.facts.set(Fact::Build, build.filled());
-        raw.facts.set(Fact::Sdk, sdk.filled());
-        raw.facts.set(Fact::Device, device.filled());
+        raw.facts.set(Fact::Locale, filled(locale).and_then(|locale| names::locale(&locale)));
+        raw.facts.set(Fact::Version, filled(version));
+        raw.facts.set(Fact::Build, filled(build));
+        raw.facts.set(Fact::Sdk, filled(sdk));
+        raw.facts.set(Fact::Device, filled(device));
         let more = [
             ("isDebug", is_debug.then_some(Cow::Borrowed("true"))),
             ("engineName", engine.0.map(quoted)),
@@ -230,17 +227,22 @@ impl<'a> Event<'a> {
     }
 }
 
+/// A string that is not empty, or a whole number as it is written.
+pub(super) fn filled(leaf: Leaf<'_>) -> Option<Cow<'_, str>> {
+    leaf.spelt().filter(|text| !text.trim().is_empty())
+}
+
 /// A time, and how many decimals its second has. One that cannot be read is none: there are devices that write their own
 /// clock's form.
 pub(super) fn moment(leaf: Leaf<'_>) -> Option<(Millis, usize)> {
-    let text = leaf.filled()?;
+    let text = filled(leaf)?;
     let at = text.parse::<Timestamp>().ok()?;
     let decimals = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
     Some((Millis(at.as_millisecond()), decimals))
 }
 
 pub(super) fn session<'a>(leaf: Leaf<'a>) -> Option<Cow<'a, str>> {
-    let id = leaf.filled()?;
+    let id = filled(leaf)?;
     let end = id.floor_char_boundary(SESSION);
     Some(match id {
         Cow::Borrowed(id) => Cow::Borrowed(&id[..end]),

@@ -5,11 +5,10 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::wire::{Attribute, Record, Value, as_text, last_of_each};
-use crate::model::{EventId, Fact, Millis, RawError, RawEvent, RawFacts};
+use crate::model::{Fact, Millis, RawError, RawEvent, RawFacts};
+use crate::protocol::event_id::id_of;
 
 /// Name of what has none: a line of a log.
 const LINE: &str = "log";
@@ -156,17 +155,15 @@ impl<'a> Resource<'a> {
 pub fn event<'a>(resource: &Resource<'a>, scope: Cow<'a, str>, record: Record<'a>) -> RawEvent<'a> {
     let mut told = Told::default();
     let mut error = RawError::default();
-    let mut props: Vec<Attribute<'a>> = Vec::with_capacity(record.attributes.len() + 5);
-    for (name, value) in record.attributes {
-        match &*name {
-            "exception.type" => error.kind = as_text(&value),
-            "exception.message" => error.message = as_text(&value),
+    let mut props = record.attributes;
+    props.retain(|(name, value)| {
+        match &**name {
+            "exception.type" => error.kind = as_text(value),
+            "exception.message" => error.message = as_text(value),
             _ => {}
         }
-        if !told.take(&name, &value) {
-            props.push((name, value));
-        }
-    }
+        !told.take(name, value)
+    });
     let stack = props.iter().any(|(name, _)| name == "exception.stacktrace");
     let tells = stack || error.kind.is_some() || error.message.is_some();
     let name = Some(record.event).filter(|name| !name.is_empty()).or_else(|| told.get(Known::Name));
@@ -187,7 +184,7 @@ pub fn event<'a>(resource: &Resource<'a>, scope: Cow<'a, str>, record: Record<'a
     };
     let nanos = if record.time > 0 { record.time } else { record.observed };
     RawEvent {
-        id: told.get(Known::Uid).map(|uid| id(&uid)),
+        id: told.get(Known::Uid).map(|uid| id_of(&uid)),
         claimed_at: i64::try_from(nanos / 1_000_000).ok().filter(|at| *at > 0).map(Millis),
         user: either(&[Known::User, Known::EndUser, Known::PostHogUser]),
         anonymous: either(&[Known::Installation, Known::Device, Known::Pseudonym]),
@@ -262,15 +259,6 @@ fn joined<'a>(first: Option<Cow<'a, str>>, between: char, second: Option<Cow<'a,
         (Some(first), Some(second)) => Some(format!("{first}{between}{second}").into()),
         (first, _) => first,
     }
-}
-
-/// An id of the client's, which may be no UUID.
-fn id(uid: &str) -> EventId {
-    Uuid::try_parse(uid).map(Into::into).unwrap_or_else(|_| {
-        let mut id = [0; 16];
-        id.copy_from_slice(&Sha256::digest(uid.as_bytes())[..16]);
-        EventId(id)
-    })
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::claim::{Resource, event};
 use super::wire::{self, Attribute, Bounds, Record, Sink, Unreadable};
 use crate::ingest::Claim;
 use crate::model::{EventId, Limits, Reason, Refusal};
+use crate::protocol::event_id::ContentIds;
 
 pub use super::wire::{Form, Signal};
 
@@ -59,7 +59,7 @@ pub fn decode<'a>(message: Message<'a>, limits: &Limits) -> Result<Batch<'a>, Re
     let bounds =
         Bounds { bytes: limits.event_bytes.saturating_mul(WORDS), depth: limits.depth + 1, elements: ELEMENTS };
     let Message { body, form, signal, key, agent } = message;
-    let mut gathered = Gathered { agent, ids: Ids::new(key, body), ..Gathered::default() };
+    let mut gathered = Gathered { agent, ids: ContentIds::of(key, body), ..Gathered::default() };
     let form = wire::read(body, (form, signal), bounds, &mut gathered).map_err(|unreadable| match unreadable {
         Unreadable::TooMany => Refusal::TooLarge(format!("a request has at most {MOST} records")),
         Unreadable::Large => {
@@ -76,7 +76,7 @@ pub fn decode<'a>(message: Message<'a>, limits: &Limits) -> Result<Batch<'a>, Re
 #[derive(Default)]
 struct Gathered<'a> {
     agent: Option<&'a str>,
-    ids: Ids,
+    ids: ContentIds,
     resource: Resource<'a>,
     is_server: bool,
     claims: Vec<Claim<'a>>,
@@ -94,7 +94,7 @@ impl<'a> Sink<'a> for Gathered<'a> {
         if self.claims.len() == MOST {
             return Err(Unreadable::TooMany);
         }
-        let id = self.ids.of(self.claims.len());
+        let id = self.ids.at(self.claims.len());
         let claim = match record {
             Ok(record) => {
                 let mut raw = event(&self.resource, scope, record);
@@ -113,7 +113,7 @@ impl<'a> Sink<'a> for Gathered<'a> {
     }
 
     fn clear(&mut self) {
-        *self = Self { agent: self.agent, ids: std::mem::take(&mut self.ids), ..Self::default() };
+        *self = Self { agent: self.agent, ids: self.ids, ..Self::default() };
     }
 }
 
@@ -127,21 +127,4 @@ fn unusable<'a>(unreadable: Unreadable, id: EventId) -> Claim<'a> {
         }
     };
     Claim::Unusable { reason, detail: detail.to_owned(), id: Some(id), body: "null", sent: None }
-}
-
-/// Ids of the records of one request.
-#[derive(Default)]
-struct Ids(Sha256);
-
-impl Ids {
-    fn new(key: i64, body: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(key.to_be_bytes()).chain_update(body))
-    }
-
-    fn of(&self, index: usize) -> EventId {
-        let full = self.0.clone().chain_update((index as u64).to_be_bytes()).finalize();
-        let mut id = [0; 16];
-        id.copy_from_slice(&full[..16]);
-        EventId(id)
-    }
 }

@@ -184,7 +184,7 @@ fn varint(message: &mut Vec<u8>, mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Reason;
+    use crate::model::{Reason, Withheld};
 
     async fn read(response: Response) -> (u16, String, Option<String>, Vec<u8>) {
         let status = response.status().as_u16();
@@ -214,6 +214,9 @@ mod tests {
         let outcomes = vec![Outcome::Stored, Outcome::SetAside(Reason::TooLarge, None)];
         let told = set_aside(&Receipt { outcomes, identified: None });
         assert_eq!(told, (1, "1 of 2 records could not be used, the first as too_large".to_owned()));
+        // What is not kept by order is a whole success: exporters log a warning as an error, for every request.
+        let outcomes = vec![Outcome::Stored, Outcome::Withheld(Withheld::Sampled), Outcome::Duplicate];
+        assert_eq!(set_aside(&Receipt { outcomes, identified: None }).0, 0);
     }
 
     #[tokio::test]

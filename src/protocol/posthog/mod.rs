@@ -14,7 +14,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 
-use self::payload::Hints;
 use self::reply::Dialect;
 use super::admission::{Seen, unreadable};
 use super::public::{self, Admitted};
@@ -24,6 +23,7 @@ use crate::http::{Access, Routes};
 use crate::ingest::{Claim, Request, Scope};
 use crate::model::{Fact, Millis, Origin, Outcome, Refusal};
 
+pub use payload::{Hints, unwrap};
 pub use wire::{Batch, Form, Item, Place, decode};
 
 /// This adapter.
@@ -137,7 +137,7 @@ impl Call {
     async fn take(&self, hints: &Hints, body: Body, seen: &mut Seen) -> Result<bool, Refusal> {
         let limits = self.limits();
         let wire = body::read_wire(&self.headers, body, &limits).await.map_err(unreadable)?;
-        let body = payload::unwrap(wire, hints, &self.headers, &limits).await.map_err(unreadable)?;
+        let body = unwrap(wire, hints, &self.headers, &limits).await.map_err(unreadable)?;
         let sent_at = hints.sent_at.filter(|at| *at >= STALE).map(Millis);
         let batch = decode(&body, Form::Older { sent_at }, self.most())?;
         let key = batch.key.as_deref().or(hints.token.as_deref()).ok_or("the project API key is missing");
@@ -215,7 +215,7 @@ impl Call {
                 }
             }
             request.claims.extend(claim);
-            request.people.extend(person);
+            request.people.extend(person.map(|person| *person));
         }
         if request.claims.is_empty() && request.people.is_empty() {
             return Ok(Vec::new());

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 
-use super::loose::{Leaf, Object};
+use super::leaf::Leaf;
 use super::message::{Fault, Reader, Said, unusable};
-use super::wire::{self, Message, NoBatch};
+use super::wire::{self, Message};
 use crate::ingest::Claim;
 use crate::model::{Country, IngestKeyId, Millis, RawPerson, Refusal};
+use crate::protocol::json::{NoList, Object};
 use crate::protocol::moment;
 
 /// What was sent so long before all that it tells of was not sent then, in milliseconds.
@@ -104,16 +105,16 @@ pub fn decode<'a>(body: &'a [u8], form: Form, sender: &Sender<'_>, most: usize) 
                 return Ok(decoded);
             }
         }
-        Err(NoBatch::TooMany) => return Err(too_many(most)),
-        Err(NoBatch::Unreadable) => {}
+        Err(NoList::TooMany) => return Err(too_many(most)),
+        Err(NoList::Unreadable) => {}
     }
     match wire::batch::<&RawValue>(text, most) {
         Ok(batch) => {
             let texts = batch.messages.into_iter().map(RawValue::get);
             Ok(reading(batch.context).one_by_one(texts, batch.sent_at.text()))
         }
-        Err(NoBatch::TooMany) => Err(too_many(most)),
-        Err(NoBatch::Unreadable) => Err(malformed(r#"the body is not JSON of the form {"batch":[...]}"#)),
+        Err(NoList::TooMany) => Err(too_many(most)),
+        Err(NoList::Unreadable) => Err(malformed(r#"the body is not JSON of the form {"batch":[...]}"#)),
     }
 }
 

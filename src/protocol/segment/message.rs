@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
-
 use super::decode::{Kind, Sender};
-use super::loose::Leaf;
+use super::leaf::Leaf;
 use super::wire::{Context, Message, Traits};
 use super::{agent, props};
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, Millis, RawEvent, RawFacts, RawPerson, Reason};
+use crate::protocol::event_id::{ContentIds, id_of};
 use crate::protocol::moment;
 
 /// What a page view is called.
@@ -81,14 +79,14 @@ pub struct Reader<'a, 's> {
     /// What the batch says for all its messages.
     whole: Option<Context<'a>>,
     body: &'a [u8],
-    /// Of the key and the body, once it was needed.
-    hash: Option<Sha256>,
+    /// Those of the key and the body, once they were needed.
+    ids: Option<ContentIds>,
 }
 
 impl<'a, 's> Reader<'a, 's> {
     /// For the messages of that body.
     pub fn new(sender: &'s Sender<'s>, whole: Option<Context<'a>>, body: &'a [u8]) -> Self {
-        Self { sender, whole, body, hash: None }
+        Self { sender, whole, body, ids: None }
     }
 
     /// Reads the message at that place of the body. Which call it is says the path, or else the message.
@@ -151,12 +149,8 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// An id that is the same for the same bytes with the same key.
     fn content_id(&mut self, index: usize) -> EventId {
-        let (key, body) = (self.sender.key, self.body);
-        let hash = self.hash.get_or_insert_with(|| {
-            let key = key.map_or(0, |key| key.0);
-            Sha256::new_with_prefix(key.to_be_bytes()).chain_update(body)
-        });
-        first_half(&hash.clone().chain_update((index as u64).to_be_bytes()).finalize())
+        let key = self.sender.key.map_or(0, |key| key.0);
+        self.ids.get_or_insert_with(|| ContentIds::of(key, self.body)).at(index)
     }
 
     /// What a batch says stands in for what its message does not say itself.
@@ -218,7 +212,8 @@ fn people(message: Message<'_>, kind: Kind) -> Result<[Option<RawPerson<'_>>; 2]
         Kind::Identify => {
             let [(email, name), (other_email, other_name)] =
                 [message.traits.0, message.context.0.and_then(|context| context.traits.0)].map(told);
-            [Some(RawPerson { user, anonymous, email: email.or(other_email), name: name.or(other_name) }), None]
+            let (email, name) = (email.or(other_email), name.or(other_name));
+            [Some(RawPerson { user, anonymous, email, name, ..RawPerson::default() }), None]
         }
         Kind::Alias => {
             let previous = message.previous_id.into_text();
@@ -237,18 +232,6 @@ fn told(traits: Option<Traits<'_>>) -> (Option<Cow<'_, str>>, Option<Cow<'_, str
         (first, last) => first.or(last),
     };
     (traits.email.into_text(), traits.name.into_text().or_else(whole))
-}
-
-/// The id that a message is counted under: its UUID, or what stands for another text.
-fn id_of(text: &str) -> EventId {
-    let uuid = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
-    uuid.map_or_else(|| first_half(&Sha256::digest(text)), EventId::from)
-}
-
-fn first_half(hash: &[u8]) -> EventId {
-    let mut id = [0; 16];
-    id.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
-    EventId(id)
 }
 
 fn fault(problem: &str) -> Fault {

@@ -3,7 +3,7 @@
 mod agent;
 mod decode;
 mod key;
-mod loose;
+mod leaf;
 mod message;
 mod pixel;
 mod props;

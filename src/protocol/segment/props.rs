@@ -1,14 +1,13 @@
 //! Properties of an event: those of the call, and what its context says of the page and the campaign.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::decode::Kind;
 use super::wire::{Context, Message};
+use crate::protocol::json::{Filled, Members, pass};
 
 /// A property that is added where the call has none of that name.
 type Extra<'a> = (&'static str, &'a RawValue);
@@ -69,7 +68,7 @@ fn joined<'a>(own: Option<&'a RawValue>, extras: &[Extra<'a>]) -> Option<Cow<'a,
     };
     let inside = own.get().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let Some(inside) = inside.filter(|_| !extras.is_empty()) else { return Some(Cow::Borrowed(own)) };
-    let known = serde_json::from_str::<Names<'_>>(own.get()).map(|names| names.0).unwrap_or_default();
+    let known = serde_json::from_str::<Filled<Names<'_>>>(own.get()).map(|names| names.members.0).unwrap_or_default();
     let missing = extras.iter().filter(|(name, _)| !known.iter().any(|known| known == name));
     object(inside.trim(), missing).map_or(Some(Cow::Borrowed(own)), |joined| Some(Cow::Owned(joined)))
 }
@@ -90,30 +89,13 @@ fn object<'e, 'a: 'e>(written: &str, more: impl Iterator<Item = &'e Extra<'a>>) 
 }
 
 /// The names of an object's members.
+#[derive(Default)]
 struct Names<'a>(Vec<Cow<'a, str>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Names<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(NamesVisitor)
-    }
-}
-
-struct NamesVisitor;
-
-impl<'de> Visitor<'de> for NamesVisitor {
-    type Value = Names<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names<'de>, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = map.next_key::<super::loose::Leaf<'de>>()? {
-            names.extend(name.into_text());
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(Names(names))
+impl<'de> Members<'de> for Names<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
+        self.0.push(name);
+        pass(map)
     }
 }
 

@@ -1,13 +1,13 @@
 //! What Segment's and RudderStack's SDKs send: batches and single messages, read without judging them.
 
-use std::cell::Cell;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::loose::{Leaf, List, Loose, Object};
+use super::leaf::Leaf;
+use crate::protocol::json::{List, Loose, Name, NoList, Object, bounded, pass};
 
 /// One call of an SDK. Members that are not named here are not kept.
 #[derive(Clone, Default, Deserialize)]
@@ -177,22 +177,9 @@ pub struct Batch<'a, T> {
     pub context: Option<Context<'a>>,
 }
 
-/// Why a text is no batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoBatch {
-    /// Not JSON of that form, or a message is not a `T`.
-    Unreadable,
-    /// More messages than are allowed.
-    TooMany,
-}
-
 /// Reads a batch of at most `most` messages.
-pub fn batch<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Result<Batch<'a, T>, NoBatch> {
-    let overflow = Cell::new(false);
-    let seed = Envelope(List::<T>::new(most, &overflow));
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let batch = seed.deserialize(&mut parser).and_then(|batch| parser.end().map(|()| batch));
-    batch.map_err(|_| if overflow.get() { NoBatch::TooMany } else { NoBatch::Unreadable })
+pub fn batch<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Result<Batch<'a, T>, NoList> {
+    bounded(text, most, |list, parser| parser.deserialize_map(Envelope(list)))
 }
 
 /// Reads one message by itself.
@@ -201,14 +188,6 @@ pub fn message(text: &str) -> Result<Message<'_>, serde_json::Error> {
 }
 
 struct Envelope<'l, T>(List<'l, T>);
-
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Envelope<'_, T> {
-    type Value = Batch<'de, T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Batch<'de, T>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Envelope<'_, T> {
     type Value = Batch<'de, T>;
@@ -220,15 +199,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Envelope<'_, T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<'de, T>, A::Error> {
         let mut list = Some(self.0);
         let (mut messages, mut sent_at, mut context) = (None, Leaf::default(), None);
-        while let Some(key) = map.next_key::<Leaf<'de>>()? {
-            match key.text() {
-                Some("batch") => {
+        while let Some(Name(name)) = map.next_key()? {
+            match &*name {
+                "batch" => {
                     let list = list.take().ok_or_else(|| A::Error::duplicate_field("batch"))?;
                     messages = Some(map.next_value_seed(list)?);
                 }
-                Some("sentAt") => sent_at = map.next_value()?,
-                Some("context") => context = map.next_value::<Loose<Context<'de>>>()?.0,
-                Some(_) | None => _ = map.next_value::<IgnoredAny>()?,
+                "sentAt" => sent_at = map.next_value()?,
+                "context" => context = map.next_value::<Loose<Context<'de>>>()?.0,
+                _ => pass(&mut map)?,
             }
         }
         let messages = messages.ok_or_else(|| A::Error::missing_field("batch"))?;

@@ -3,7 +3,8 @@
 //! steps.
 //!
 //! The first link of a pseudonym stays. What it leads to leads nowhere else: where that is linked in turn, all that leads
-//! there is led on. So there are no chains, no circles, and one look tells whose an event is.
+//! there is led on. So there are no chains, no circles, and one look tells whose an event is. Somebody to whom names lead is
+//! known: there are links that are not for such a one ([`Earlier::Unknown`](crate::model::Earlier)).
 
 mod moving;
 mod told;

@@ -59,8 +59,8 @@ fn of_environment(db: &dyn Sql, environment: EnvironmentId, told: &[&Teller<'_>]
         if told.user == *user || profile.identifier.is_none() {
             profile.identifier = Some(told.identifier.clone());
         }
-        profile.email = told.email.clone().or(profile.email.take());
-        profile.name = told.name.clone().or(profile.name.take());
+        profile.email = told.email.clone().or(profile.email.take()).or_else(|| told.email_once.clone());
+        profile.name = told.name.clone().or(profile.name.take()).or_else(|| told.name_once.clone());
     }
     let mut taken: HashMap<String, UserHash> = HashMap::new();
     for (user, (mut profile, at)) in wanted {

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::super::sql::{Cell, Row, Sql};
 use super::super::{Draft, Result, identify};
 use super::Roots;
-use crate::model::{EnvironmentId, Link, UserHash};
+use crate::model::{Earlier, EnvironmentId, Link, UserHash};
 
 /// What a draft tells that may be new.
 pub(in crate::store) type Asked<'d> = (&'d Draft, Link);
@@ -31,7 +31,7 @@ pub(in crate::store) fn asked(drafts: &[Draft], leads: impl Fn(EnvironmentId, Us
         let environment = draft.environment;
         link.from != link.into
             && leads(environment, link.from) == link.from
-            && seen.insert((environment, draft.key, link.from, link.into))
+            && seen.insert((environment, draft.key, link.from, link.into, link.earlier))
     };
     all.filter(is_new).collect()
 }
@@ -71,6 +71,9 @@ fn of_environment(
             continue;
         }
         let led_on: Vec<_> = known.iter().filter(|(_, root)| **root == link.from).map(|(hash, _)| *hash).collect();
+        if link.earlier == Earlier::Unknown && !led_on.is_empty() {
+            continue;
+        }
         if led_on.iter().any(|hash| !new.contains_key(hash)) {
             let sql =
                 "UPDATE links SET into_hash = $1, due_at = coalesce(due_at, 0) WHERE env_id = $2 AND into_hash = $3";

@@ -60,7 +60,7 @@ const SQL: [&str; 8] =
 const SIBLINGS: [&str; 4] = ["protocol/", "web/pages/", "web/api/", "jobs/"];
 
 /// What files of one kind share, and may name.
-const SHARED: [&str; 5] = ["admission", "moment", "open_to_browsers", "public", "unity"];
+const SHARED: [&str; 7] = ["admission", "event_id", "json", "moment", "open_to_browsers", "public", "unity"];
 
 /// Longest file, in lines.
 const LONGEST: usize = 500;

@@ -143,6 +143,20 @@ fn a_wrong_clock_is_corrected_by_the_time_of_sending() {
 }
 
 #[test]
+fn what_tells_no_time_but_an_id_counts_once_and_as_of_its_arrival() {
+    let (server, key) = server_with_key(Backend::Sqlite);
+    let before = jiff::Timestamp::now().as_millisecond();
+    let event = json!({ "event": "x", "distinct_id": "ada", "uuid": "3f0f3b63-6f1c-4a43-9a0b-0c3e7c1a5d11" });
+    for _ in 0..3 {
+        let sent_at = jiff::Timestamp::now().to_string();
+        let body = json!({ "api_key": key, "sent_at": sent_at, "batch": [event] });
+        post(&server, "/batch/", body.to_string()).expect(200);
+    }
+    let off = format!("SELECT count(*) FROM events WHERE claimed_at + skew < {before}");
+    assert_eq!((events(&server), server.count(&off)), (1, 0));
+}
+
+#[test]
 fn users_are_counted_as_their_client_knows_them() {
     let (server, key) = server_with_key(Backend::Sqlite);
     let told = |id: &str, properties: Value| json!({ "event": "x", "distinct_id": id, "properties": properties });

@@ -12,6 +12,8 @@ on_both_backends! {
     names_of_one_person_count_as_one_whatever_the_order,
     chains_and_circles_come_to_one_name,
     a_shared_device_keeps_its_history_with_the_first,
+    whoever_is_known_becomes_another_only_where_that_is_meant,
+    what_is_set_once_fills_what_is_empty,
     after_every_step_the_summaries_are_what_lies_beneath,
     what_is_told_of_a_person_is_shown_found_and_erased,
     an_erasure_in_the_middle_leaves_nothing,
@@ -266,6 +268,59 @@ fn a_shared_device_keeps_its_history_with_the_first(backend: Backend) {
     assert_eq!(bench.unlike(&scope), []);
 }
 
+fn whoever_is_known_becomes_another_only_where_that_is_meant(backend: Backend) {
+    let mut bench = Bench::new(backend);
+    let scope = bench.scope(&bench.app("UTC"), 0);
+    for user in ["device", "ada", "bob"] {
+        bench.does(&scope, user, user, Millis::HOUR);
+    }
+    let link = |from: &str, into: &str, earlier: Earlier| RawPerson {
+        user: Some(into.to_owned().into()),
+        anonymous: Some(from.to_owned().into()),
+        earlier,
+        ..RawPerson::default()
+    };
+    let users = |bench: &Bench| {
+        bench.unite();
+        assert_eq!(bench.unlike(&scope), []);
+        bench.database.count("SELECT count(*) FROM users")
+    };
+    // Known by what the same commit has told.
+    let both = vec![link("device", "ada", Earlier::Unknown), link("ada", "bob", Earlier::Unknown)];
+    bench.people(&scope, both);
+    assert_eq!(users(&bench), 2);
+    bench.reopen();
+    bench.people(&scope, vec![link("ada", "bob", Earlier::Unknown)]);
+    assert_eq!(users(&bench), 2, "she is known");
+    bench.people(&scope, vec![link("new", "ada", Earlier::Unknown), link("bob", "new-bob", Earlier::Unknown)]);
+    assert_eq!(users(&bench), 2, "nobody's name led to his");
+    let meant = vec![link("ada", "new-bob", Earlier::Unknown), link("ada", "new-bob", Earlier::Anyone)];
+    bench.people(&scope, meant);
+    assert_eq!(users(&bench), 1);
+    let whose = bench.known(&scope, "device").unwrap();
+    assert_eq!(whose.hash, bench.name(&scope, "new-bob"));
+}
+
+fn what_is_set_once_fills_what_is_empty(backend: Backend) {
+    let bench = Bench::new(backend);
+    let scope = bench.scope(&bench.app("UTC"), 0);
+    let texts = |set: [&str; 2], once: [&str; 2]| {
+        let [email, name, email_once, name_once] =
+            [set[0], set[1], once[0], once[1]].map(|text| Some(text.to_owned().into()));
+        RawPerson { user: Some("ada".into()), email, name, email_once, name_once, ..RawPerson::default() }
+    };
+    for (told, email, name) in [
+        (vec![texts(["", ""], ["first@example.org", ""])], Some("first@example.org"), None),
+        (vec![texts(["", ""], ["second@example.org", "A"])], Some("first@example.org"), Some("A")),
+        (vec![texts(["", "Ada"], ["", "B"]), texts(["", ""], ["", "C"])], Some("first@example.org"), Some("Ada")),
+        (vec![texts(["ada@example.org", ""], ["third@example.org", ""])], Some("ada@example.org"), Some("Ada")),
+    ] {
+        bench.people(&scope, told);
+        let found = bench.known(&scope, "ada").unwrap().profile.unwrap();
+        assert_eq!((found.email.as_deref(), found.name.as_deref()), (email, name));
+    }
+}
+
 /// Whoever is killed leaves what a step leaves: the store is opened anew after each.
 fn after_every_step_the_summaries_are_what_lies_beneath(backend: Backend) {
     let mut bench = Bench::new(backend);
@@ -326,6 +381,7 @@ impl Bench {
             anonymous: Some("anonymous-carla".into()),
             email: Some(MAIL.into()),
             name: Some("Carla Canaria".into()),
+            ..RawPerson::default()
         };
         self.people(scope, vec![person]);
     }

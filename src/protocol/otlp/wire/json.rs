@@ -2,106 +2,124 @@
 //! (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>).
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
-use super::lenient::{Leaf, List, Object, scalars_are};
-use super::outline::{Outlines, Span};
+use super::outline::{Group, Span, requests};
+use super::parts::{Element, Part, Reading};
 use super::{Attribute, Bounds, ERROR, EXCEPTION, Record, Signal, Sink, Unreadable, Value};
+use crate::protocol::json::{Leaf, pass};
+
+/// The least that an element takes of a text, in bytes: `0,`.
+const LEAST: usize = 2;
 
 /// Reads a whole request, or several of them one after another.
 pub fn read<'a>(body: &'a [u8], signal: Signal, bounds: Bounds, sink: &mut impl Sink<'a>) -> Result<(), Unreadable> {
     let text = std::str::from_utf8(body).map_err(|_| Unreadable::Broken)?;
-    let outlines = Outlines::new(signal, bounds.elements);
-    for group in outlines.requests(text)? {
+    let within = bounds.bytes / LEAST;
+    let begin = || Reading::new(signal, bounds.elements, within);
+    // As a rule every record is good, and one pass does. Else each is read again by itself.
+    if signal == Signal::Logs
+        && let Ok(groups) = requests::<Option<Record<'_>>>(text, &begin())
+    {
+        return tell(groups, bounds, sink, |sink, scope, record| sink.record(scope, record.ok_or(Unreadable::Broken)));
+    }
+    let outline = begin();
+    tell(requests::<&RawValue>(text, &outline)?, bounds, sink, |sink, scope, item| match signal {
+        Signal::Logs => sink.record(scope, by_itself(item, within)),
+        Signal::Traces => {
+            sink.count(1);
+            read_span(item, scope, (&outline, within), sink)
+        }
+        Signal::Metrics => {
+            sink.count(points(item));
+            Ok(())
+        }
+    })
+}
+
+/// Hands on what was read, in order.
+fn tell<'a, I, S: Sink<'a>>(
+    groups: Vec<Group<'a, I>>,
+    bounds: Bounds,
+    sink: &mut S,
+    mut one: impl FnMut(&mut S, Cow<'a, str>, I) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    for group in groups {
         let resource = group.resource.filter(|raw| raw.get().len() <= bounds.bytes);
-        sink.resource(named(resource.and_then(object::<Resource<'_>>).unwrap_or_default().attributes));
+        let resource = resource.and_then(|raw| by_itself::<Resource<'_>>(raw, bounds.bytes).ok());
+        sink.resource(resource.unwrap_or_default().attributes);
         for scope in group.scopes {
-            let name = scope.scope.and_then(object::<Named<'_>>).unwrap_or_default().name.text();
+            let name = scope.scope.and_then(|raw| by_itself::<Named<'_>>(raw, bounds.bytes).ok()).unwrap_or_default();
             for item in scope.items {
-                match signal {
-                    Signal::Logs => sink.record(name.clone(), bounded(item, bounds, log_record))?,
-                    Signal::Traces => {
-                        sink.count(1);
-                        read_span(outlines.span(item)?.unwrap_or_default(), name.clone(), bounds, sink)?;
-                    }
-                    Signal::Metrics => sink.count(points(item)),
-                }
+                one(sink, name.0.clone(), item)?;
             }
         }
     }
     Ok(())
 }
 
-/// A record by itself: another that cannot be read does not fail it.
-fn bounded<'a, T: Deserialize<'a>>(
-    item: &'a RawValue,
-    bounds: Bounds,
-    record: fn(T) -> Record<'a>,
-) -> Result<Record<'a>, Unreadable> {
-    if item.get().len() > bounds.bytes {
-        return Err(Unreadable::Large);
-    }
-    object(item).map(record).ok_or(Unreadable::Broken)
+/// A part from a text of its own: another that cannot be read does not fail it.
+fn by_itself<'a, T: Part<'a> + Default>(text: &'a RawValue, within: usize) -> Result<T, Unreadable> {
+    let reading = Reading::new(Signal::Logs, usize::MAX, within);
+    filled(text, &reading)?.ok_or(Unreadable::Broken)
 }
 
-fn object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Option<T> {
-    serde_json::from_str::<Object<T>>(text.get()).ok()?.0
-}
-
-fn log_record(read: LogRecord<'_>) -> Record<'_> {
-    Record {
-        time: read.time_unix_nano.unsigned(),
-        observed: read.observed_time_unix_nano.unsigned(),
-        severity: super::severity(read.severity_number.unsigned()),
-        severity_text: read.severity_text.text(),
-        body: read.body,
-        attributes: named(read.attributes),
-        trace: hexadecimal(&read.trace_id, 32),
-        span: hexadecimal(&read.span_id, 16),
-        event: read.event_name.text(),
-    }
+/// A part, if there is an object in that text.
+fn filled<'a, T: Part<'a> + Default>(text: &'a RawValue, of: &Reading) -> Result<Option<T>, Unreadable> {
+    let mut part = T::default();
+    let read = of.one(&mut part).deserialize(&mut serde_json::Deserializer::from_str(text.get()));
+    read.map(|is_one| is_one.then_some(part)).map_err(|_| of.why())
 }
 
 /// The exceptions of a span, which is not kept itself.
 fn read_span<'a>(
-    span: Span<'a>,
+    span: &'a RawValue,
     scope: Cow<'a, str>,
-    bounds: Bounds,
+    (outline, within): (&Reading, usize),
     sink: &mut impl Sink<'a>,
 ) -> Result<(), Unreadable> {
+    let span: Span<'_> = match filled(span, outline) {
+        Err(Unreadable::TooMany) => return Err(Unreadable::TooMany),
+        read => read.ok().flatten().unwrap_or_default(),
+    };
     let (trace, id) = (hexadecimal(&span.trace, 32), hexadecimal(&span.id, 16));
     for event in span.events {
-        if object::<Named<'_>>(event).is_some_and(|named| named.name.text() == EXCEPTION) {
-            let read = bounded(event, bounds, exception);
-            sink.record(scope.clone(), read.map(|read| Record { trace: trace.clone(), span: id.clone(), ..read }))?;
+        if by_itself::<Named<'_>>(event, within).is_ok_and(|named| named.0 == EXCEPTION) {
+            let read = by_itself::<Record<'_>>(event, within).map(|Record { time, attributes, .. }| Record {
+                time,
+                attributes,
+                severity: ERROR,
+                event: EXCEPTION.into(),
+                trace: trace.clone(),
+                span: id.clone(),
+                ..Record::default()
+            });
+            sink.record(scope.clone(), read)?;
         }
     }
     Ok(())
 }
 
-fn exception(read: SpanEvent<'_>) -> Record<'_> {
-    Record {
-        time: read.time_unix_nano.unsigned(),
-        severity: ERROR,
-        attributes: named(read.attributes),
-        event: EXCEPTION.into(),
-        ..Record::default()
-    }
-}
-
 /// The data points of a metric.
 fn points(metric: &RawValue) -> u64 {
-    let metric = object::<Metric>(metric).unwrap_or_default();
-    let kinds = [metric.gauge, metric.sum, metric.histogram, metric.exponential_histogram, metric.summary];
-    kinds.into_iter().filter_map(|kind| kind.0).map(|kind| kind.data_points.0.len() as u64).sum()
+    by_itself::<Points>(metric, usize::MAX).unwrap_or_default().0
 }
 
-fn named(attributes: List<KeyValue<'_>>) -> Vec<Attribute<'_>> {
-    attributes.0.into_iter().map(|attribute| (attribute.0, attribute.1)).collect()
+fn text(leaf: Leaf<'_>) -> Cow<'_, str> {
+    leaf.into_text().unwrap_or_default()
+}
+
+/// A number that is never negative, or 0.
+fn unsigned(leaf: Leaf<'_>) -> u64 {
+    match leaf {
+        Leaf::Text(text) => text.parse().unwrap_or_default(),
+        Leaf::Int(number) => u64::try_from(number).unwrap_or_default(),
+        Leaf::Large(number) => number,
+        Leaf::Double(number) if number > 0.0 => number as u64,
+        Leaf::Absent | Leaf::Bool(_) | Leaf::Double(_) | Leaf::Other => 0,
+    }
 }
 
 /// An id of so many digits that are not all zero.
@@ -111,148 +129,92 @@ fn hexadecimal(leaf: &Leaf<'_>, digits: usize) -> Option<String> {
     (valid && text.bytes().any(|byte| byte != b'0')).then(|| text.to_ascii_lowercase())
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+impl<'de> Part<'de> for Record<'de> {
+    const AROUND: bool = true;
+
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        match name {
+            "timeUnixNano" => self.time = unsigned(from.next_value()?),
+            "observedTimeUnixNano" => self.observed = unsigned(from.next_value()?),
+            "severityNumber" => self.severity = super::severity(unsigned(from.next_value()?)),
+            "severityText" => self.severity_text = text(from.next_value()?),
+            "body" => _ = from.next_value_seed(of.one(&mut self.body))?,
+            "attributes" => from.next_value_seed(of.all(&mut self.attributes))?,
+            "traceId" => self.trace = hexadecimal(&from.next_value()?, 32),
+            "spanId" => self.span = hexadecimal(&from.next_value()?, 16),
+            "eventName" => self.event = text(from.next_value()?),
+            _ => pass(from)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
 struct Resource<'a> {
-    #[serde(borrow)]
-    attributes: List<KeyValue<'a>>,
+    attributes: Vec<Attribute<'a>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Leaf<'a>,
+impl<'de> Part<'de> for Resource<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        if name == "attributes" { from.next_value_seed(of.all(&mut self.attributes)) } else { pass(from) }
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct LogRecord<'a> {
-    #[serde(borrow)]
-    time_unix_nano: Leaf<'a>,
-    #[serde(borrow)]
-    observed_time_unix_nano: Leaf<'a>,
-    #[serde(borrow)]
-    severity_number: Leaf<'a>,
-    #[serde(borrow)]
-    severity_text: Leaf<'a>,
-    #[serde(borrow)]
-    body: Value<'a>,
-    #[serde(borrow)]
-    attributes: List<KeyValue<'a>>,
-    #[serde(borrow)]
-    trace_id: Leaf<'a>,
-    #[serde(borrow)]
-    span_id: Leaf<'a>,
-    #[serde(borrow)]
-    event_name: Leaf<'a>,
-}
+/// The name of a scope, or of an event.
+#[derive(Default)]
+struct Named<'a>(Cow<'a, str>);
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct SpanEvent<'a> {
-    #[serde(borrow)]
-    time_unix_nano: Leaf<'a>,
-    #[serde(borrow)]
-    attributes: List<KeyValue<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Metric {
-    gauge: Object<Points>,
-    sum: Object<Points>,
-    histogram: Object<Points>,
-    exponential_histogram: Object<Points>,
-    summary: Object<Points>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Points {
-    data_points: List<IgnoredAny>,
+impl<'de> Part<'de> for Named<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, _: &Reading) -> Result<(), A::Error> {
+        if name == "name" {
+            self.0 = text(from.next_value()?);
+            return Ok(());
+        }
+        pass(from)
+    }
 }
 
 /// A pair of `key` and `value`.
-#[derive(Default)]
-struct KeyValue<'a>(Cow<'a, str>, Value<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for KeyValue<'a> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(KeyValueVisitor)
+impl<'de> Part<'de> for Attribute<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        match name {
+            "key" => self.0 = text(from.next_value()?),
+            "value" => _ = from.next_value_seed(of.one(&mut self.1))?,
+            _ => pass(from)?,
+        }
+        Ok(())
     }
 }
 
-struct KeyValueVisitor;
-
-impl<'de> Visitor<'de> for KeyValueVisitor {
-    type Value = KeyValue<'de>;
-
-    scalars_are!(KeyValue::default());
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<KeyValue<'de>, A::Error> {
-        IgnoredAny.visit_seq(seq).map(|_| KeyValue::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeyValue<'de>, A::Error> {
-        let mut read = KeyValue::default();
-        while let Some(member) = map.next_key::<Leaf<'_>>()? {
-            match &*member.text() {
-                "key" => read.0 = map.next_value::<Leaf<'_>>()?.text(),
-                "value" => read.1 = map.next_value()?,
-                _ => _ = map.next_value::<IgnoredAny>()?,
+/// An object with one member that says of what kind the value is.
+impl<'de> Part<'de> for Value<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        *self = match name {
+            "stringValue" | "bytesValue" => Value::Text(text(from.next_value()?)),
+            "boolValue" => Value::Bool(from.next_value::<Leaf<'_>>()? == Leaf::Bool(true)),
+            "intValue" => whole(from.next_value()?),
+            "doubleValue" => double(from.next_value()?),
+            "arrayValue" => {
+                let mut list = Values(Vec::new());
+                from.next_value_seed(of.one(&mut list))?;
+                Value::List(list.0)
             }
-        }
-        Ok(read)
+            "kvlistValue" => {
+                let mut list = Values(Vec::new());
+                from.next_value_seed(of.one(&mut list))?;
+                Value::Map(list.0)
+            }
+            _ => return pass(from),
+        };
+        Ok(())
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Values<T> {
-    values: List<T>,
-}
+struct Values<T>(Vec<T>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value<'de>;
-
-    scalars_are!(Value::Empty);
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value<'de>, A::Error> {
-        IgnoredAny.visit_seq(seq).map(|_| Value::Empty)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        let mut read = Value::Empty;
-        while let Some(member) = map.next_key::<Leaf<'_>>()? {
-            read = match &*member.text() {
-                "stringValue" | "bytesValue" => Value::Text(map.next_value::<Leaf<'_>>()?.text()),
-                "boolValue" => Value::Bool(map.next_value::<Leaf<'_>>()? == Leaf::Bool(true)),
-                "intValue" => whole(map.next_value()?),
-                "doubleValue" => double(map.next_value()?),
-                "arrayValue" => {
-                    let list: Object<Values<Value<'_>>> = map.next_value()?;
-                    Value::List(list.0.unwrap_or_default().values.0)
-                }
-                "kvlistValue" => {
-                    let list: Object<Values<KeyValue<'_>>> = map.next_value()?;
-                    Value::Map(named(list.0.unwrap_or_default().values))
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    read
-                }
-            };
-        }
-        Ok(read)
+impl<'de, T: Element<'de>> Part<'de> for Values<T> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        if name == "values" { from.next_value_seed(of.all(&mut self.0)) } else { pass(from) }
     }
 }
 
@@ -263,7 +225,7 @@ fn whole(leaf: Leaf<'_>) -> Value<'_> {
         Leaf::Text(text) => text.parse().map(Value::Int).unwrap_or(Value::Text(text)),
         Leaf::Large(number) => Value::Text(number.to_string().into()),
         Leaf::Double(number) => Value::Double(number),
-        Leaf::Absent | Leaf::Bool(_) => Value::Empty,
+        Leaf::Absent | Leaf::Bool(_) | Leaf::Other => Value::Empty,
     }
 }
 
@@ -274,6 +236,43 @@ fn double(leaf: Leaf<'_>) -> Value<'_> {
         Leaf::Int(number) => Value::Int(number),
         Leaf::Large(number) => Value::Double(number as f64),
         Leaf::Text(text) => text.parse().map(Value::Double).unwrap_or(Value::Text(text)),
-        Leaf::Absent | Leaf::Bool(_) => Value::Empty,
+        Leaf::Absent | Leaf::Bool(_) | Leaf::Other => Value::Empty,
+    }
+}
+
+/// How many data points a metric has.
+#[derive(Default)]
+struct Points(u64);
+
+impl<'de> Part<'de> for Points {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        match name {
+            "gauge" | "sum" | "histogram" | "exponentialHistogram" | "summary" => {
+                let mut kind = Kind(Vec::new());
+                from.next_value_seed(of.one(&mut kind))?;
+                self.0 += kind.0.len() as u64;
+                Ok(())
+            }
+            _ => pass(from),
+        }
+    }
+}
+
+struct Kind(Vec<Point>);
+
+impl<'de> Part<'de> for Kind {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        if name == "dataPoints" { from.next_value_seed(of.all(&mut self.0)) } else { pass(from) }
+    }
+}
+
+/// Any value: it is counted alone.
+struct Point;
+
+impl<'de> Element<'de> for Point {
+    const AROUND: bool = false;
+
+    fn next<A: SeqAccess<'de>>(seq: &mut A, _: &Reading) -> Result<Option<Self>, A::Error> {
+        Ok(seq.next_element::<IgnoredAny>()?.map(|_| Self))
     }
 }

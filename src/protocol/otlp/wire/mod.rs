@@ -1,8 +1,8 @@
 //! OTLP requests in both of their encodings: what they say, without judging it.
 
 mod json;
-mod lenient;
 mod outline;
+mod parts;
 mod proto;
 mod value;
 
@@ -96,7 +96,8 @@ pub trait Sink<'a> {
 /// Bounds of what is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes of a record, and of what is said of a resource, as they travel.
+    /// Bytes of what is said of a resource, and in protobuf of a record, as they travel. A record in JSON has no more elements
+    /// in its lists than would fit into so many; how large its texts may be is the pipeline's to judge.
     pub bytes: usize,
     /// Deepest nesting of its values.
     pub depth: usize,

@@ -1,28 +1,22 @@
-//! The lists of a JSON request, with the text of each record. All lists together have a bounded number of elements,
-//! since one of a few bytes takes many in memory.
+//! The lists of a JSON request, with the records in them or with the text of each.
 
-use std::cell::Cell;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess};
 use serde_json::value::RawValue;
 
-use super::lenient::{Leaf, scalars_are};
-use super::{Signal, Unreadable};
+use super::Unreadable;
+use super::parts::{Element, Part, Reading};
+use crate::protocol::json::{Leaf, pass};
 
 /// What one resource sends.
-#[derive(Default)]
-pub struct Group<'a> {
+pub struct Group<'a, I> {
     pub resource: Option<&'a RawValue>,
-    pub scopes: Vec<Scope<'a>>,
+    pub scopes: Vec<Scope<'a, I>>,
 }
 
 /// What one part of it sends.
-#[derive(Default)]
-pub struct Scope<'a> {
+pub struct Scope<'a, I> {
     pub scope: Option<&'a RawValue>,
-    pub items: Vec<&'a RawValue>,
+    pub items: Vec<I>,
 }
 
 /// As much of a span as is looked at.
@@ -33,195 +27,78 @@ pub struct Span<'a> {
     pub events: Vec<&'a RawValue>,
 }
 
-/// Reads outlines, within a number of elements that they share.
-pub struct Outlines {
-    names: Names,
-    room: Cell<usize>,
-}
-
-impl Outlines {
-    /// For requests of one signal.
-    pub fn new(signal: Signal, room: usize) -> Self {
-        let names = match signal {
-            Signal::Logs => Names { groups: "resourceLogs", scopes: "scopeLogs", items: "logRecords" },
-            Signal::Traces => Names { groups: "resourceSpans", scopes: "scopeSpans", items: "spans" },
-            Signal::Metrics => Names { groups: "resourceMetrics", scopes: "scopeMetrics", items: "metrics" },
-        };
-        Self { names, room: Cell::new(room) }
-    }
-
-    /// The groups of every request in a text, one after another.
-    pub fn requests<'a>(&self, text: &'a str) -> Result<Vec<Group<'a>>, Unreadable> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let mut groups = Vec::new();
-        while json.end().is_err() {
-            let request: Option<Request<'_>> = self.told(self.seed().deserialize(&mut json))?;
-            groups.append(&mut request.ok_or(Unreadable::Broken)?.groups);
+/// The groups of every request in a text, one after another.
+pub fn requests<'a, I: Element<'a>>(text: &'a str, of: &Reading) -> Result<Vec<Group<'a, I>>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let mut groups = Vec::new();
+    while json.end().is_err() {
+        let mut request = Request { groups: Vec::new() };
+        if !of.one(&mut request).deserialize(&mut json).map_err(|_| of.why())? {
+            return Err(Unreadable::Broken);
         }
-        Ok(groups)
+        groups.append(&mut request.groups);
     }
+    Ok(groups)
+}
 
-    /// A span, if it is one.
-    pub fn span<'a>(&self, text: &'a RawValue) -> Result<Option<Span<'a>>, Unreadable> {
-        let mut json = serde_json::Deserializer::from_str(text.get());
-        match self.told(self.seed().deserialize(&mut json)) {
-            Err(Unreadable::Broken) => Ok(None),
-            read => read,
-        }
-    }
+struct Request<'a, I> {
+    groups: Vec<Group<'a, I>>,
+}
 
-    fn seed<T>(&self) -> Seed<'_, T> {
-        Seed { of: self, read: PhantomData }
-    }
-
-    fn told<T>(&self, read: serde_json::Result<T>) -> Result<T, Unreadable> {
-        read.map_err(|_| if self.room.get() == 0 { Unreadable::TooMany } else { Unreadable::Broken })
+impl<I> Default for Group<'_, I> {
+    fn default() -> Self {
+        Self { resource: None, scopes: Vec::new() }
     }
 }
 
-/// What the lists are called.
-#[derive(Clone, Copy)]
-struct Names {
-    groups: &'static str,
-    scopes: &'static str,
-    items: &'static str,
-}
-
-#[derive(Default)]
-struct Request<'a> {
-    groups: Vec<Group<'a>>,
-}
-
-/// What is read member by member.
-trait Members<'de>: Default {
-    /// Takes the value of that member, or passes over it.
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, of: &Outlines, from: &mut A) -> Result<(), A::Error>;
-}
-
-impl<'de> Members<'de> for Request<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, of: &Outlines, from: &mut A) -> Result<(), A::Error> {
-        match name {
-            name if name == of.names.groups => self.groups = from.next_value_seed(Elements(of.seed()))?,
-            _ => _ = from.next_value::<IgnoredAny>()?,
-        }
-        Ok(())
+impl<I> Default for Scope<'_, I> {
+    fn default() -> Self {
+        Self { scope: None, items: Vec::new() }
     }
 }
 
-impl<'de> Members<'de> for Group<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, of: &Outlines, from: &mut A) -> Result<(), A::Error> {
+impl<'de, I: Element<'de>> Part<'de> for Request<'de, I> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
+        if name == of.names.groups { from.next_value_seed(of.all(&mut self.groups)) } else { pass(from) }
+    }
+}
+
+impl<'de, I: Element<'de>> Part<'de> for Group<'de, I> {
+    const AROUND: bool = true;
+
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
         match name {
             "resource" => self.resource = from.next_value()?,
-            name if name == of.names.scopes => self.scopes = from.next_value_seed(Elements(of.seed()))?,
-            _ => _ = from.next_value::<IgnoredAny>()?,
+            name if name == of.names.scopes => from.next_value_seed(of.all(&mut self.scopes))?,
+            _ => pass(from)?,
         }
         Ok(())
     }
 }
 
-impl<'de> Members<'de> for Scope<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, of: &Outlines, from: &mut A) -> Result<(), A::Error> {
+impl<'de, I: Element<'de>> Part<'de> for Scope<'de, I> {
+    const AROUND: bool = true;
+
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
         match name {
             "scope" => self.scope = from.next_value()?,
-            name if name == of.names.items => self.items = from.next_value_seed(Elements(of.seed()))?,
-            _ => _ = from.next_value::<IgnoredAny>()?,
+            name if name == of.names.items => from.next_value_seed(of.all(&mut self.items))?,
+            _ => pass(from)?,
         }
         Ok(())
     }
 }
 
-impl<'de> Members<'de> for Span<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, of: &Outlines, from: &mut A) -> Result<(), A::Error> {
+impl<'de> Part<'de> for Span<'de> {
+    const AROUND: bool = true;
+
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A, of: &Reading) -> Result<(), A::Error> {
         match name {
             "traceId" => self.trace = from.next_value()?,
             "spanId" => self.id = from.next_value()?,
-            "events" => self.events = from.next_value_seed(Elements(of.seed()))?,
-            _ => _ = from.next_value::<IgnoredAny>()?,
+            "events" => from.next_value_seed(of.all(&mut self.events))?,
+            _ => pass(from)?,
         }
         Ok(())
-    }
-}
-
-/// Reads a `T`, where there is an object.
-struct Seed<'r, T> {
-    of: &'r Outlines,
-    read: PhantomData<T>,
-}
-
-impl<'de, T: Members<'de>> DeserializeSeed<'de> for Seed<'_, T> {
-    type Value = Option<T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<T>, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Members<'de>> Visitor<'de> for Seed<'_, T> {
-    type Value = Option<T>;
-
-    scalars_are!(None);
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Option<T>, A::Error> {
-        IgnoredAny.visit_seq(seq).map(|_| None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<T>, A::Error> {
-        let mut read = T::default();
-        while let Some(name) = map.next_key::<Leaf<'_>>()? {
-            read.member(&name.text(), self.of, &mut map)?;
-        }
-        Ok(Some(read))
-    }
-}
-
-/// What stands in lists.
-trait Element<'de>: Sized {
-    fn next<A: SeqAccess<'de>>(of: &Outlines, seq: &mut A) -> Result<Option<Self>, A::Error>;
-}
-
-impl<'de, T: Members<'de>> Element<'de> for T {
-    fn next<A: SeqAccess<'de>>(of: &Outlines, seq: &mut A) -> Result<Option<Self>, A::Error> {
-        Ok(seq.next_element_seed(of.seed())?.map(Option::unwrap_or_default))
-    }
-}
-
-impl<'de> Element<'de> for &'de RawValue {
-    fn next<A: SeqAccess<'de>>(_: &Outlines, seq: &mut A) -> Result<Option<Self>, A::Error> {
-        seq.next_element()
-    }
-}
-
-/// Reads the elements of a list; of anything else none.
-struct Elements<'r, T>(Seed<'r, T>);
-
-impl<'de, T: Element<'de>> DeserializeSeed<'de> for Elements<'_, T> {
-    type Value = Vec<T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Vec<T>, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Element<'de>> Visitor<'de> for Elements<'_, T> {
-    type Value = Vec<T>;
-
-    scalars_are!(Vec::new());
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-        let of = self.0.of;
-        let mut elements = Vec::new();
-        while let Some(element) = T::next(of, &mut seq)? {
-            let left = of.room.get().saturating_sub(1);
-            of.room.set(left);
-            if left == 0 {
-                return Err(A::Error::custom("too many elements"));
-            }
-            elements.push(element);
-        }
-        Ok(elements)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-        IgnoredAny.visit_map(map).map(|_| Vec::new())
     }
 }

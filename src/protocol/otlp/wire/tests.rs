@@ -165,12 +165,29 @@ fn one_bad_record_does_not_fail_the_others() {
     let told = logs(&request(&[cut, deep, large, good]), Form::Protobuf).unwrap();
     assert_eq!(told[1..], ["ui: Broken", "ui: Deep", "ui: Large", r#"ui: "saved" at 0, 0, null, {}"#]);
     let deep = format!(r#"{{"body":{}{{}}{}}}"#, r#"{"arrayValue":{"values":["#.repeat(50), "]}}".repeat(50));
-    let large = format!(r#"{{"body":"{}"}}"#, "x".repeat(4_000));
+    let large = format!(r#"{{"attributes":[{}0]}}"#, "0,".repeat(2_000));
     let body = format!(
         r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[5,{{"eventName":"\ud800"}},{deep},{large},{{}}]}}]}}]}}"#
     );
     let told = logs(body.as_bytes(), Form::Json).unwrap();
     assert_eq!(told[1..], [": Broken", ": Broken", ": Broken", ": Large", r#": "" at 0, 0, null, {}"#]);
+}
+
+#[test]
+fn a_record_is_read_alike_among_good_ones_and_beside_a_bad_one() {
+    let records = r#"{"eventName":"a","body":{"stringValue":"\u00e9"},"attributes":[{"key":"n","value":{"intValue":"7"}}]},
+        {"timeUnixNano":1,"timeUnixNano":"2","severityNumber":"9","attributes":[{"value":{"kvlistValue":{"values":[{"key":"x",
+            "value":{"doubleValue":1}}]}},"key":"map","more":[]}],"attributes":null,"more":{"a":[1,{}]}},{}"#;
+    // Together they have more elements than one may have.
+    let long = format!(r#"{{"attributes":[{}{{"key":"last","value":{{"boolValue":true}}}}]}}"#, "0,".repeat(1_500));
+    for records in [records.to_owned(), format!("{long},{long},{long}")] {
+        let body = |last: &str| format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}{last}]}}]}}]}}"#);
+        let whole = logs(body("").as_bytes(), Form::Json).unwrap();
+        let mut beside = logs(body(",5").as_bytes(), Form::Json).unwrap();
+        assert_eq!(beside.pop().as_deref(), Some(": Broken"));
+        assert_eq!(whole, beside);
+        assert!(whole.len() == 4 && whole.iter().all(|told| !told.contains("Large")), "{whole:?}");
+    }
 }
 
 #[test]

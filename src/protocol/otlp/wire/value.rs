@@ -84,7 +84,9 @@ pub fn last_of_each<'m, 'a>(
 where
     'a: 'm,
 {
-    let members: Vec<_> = members.filter(|(name, _)| !name.is_empty()).collect();
+    let named = members.filter(|(name, _)| !name.is_empty());
+    let mut members = Vec::with_capacity(named.size_hint().1.unwrap_or_default());
+    members.extend(named);
     let last: Option<HashMap<&str, usize>> =
         (members.len() > FEW).then(|| members.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect());
     (0..members.len()).filter_map(move |at| {

@@ -6,21 +6,25 @@ mod who;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::who::{Who, cut};
 use super::exception;
-use super::json::{self, Members, Object};
+use super::json;
 use super::properties::{Known, Properties};
-use crate::model::{EventId, Fact, Millis, RawError, RawEvent, RawPerson};
+use crate::model::{Fact, Millis, RawError, RawEvent, RawPerson};
+use crate::protocol::event_id::id_of;
+use crate::protocol::json::{Filled, Found, Members, pass};
 use crate::protocol::moment;
 
 /// What happened to a person, and not in the app: kept with people, as far as the box has a place for it.
 const STATES: [&str; 7] =
     ["$identify", "$set", "$set_once", "$unset", "$create_alias", "$merge_dangerously", "$groupidentify"];
+
+/// The time of an event that says none but has an id: so early that the event counts as of its arrival.
+const NO_TIME: Millis = Millis(0);
 
 /// Recordings of what stood on a screen, which are not kept.
 const RECORDING: &str = "$snapshot";
@@ -55,12 +59,12 @@ impl<'de> Members<'de> for Event<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: Cow<'de, str>, map: &mut A) -> Result<(), A::Error> {
         let place = match &*name {
             "properties" => {
-                let properties = map.next_value::<Object<Properties<'de>>>()?;
-                (self.properties, self.broken) = (properties.members, properties.broken);
+                let properties = map.next_value::<Filled<Properties<'de>>>()?;
+                (self.properties, self.broken) = (properties.members, properties.found == Found::Other);
                 return Ok(());
             }
             "options" => {
-                self.options = map.next_value::<Object<Options<'de>>>()?.members;
+                self.options = map.next_value::<Filled<Options<'de>>>()?.members;
                 return Ok(());
             }
             "uuid" => &mut self.uuid,
@@ -72,10 +76,7 @@ impl<'de> Members<'de> for Event<'de> {
             "$set" => &mut self.set,
             "$set_once" => &mut self.set_once,
             "session_id" => &mut self.session,
-            _ => {
-                map.next_value::<IgnoredAny>()?;
-                return Ok(());
-            }
+            _ => return pass(map),
         };
         *place = Some(map.next_value()?);
         Ok(())
@@ -88,10 +89,7 @@ impl<'de> Members<'de> for Options<'de> {
             "cookieless_mode" => &mut self.cookieless,
             "disable_skew_correction" => &mut self.uncorrected,
             "process_person_profile" => &mut self.person,
-            _ => {
-                map.next_value::<IgnoredAny>()?;
-                return Ok(());
-            }
+            _ => return pass(map),
         };
         *place = Some(map.next_value()?);
         Ok(())
@@ -104,7 +102,7 @@ pub struct Reading<'a> {
     /// The event, unless it told of a person alone, or was a recording.
     pub event: Option<RawEvent<'a>>,
     /// What it told of a person.
-    pub person: Option<RawPerson<'a>>,
+    pub person: Option<Box<RawPerson<'a>>>,
     /// Where its user is.
     pub place: Place,
     /// Whether its user is to be told apart by address and agent; and the agent, where the event names it.
@@ -178,7 +176,7 @@ impl<'a> Event<'a> {
         let claimed_at = self.time(uuid.as_deref(), told);
         let Properties { known, rest } = &mut self.properties;
         let mut raw = RawEvent {
-            id: uuid.as_deref().map(event_id),
+            id: uuid.as_deref().map(id_of),
             claimed_at,
             category: facts::category(&name).map(Cow::Borrowed),
             user: who.user,
@@ -217,11 +215,13 @@ impl<'a> Event<'a> {
         RawEvent { name, ..raw }
     }
 
-    /// As its client tells it; where it does not, as its id does, if that is one with a time.
+    /// As its client tells it; where it does not, as its id does, if that is one with a time. One with another id has the
+    /// same time on every resend.
     fn time(&self, uuid: Option<&str>, told: &Told<'_>) -> Option<Millis> {
         let claimed = self.timestamp.and_then(json::string).and_then(|text| time(&text));
         let age = self.offset.and_then(json::number).filter(|age| *age >= 0);
-        claimed.or_else(|| Some(told.sent_at?.plus(-age?))).or_else(|| minted_at(uuid?))
+        let aged = || Some(told.sent_at?.plus(-age?));
+        claimed.or_else(aged).or_else(|| minted_at(uuid?)).or(uuid.map(|_| NO_TIME))
     }
 }
 
@@ -232,18 +232,6 @@ pub struct Told<'t> {
     pub sent_at: Option<Millis>,
     /// The SDK, where a header names it.
     pub sdk: Option<&'t str>,
-}
-
-/// The bytes of a UUID; of a text that is none, the first ones of its hash.
-pub fn event_id(text: &str) -> EventId {
-    Uuid::try_parse(text).map_or_else(|_| EventId(short_hash(text)), EventId::from)
-}
-
-fn short_hash(text: &str) -> [u8; 16] {
-    let full: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&full[..16]);
-    short
 }
 
 /// When a UUID of version 7 was made.

@@ -10,9 +10,11 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use self::event::{Event, Reading, Told};
-use self::json::{Envelope, NoEvents, Object};
+use self::json::Envelope;
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Millis, RawPerson, Reason, Refusal};
+use crate::protocol::event_id::id_of;
+use crate::protocol::json::{Filled, Found, NoList};
 
 pub use self::event::{Place, time};
 
@@ -51,8 +53,8 @@ pub struct Item<'a> {
     pub uuid: Option<Cow<'a, str>>,
     /// What goes to the pipeline; nothing for what tells of a person alone, and for recordings.
     pub claim: Option<Claim<'a>>,
-    /// What it tells of a person.
-    pub person: Option<RawPerson<'a>>,
+    /// What it tells of a person: few events do.
+    pub person: Option<Box<RawPerson<'a>>>,
     /// Where its user is.
     pub place: Place,
     /// Whether its user is to be told apart by address and agent; and the agent, where the event names it.
@@ -81,10 +83,10 @@ struct Keys<'a> {
 pub fn decode<'a>(body: &'a [u8], form: Form<'a>, most: usize) -> Result<Batch<'a>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     // As a rule every event is good, and one pass does. Else each is read again by itself, with its text at hand.
-    let read = match json::envelope::<Object<Event<'_>>>(text, most) {
+    let read = match json::envelope::<Filled<Event<'_>>>(text, most) {
         Ok(envelope) => all(envelope, form)?,
-        Err(NoEvents::TooMany) => return Err(too_many(most)),
-        Err(NoEvents::Unreadable) => None,
+        Err(NoList::TooMany) => return Err(too_many(most)),
+        Err(NoList::Unreadable) => None,
     };
     let batch = match read {
         Some(batch) => batch,
@@ -103,10 +105,10 @@ pub fn claim(text: &str) -> Claim<'_> {
 }
 
 /// The events of an envelope that were all read; nothing where one is not good, or where there is no envelope.
-fn all<'a>(envelope: Envelope<'a, Object<Event<'a>>>, form: Form<'a>) -> Result<Option<Batch<'a>>, Refusal> {
+fn all<'a>(envelope: Envelope<'a, Filled<Event<'a>>>, form: Form<'a>) -> Result<Option<Batch<'a>>, Refusal> {
     let (head, mut keys, Some(events)) = Head::of(envelope, form) else { return Ok(None) };
     let (mut items, mut corrected) = (Vec::with_capacity(events.len()), head.corrected);
-    for Object { members: event, .. } in events {
+    for Filled { members: event, .. } in events {
         keys.add(event.key())?;
         let uuid = event.uuid();
         let Ok(reading) = event.read(&head.told) else { return Ok(None) };
@@ -118,8 +120,8 @@ fn all<'a>(envelope: Envelope<'a, Object<Event<'a>>>, form: Form<'a>) -> Result<
 
 fn one_by_one<'a>(text: &'a str, form: Form<'a>, most: usize) -> Result<Batch<'a>, Refusal> {
     let envelope = json::envelope::<&RawValue>(text, most).map_err(|e| match e {
-        NoEvents::TooMany => too_many(most),
-        NoEvents::Unreadable => malformed("the body is no JSON of a form that holds events"),
+        NoList::TooMany => too_many(most),
+        NoList::Unreadable => malformed("the body is no JSON of a form that holds events"),
     })?;
     let (head, mut keys, events) = Head::of(envelope, form);
     let events = match events {
@@ -151,9 +153,9 @@ struct Parsed<'a> {
 
 impl<'a> Parsed<'a> {
     fn of(text: &'a str, told: &Told<'a>) -> Self {
-        let (event, fault) = match serde_json::from_str::<Object<Event<'_>>>(text) {
-            Ok(Object { members, broken: false }) => (members, None),
-            Ok(Object { members, broken: true }) => (members, Some("the event is not an object")),
+        let (event, fault) = match serde_json::from_str::<Filled<Event<'_>>>(text) {
+            Ok(Filled { members, found: Found::Wanted | Found::Nothing }) => (members, None),
+            Ok(Filled { members, found: Found::Other }) => (members, Some("the event is not an object")),
             // The parser's own message would quote values of the event.
             Err(_) => (Event::default(), Some("a string or a number in the event is not valid")),
         };
@@ -162,7 +164,7 @@ impl<'a> Parsed<'a> {
             Some(fault) => Err(fault),
             None => event.read(told),
         };
-        let id = uuid.as_deref().map(event::event_id);
+        let id = uuid.as_deref().map(id_of);
         Self { outcome: outcome.map_err(|fault| unusable(text, fault, id, names)), uuid, key }
     }
 }

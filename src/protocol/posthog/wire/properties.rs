@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::MapAccess;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{self, Members};
+use super::json;
+use crate::protocol::json::{Members, pass};
 
 macro_rules! known {
     ($($field:ident = $name:literal;)+) => {
@@ -103,7 +104,7 @@ impl<'de> Members<'de> for Properties<'de> {
         if let Some(place) = self.known.place(&name) {
             *place = Some(map.next_value()?);
         } else if PASSED_OVER.contains(&&*name) || name.starts_with(DEBUG) {
-            map.next_value::<IgnoredAny>()?;
+            pass(map)?;
         } else {
             self.rest.members.push((name, map.next_value()?));
         }

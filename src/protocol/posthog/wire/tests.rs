@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Fact, RawEvent};
+use crate::model::{Earlier, Fact, RawEvent};
 
 const OLDER: Form<'_> = Form::Older { sent_at: None };
 const ID: &str = "0192d3c4-3b1a-7c55-9d0e-6a2f1b8c4d3e";
@@ -160,7 +160,6 @@ fn what_tells_of_a_person_is_no_event() {
             json!({ "$anon_distinct_id": id, "$set": { "email": "ada@example.org", "plan": "x" } }),
             Some(("ada", Some(id), Some("ada@example.org"), None)),
         ),
-        ("$set_once", "ada", json!({ "$set_once": { "name": "Ada" } }), Some(("ada", None, None, Some("Ada")))),
         ("$set", "ada", json!({ "$set": { "plan": "x" } }), None),
         ("$create_alias", id, json!({ "alias": "ada" }), Some(("ada", Some(id), None, None))),
         ("$create_alias", "ada", json!({ "alias": id }), Some(("ada", Some(id), None, None))),
@@ -184,8 +183,24 @@ fn what_tells_of_a_person_is_no_event() {
     }
     let engaged = only(r#"{"distinct_id":"ada","token":"k","$set":{"email":"e@example.org"}}"#).person.unwrap();
     assert_eq!(engaged.email.as_deref(), Some("e@example.org"));
-    let once = r#"{"event":"x","distinct_id":"ada","properties":{"$set_once":{"name":"A"}}}"#;
-    assert_eq!(only(once).person, None, "it would take the place of what was set since");
+    for name in ["x", "$set_once", "$identify"] {
+        let once = json!({ "event": name, "distinct_id": "ada", "properties": {
+            "$set": { "email": "e@example.org" }, "$set_once": { "name": "A", "email": "first@example.org" } } })
+        .to_string();
+        let person = only(&once).person.unwrap();
+        assert_eq!((person.email.as_deref(), person.name.as_deref()), (Some("e@example.org"), None), "{name}");
+        let once = (person.email_once.as_deref(), person.name_once.as_deref());
+        assert_eq!(once, (Some("first@example.org"), Some("A")), "{name}");
+    }
+    for (name, earlier) in
+        [("$identify", Earlier::Unknown), ("$create_alias", Earlier::Unknown), ("$merge_dangerously", Earlier::Anyone)]
+    {
+        let body = json!({ "event": name, "distinct_id": "ada",
+            "properties": { "alias": "bob", "$anon_distinct_id": "bob" } })
+        .to_string();
+        let person = only(&body).person.unwrap();
+        assert_eq!((person.linked(), person.earlier), (Some(("bob", "ada")), earlier), "{name}");
+    }
     let beside = r#"{"event":"x","distinct_id":"ada","$set":{"email":"new@example.org"},
         "properties":{"$set":{"email":"old@example.org","name":"Ada"}}}"#;
     let item = only(beside);
@@ -241,8 +256,9 @@ fn times_come_from_the_event_its_age_or_its_id() {
         (json!(null), json!(1500), ID, Some(Millis(sent - 1500))),
         (json!(null), json!(-5), ID, v7),
         (json!("soon"), json!(null), ID, v7),
-        (json!(null), json!(null), "0192d3c4-3b1a-4c55-9d0e-6a2f1b8c4d3e", None),
-        (json!(null), json!(null), "not a uuid", None),
+        // The same on every resend, and so no time that anything happened at.
+        (json!(null), json!(null), "0192d3c4-3b1a-4c55-9d0e-6a2f1b8c4d3e", Some(Millis(0))),
+        (json!("soon"), json!(null), "not a uuid", Some(Millis(0))),
     ] {
         let body = json!({
             "api_key": "k", "sent_at": "2026-11-27T03:00:00.000Z",
@@ -253,6 +269,8 @@ fn times_come_from_the_event_its_age_or_its_id() {
         assert!(event(&body).id.is_some());
         assert_eq!(read(&body).unwrap().sent_at, Some(Millis(sent)));
     }
+    let nameless = event(r#"{"event":"x","distinct_id":"a","api_key":"k"}"#);
+    assert_eq!((nameless.id, nameless.claimed_at), (None, None), "nothing tells it from another");
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! The telemetry-kit body: wire types, and `decode` from bytes to claims.
 
-mod json;
+mod envelope;
 
 use std::borrow::Cow;
 
-pub use json::Envelope;
-use json::{Leaf, NoList, Object};
+pub use envelope::Envelope;
+use envelope::list;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::ingest::{Claim, Sent};
 use crate::model::{EventId, Fact, RawEvent, Reason, Refusal};
+use crate::protocol::json::{Leaf, NoList, Object};
 use crate::protocol::moment;
 
 /// What every machine with an empty machine id sends (container images) \[measured, sdk 0.3.0\]: nobody in particular.
@@ -116,7 +117,7 @@ impl Fault {
 /// [`Refusal::Malformed`] where the envelope is none, or empty; [`Refusal::TooLarge`] for more events.
 pub fn decode(body: &[u8], envelope: Envelope, most: usize) -> Result<Vec<Claim<'_>>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
-    let good = match json::list::<Object<Event<'_>>>(text, envelope, most) {
+    let good = match list::<Object<Event<'_>>>(text, envelope, most) {
         Ok(events) => events.into_iter().map(|event| event.0.claim().ok()).collect(),
         Err(NoList::TooMany) => return Err(too_many(most)),
         Err(NoList::Unreadable) => None,
@@ -130,7 +131,7 @@ pub fn decode(body: &[u8], envelope: Envelope, most: usize) -> Result<Vec<Claim<
 }
 
 fn one_by_one(text: &str, envelope: Envelope, most: usize) -> Result<Vec<Claim<'_>>, Refusal> {
-    match json::list::<&RawValue>(text, envelope, most) {
+    match list::<&RawValue>(text, envelope, most) {
         Ok(events) => Ok(events.into_iter().map(|raw| claim(raw.get())).collect()),
         Err(NoList::TooMany) => Err(too_many(most)),
         Err(NoList::Unreadable) => Err(malformed(r#"the body is not JSON of the form {"events":[...]}"#)),
@@ -238,7 +239,9 @@ impl<'a> Environment<'a> {
             Leaf::Absent => None,
             Leaf::Bool(true) => Some("true"),
             Leaf::Bool(false) => Some("false"),
-            Leaf::Text(_) | Leaf::Other => return Err(Fault::invalid("`environment.ci` is not a boolean")),
+            Leaf::Text(_) | Leaf::Int(_) | Leaf::Large(_) | Leaf::Double(_) | Leaf::Other => {
+                return Err(Fault::invalid("`environment.ci` is not a boolean"));
+            }
         };
         raw.facts.set(Fact::Ci, ci);
         Ok(())
@@ -249,7 +252,9 @@ fn optional<'a>(leaf: Leaf<'a>, member: &str) -> Result<Option<Cow<'a, str>>, Fa
     match leaf {
         Leaf::Text(text) => Ok(Some(text)),
         Leaf::Absent => Ok(None),
-        Leaf::Bool(_) | Leaf::Other => Err(Fault::invalid(format!("`{member}` is not a string"))),
+        Leaf::Bool(_) | Leaf::Int(_) | Leaf::Large(_) | Leaf::Double(_) | Leaf::Other => {
+            Err(Fault::invalid(format!("`{member}` is not a string")))
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::super::json::{self, Members, Object};
+use super::super::json;
 use super::super::properties::{Known, Properties};
-use super::{Event, STATES};
-use crate::model::RawPerson;
+use super::Event;
+use crate::model::{Earlier, RawPerson};
+use crate::protocol::json::{Filled, Members, pass};
 
 /// Longest `distinct_id`, in characters and in bytes; longer ones are cut.
 const ID_CHARACTERS: usize = 200;
@@ -38,6 +39,9 @@ const NOBODY: [&str; 20] = [
     "anonymous-user",
     "00000000-0000-0000-0000-000000000000",
 ];
+
+/// Events that tell what somebody was called before.
+const LINKS: [&str; 3] = ["$identify", "$create_alias", "$merge_dangerously"];
 
 /// What stands for a user whom the box is to tell apart by itself, for a day.
 const COOKIELESS: &str = "$posthog_cookieless";
@@ -77,7 +81,7 @@ impl<'de> Members<'de> for Traits<'de> {
         match &*name {
             "email" => self.email = Some(map.next_value()?),
             "name" => self.name = Some(map.next_value()?),
-            _ => _ = map.next_value::<IgnoredAny>()?,
+            _ => pass(map)?,
         }
         Ok(())
     }
@@ -115,8 +119,12 @@ impl<'a> Event<'a> {
     }
 
     /// What it tells of its user: who they were before, and how to reach them.
-    pub(super) fn person(&self, name: &str, who: &Who<'a>) -> Option<RawPerson<'a>> {
+    pub(super) fn person(&self, name: &str, who: &Who<'a>) -> Option<Box<RawPerson<'a>>> {
         let Properties { known, rest } = &self.properties;
+        let tells = [self.set, known.set, self.set_once, known.set_once].iter().any(Option::is_some);
+        if !tells && !LINKS.contains(&name) {
+            return None;
+        }
         let id = who.user.clone().or_else(|| who.anonymous.clone())?;
         let other = |other: Option<&'a RawValue>| other.and_then(json::any).map(cut).filter(|other| !is_nobody(other));
         let (user, anonymous) = match name {
@@ -128,16 +136,12 @@ impl<'a> Event<'a> {
             },
             _ => (id, None),
         };
-        let mut person = RawPerson { user: Some(user), anonymous, ..RawPerson::default() };
-        // Events repeat what is to be set once, whatever was set since.
-        let once = [self.set_once, known.set_once].map(|once| once.filter(|_| STATES.contains(&name)));
-        for traits in [self.set, known.set, once[0], once[1]].into_iter().flatten() {
-            let Ok(Object::<Traits<'_>> { members, .. }) = serde_json::from_str(traits.get()) else { continue };
-            person.email = person.email.or_else(|| Known::text(members.email));
-            person.name = person.name.or_else(|| Known::text(members.name));
-        }
-        let tells = person.anonymous.is_some() || person.email.is_some() || person.name.is_some();
-        tells.then_some(person)
+        // Somebody who was identified is made somebody else by one call alone.
+        let earlier = if name == "$merge_dangerously" { Earlier::Anyone } else { Earlier::Unknown };
+        let (email, name) = traits([self.set, known.set]);
+        let (email_once, name_once) = traits([self.set_once, known.set_once]);
+        let person = RawPerson { user: Some(user), anonymous, email, name, email_once, name_once, earlier };
+        person.tells().then(|| Box::new(person))
     }
 
     /// Whether a server sent it on behalf of somebody else.
@@ -148,6 +152,17 @@ impl<'a> Event<'a> {
             .and_then(json::flag)
             .unwrap_or_else(|| Known::text(known.lib).is_some_and(|lib| SERVERS.contains(&&*lib)))
     }
+}
+
+/// Address and name out of the first of two objects that has them.
+fn traits<'a>(objects: [Option<&'a RawValue>; 2]) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
+    let (mut email, mut name) = (None, None);
+    for object in objects.into_iter().flatten() {
+        let Ok(Filled::<Traits<'_>> { members, .. }) = serde_json::from_str(object.get()) else { continue };
+        email = email.or_else(|| Known::text(members.email));
+        name = name.or_else(|| Known::text(members.name));
+    }
+    (email, name)
 }
 
 /// An id, cut to what is kept of one.
