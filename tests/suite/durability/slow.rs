@@ -89,7 +89,9 @@ struct Crowd {
     slow: Vec<Slow>,
     /// When each has its next byte, the soonest first.
     due: VecDeque<(Instant, usize)>,
-    looked: Instant,
+    address: SocketAddr,
+    /// When it is looked again whom the server still holds: not before the first may be closed.
+    look: Instant,
 }
 
 impl Crowd {
@@ -107,7 +109,8 @@ impl Crowd {
             .collect();
         kinds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let begun = Instant::now();
-        let mut crowd = Self { slow: Vec::with_capacity(kinds.len()), due: VecDeque::new(), looked: begun };
+        let soonest = begun + Sloth::Head.limit();
+        let mut crowd = Self { slow: Vec::new(), due: VecDeque::new(), address, look: soonest };
         while crowd.slow.len() < kinds.len() {
             let wanted = (begun.elapsed().as_secs_f64() * PACE) as usize;
             while crowd.slow.len() < wanted.min(kinds.len()) {
@@ -118,21 +121,19 @@ impl Crowd {
             crowd.trickle();
         }
         tell("while they are held");
-        let soonest = begun + Sloth::Head.limit();
         while Instant::now() < soonest {
             crowd.trickle();
         }
         tell("while they are closed");
         poll::until(Duration::from_secs(size(25, 60)), "end of every slow client", || {
             crowd.trickle();
-            crowd.look(address);
             let awaited = |one: &&Slow| one.sloth.is_awaited();
             crowd.slow.iter().filter(awaited).all(|one| one.ended.is_some()).then_some(())
         });
         crowd.slow
     }
 
-    /// Bytes of those whose turn it is.
+    /// Bytes of those whose turn it is, and a look at who is closed.
     fn trickle(&mut self) {
         while let Some((due, one)) = self.due.pop_front_if(|(due, _)| *due <= Instant::now()) {
             self.slow[one].step();
@@ -140,17 +141,15 @@ impl Crowd {
                 self.due.push_back((due + TRICKLE, one));
             }
         }
-        thread::sleep(Duration::from_millis(2));
-    }
-
-    /// Notes whom the server does not hold any more.
-    fn look(&mut self, address: SocketAddr) {
-        if self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            let held = held(address);
-            let gone = self.slow.iter_mut().filter(|one| one.ended.is_none() && !held.contains(&one.port));
+        if self.look <= Instant::now() {
+            self.look = Instant::now() + LOOK;
+            let held = held(self.address);
+            // One that waits to be accepted belongs to no file either.
+            let known = |one: &&mut Slow| one.ended.is_none() && one.begun.elapsed() > 2 * TRICKLE;
+            let gone = self.slow.iter_mut().filter(known).filter(|one| !held.contains(&one.port));
             gone.for_each(|one| one.ended = Some(one.begun.elapsed()));
         }
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
