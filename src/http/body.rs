@@ -23,7 +23,7 @@ const BUDGET: usize = 64 << 20;
 const DECODERS: usize = 2;
 /// What a request takes beside its body from when that is read until it is let go, in bytes: the buffers of its connection,
 /// and the state of its handling.
-const OVERHEAD: usize = 24 << 10;
+const OVERHEAD: usize = 28 << 10;
 /// Least bytes that are set aside for a body of several pieces.
 const LEAST_ROOM: usize = 4 << 10;
 
