@@ -1,16 +1,19 @@
 //! Request bodies: read within bounds of size, time and the memory that all requests share.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::decode;
 use crate::trail::{self, Stage};
 
@@ -18,10 +21,11 @@ use crate::trail::{self, Stage};
 const BUDGET: usize = 64 << 20;
 /// Bodies that are decompressed on blocking threads at once.
 const DECODERS: usize = 2;
-/// What is set aside in memory on a client's word, in bytes.
-const TRUSTED_LENGTH: usize = 1 << 20;
-/// Bytes that are taken from the budget at once while a body grows.
-const CHARGE_STEP: usize = 64 << 10;
+/// What a request takes beside its body from when that is read until it is let go, in bytes: the buffers of its connection,
+/// and the state of its handling.
+const OVERHEAD: usize = 28 << 10;
+/// Least bytes that are set aside for a body of several pieces.
+const LEAST_ROOM: usize = 4 << 10;
 
 /// What a body may cost.
 #[derive(Clone, Debug)]
@@ -54,6 +58,12 @@ impl BodyLimits {
             total: Duration::from_secs(120),
             budget: Budget::shared(),
         }
+    }
+
+    /// Until when the next piece must have come, where so many bytes have.
+    fn deadline(&self, started: Instant, heard: Instant, bytes: usize) -> Instant {
+        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.slowest.max(1)));
+        (heard + self.idle).min(started + self.total).min(started + self.grace + earned)
     }
 }
 
@@ -147,23 +157,25 @@ async fn gather(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Result<
     if claimed > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
-    let mut piled = Pile::new(usize::try_from(claimed).unwrap_or(0), &limits.budget);
+    let mut piled = Pile::new(usize::try_from(claimed).unwrap_or(0), &limits.budget)?;
     let mut body = body;
+    let mut alarm = Alarm::default();
     let started = Instant::now();
+    let mut heard = started;
     loop {
-        let patience = limits.idle.min(limits.total.saturating_sub(started.elapsed()));
-        let frame = match timeout(patience, body.frame()).await {
-            Ok(Some(frame)) => frame.map_err(|_| BodyError::Broken)?,
-            Ok(None) => return Ok(piled.finish()),
-            Err(_) => return Err(BodyError::Timeout),
-        };
-        let Ok(piece) = frame.into_data() else { continue };
+        let deadline = limits.deadline(started, heard, piled.len());
+        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending => alarm.poll(cx, deadline).map(|()| Err(BodyError::Timeout)),
+        });
+        let Some(frame) = frame.await? else { return Ok(piled.finish()) };
+        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
         if piece.len() > limit - piled.len() {
             return Err(BodyError::TooLarge { limit });
         }
         piled.add(piece)?;
-        let asked = started.elapsed().saturating_sub(limits.grace).as_secs_f64() * f64::from(limits.slowest);
-        if (piled.len() as f64) < asked {
+        heard = Instant::now();
+        if heard > limits.deadline(started, heard, piled.len()) {
             return Err(BodyError::Timeout);
         }
     }
@@ -204,9 +216,15 @@ impl Charge {
     }
 
     /// The same bytes, which give back what was taken for them when they are dropped.
-    pub(crate) fn hold(mut self, bytes: Bytes) -> Bytes {
+    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+        let size = bytes.len();
+        self.hold_as(bytes, size)
+    }
+
+    /// The same for bytes that take `size`; what was taken beyond that is given back now.
+    fn hold_as(mut self, bytes: Bytes, size: usize) -> Bytes {
         let Some(permit) = self.permit.as_mut() else { return bytes };
-        let spare = permit.num_permits().saturating_sub(bytes.len());
+        let spare = permit.num_permits().saturating_sub(size);
         drop(permit.split(spare));
         Bytes::from_owner(Held { bytes, _charge: self })
     }
@@ -232,8 +250,10 @@ struct Pile {
 }
 
 impl Pile {
-    fn new(claimed: usize, budget: &Budget) -> Self {
-        Self { first: Bytes::new(), joined: Vec::new(), claimed, charge: Charge::new(budget) }
+    fn new(claimed: usize, budget: &Budget) -> Result<Self, BodyError> {
+        let mut charge = Charge::new(budget);
+        charge.cover(OVERHEAD)?;
+        Ok(Self { first: Bytes::new(), joined: Vec::new(), claimed, charge })
     }
 
     fn len(&self) -> usize {
@@ -242,16 +262,16 @@ impl Pile {
 
     fn add(&mut self, piece: Bytes) -> Result<(), BodyError> {
         let size = self.len() + piece.len();
-        // One look at the budget for a small body, one for every 64 KiB of a large one.
-        let step = if self.claimed > size { self.claimed.min(size.next_multiple_of(CHARGE_STEP)) } else { size };
-        self.charge.cover(step)?;
         if self.len() == 0 {
+            self.charge.cover(OVERHEAD + size)?;
             self.first = piece;
             return Ok(());
         }
         if self.joined.capacity() < size {
-            let wanted = self.claimed.clamp(size, TRUSTED_LENGTH.max(size * 2));
-            self.joined.reserve_exact(wanted - self.joined.len());
+            // Half as much again as has come, and no more than what is claimed: a length is easily said.
+            let room = (size + size / 2).max(LEAST_ROOM).min(self.claimed).max(size);
+            self.charge.cover(OVERHEAD + room)?;
+            self.joined.reserve_exact(room - self.joined.len());
         }
         self.joined.extend_from_slice(&std::mem::take(&mut self.first));
         self.joined.extend_from_slice(&piece);
@@ -259,8 +279,9 @@ impl Pile {
     }
 
     fn finish(self) -> Bytes {
+        let size = OVERHEAD + self.first.len() + self.joined.capacity();
         let bytes = if self.joined.is_empty() { self.first } else { Bytes::from(self.joined) };
-        self.charge.hold(bytes)
+        self.charge.hold_as(bytes, size)
     }
 }
 
@@ -272,6 +293,7 @@ mod tests {
 
     use hyper::body::Frame;
     use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -338,11 +360,11 @@ mod tests {
     #[test]
     fn lying_length_takes_neither_memory_nor_budget() {
         let budget = Budget::new(64 << 20);
-        let mut pile = Pile::new(32 << 20, &budget);
+        let mut pile = Pile::new(32 << 20, &budget).unwrap();
         pile.add(Bytes::from_static(b"a")).unwrap();
         pile.add(Bytes::from_static(b"b")).unwrap();
-        assert!(pile.joined.capacity() <= TRUSTED_LENGTH, "{}", pile.joined.capacity());
-        assert!(budget.free() >= (64 << 20) - CHARGE_STEP, "{}", budget.free());
+        assert!(pile.joined.capacity() <= LEAST_ROOM, "{}", pile.joined.capacity());
+        assert_eq!(budget.free(), (64 << 20) - OVERHEAD - LEAST_ROOM);
         assert_eq!(pile.finish(), "ab");
         assert_eq!(budget.free(), 64 << 20);
     }
@@ -351,7 +373,7 @@ mod tests {
     async fn budget_is_held_until_the_last_handle_is_dropped() {
         let limits = limits(1 << 20);
         let first = read(&HeaderMap::new(), Body::from(vec![1; 700_000]), limits.clone()).await.unwrap();
-        assert_eq!(limits.budget.free(), (1 << 20) - 700_000);
+        assert_eq!(limits.budget.free(), (1 << 20) - OVERHEAD - 700_000);
         let part = first.slice(5..6);
         let headers = HeaderMap::new();
         let again = || read(&headers, Body::from(vec![2; 700_000]), limits.clone());

@@ -1,6 +1,8 @@
 //! One connection from its first byte to its last word.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,10 +16,10 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower::Service;
 
 use super::guard::{Bounds, Guard, InFlight, Turn};
@@ -28,12 +30,14 @@ use super::server::ServerOptions;
 
 /// How long, when draining, an open connection may still bring a request.
 const LAST_CALL: Duration = Duration::from_millis(250);
-/// After a refusal: how long a client may go on sending in all, and how long it may be silent. A socket that is
-/// closed with unread bytes would take the refusal away from the client.
+/// After a refusal: how long a client may go on sending in all. A socket that is closed with unread bytes would take the
+/// refusal away from the client.
 const LINGER: Duration = Duration::from_secs(30);
-const LINGER_IDLE: Duration = Duration::from_secs(1);
-/// What it must bring in each such stretch, so that nobody holds a place by trickling.
+/// What it must bring in each stretch of that, so that nobody holds a place by trickling.
+const LINGER_STRETCH: Duration = Duration::from_secs(1);
 const LINGER_LEAST: usize = 1 << 10;
+/// Bytes that are thrown away at once.
+const DISCARD: usize = 16 << 10;
 /// Connections over the cap that are told so at the same time; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 /// Seconds after which a connection over the cap should come again.
@@ -73,6 +77,7 @@ impl Door {
             // Of zero length it would be over before it is looked at.
             idle: options.idle_timeout.max(Duration::from_millis(1)),
             write_stall: options.write_stall,
+            rest: options.rest_after,
             head_bytes,
         };
         Self {
@@ -113,8 +118,39 @@ impl Door {
     /// Serves one connection to its end.
     async fn converse(&self, stream: TcpStream, peer: IpAddr, phase: watch::Receiver<Phase>) {
         let in_flight = Arc::new(InFlight::default());
-        let guard = Guard::new(stream, self.bounds, in_flight.clone());
-        let service = service_fn(|request| self.answer(request, peer, in_flight.begin(), &phase));
+        let mut guard = Guard::new(stream, self.bounds, in_flight.clone());
+        loop {
+            // Who has not brought a whole head costs little: none of hyper's buffers, and no room for an answer.
+            let begun = tokio::select! {
+                biased;
+                begun = poll_fn(|cx| guard.poll_first(cx)) => begun,
+                () = last_call(phase.clone()) => Ok(false),
+            };
+            match begun {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return,
+            }
+            let Some(left) = Box::pin(self.hold(guard, in_flight.clone(), peer, &phase)).await else { return };
+            guard = left;
+            if !guard.goes_on() {
+                break;
+            }
+        }
+        let (stream, turned, sending) = guard.into_end();
+        cut_off(phase, self.take_leave(stream, turned.map(|turned| (turned, None)), sending)).await;
+    }
+
+    /// Answers requests until the last, or until none has come for a while: what is left then, where there may be something to
+    /// say.
+    async fn hold(
+        &self,
+        guard: Guard<TcpStream>,
+        in_flight: Arc<InFlight>,
+        peer: IpAddr,
+        phase: &watch::Receiver<Phase>,
+    ) -> Option<Guard<TcpStream>> {
+        let service = service_fn(|request| self.answer(request, peer, in_flight.begin(), phase));
         let mut connection = self.http.serve_connection(TokioIo::new(guard), service);
         let ended = tokio::select! {
             biased;
@@ -123,15 +159,13 @@ impl Door {
                 Pin::new(&mut connection).graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,
-                    () = reached(phase.clone(), Phase::Cut) => return,
+                    () = reached(phase.clone(), Phase::Cut) => return None,
                 }
             }
         };
-        let (stream, turned, sending) = connection.into_parts().io.into_inner().into_end();
-        // A first request that is turned away looks to hyper like a client that left.
-        if ended.is_ok() || turned.is_some() {
-            cut_off(phase, self.take_leave(stream, turned.map(|turned| (turned, None)), sending)).await;
-        }
+        let guard = connection.into_parts().io.into_inner();
+        // A request that is turned away may look to hyper like a client that left.
+        (ended.is_ok() || guard.has_turned_away()).then_some(guard)
     }
 
     async fn answer(
@@ -172,22 +206,31 @@ impl Door {
 }
 
 /// Takes in what a client is still sending, as long as it does so at a pace.
-async fn linger(mut stream: TcpStream) {
-    let mut scratch = vec![0; 16 << 10];
+async fn linger(stream: TcpStream) {
     let until = Instant::now() + LINGER;
-    let (mut stretch, mut brought) = (Instant::now(), 0);
-    while Instant::now() < until {
-        match timeout(LINGER_IDLE, stream.read(&mut scratch)).await {
-            Ok(Ok(count)) if count > 0 => brought += count,
-            Ok(Ok(_) | Err(_)) | Err(_) => break,
-        }
-        if stretch.elapsed() >= LINGER_IDLE {
-            if brought < LINGER_LEAST {
-                break;
+    let (mut stretch, mut brought) = (Instant::now() + LINGER_STRETCH, 0);
+    loop {
+        if let Ok(ready) = timeout_at(stretch, stream.readable()).await {
+            match ready.and_then(|()| discard(&stream)) {
+                Ok(0) => return,
+                Ok(count) => brought += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
             }
-            (stretch, brought) = (Instant::now(), 0);
+        }
+        let now = Instant::now();
+        if now >= stretch {
+            if brought < LINGER_LEAST || now >= until {
+                return;
+            }
+            (stretch, brought) = (now + LINGER_STRETCH, 0);
         }
     }
+}
+
+/// Throws away what has come, into a buffer that no connection keeps.
+fn discard(stream: &TcpStream) -> io::Result<usize> {
+    stream.try_read(&mut [0; DISCARD])
 }
 
 /// A response body that keeps its request in flight.
@@ -235,6 +278,10 @@ async fn cut_off(phase: watch::Receiver<Phase>, work: impl Future<Output = ()>) 
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use tokio::io::AsyncReadExt;
+
     use super::super::trial::*;
     use super::*;
 
@@ -256,6 +303,39 @@ mod tests {
             until(&mut stream, end).await;
         }
         assert_eq!(rest(&mut stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_once_does_not_wait_for_all_that_others_ask_at_once() {
+        let server = start(brisk()).await;
+        let mut crowd = Vec::new();
+        for _ in 0..20 {
+            crowd.push(connect(&server).await);
+        }
+        let mut one = connect(&server).await;
+        for stream in &mut crowd {
+            stream.write_all(GET.repeat(100).as_bytes()).await.unwrap();
+        }
+        one.write_all(GET.as_bytes()).await.unwrap();
+        until(&mut one, "hello").await;
+        let answered = |stream: TcpStream| {
+            let mut bytes = vec![0; 1 << 20];
+            let read = stream.into_std().unwrap().read(&mut bytes).unwrap_or(0);
+            String::from_utf8_lossy(&bytes[..read]).matches("hello").count()
+        };
+        let answered: usize = crowd.into_iter().map(answered).sum();
+        assert!(answered < 1_000, "{answered} of 2000 came first");
+    }
+
+    /// What a slow head or an open connection without one takes, beside a few bytes of what came.
+    #[tokio::test]
+    async fn a_connection_without_a_head_is_small() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = stream.peer_addr().unwrap().ip();
+        let door = Door::new(Router::new(), &ServerOptions::default());
+        let size = size_of_val(&door.converse(stream, peer, watch::Sender::new(Phase::Open).subscribe()));
+        assert!(size <= 2 << 10, "{size} bytes");
     }
 
     #[tokio::test]

@@ -39,6 +39,9 @@ pub(crate) async fn decode(headers: &HeaderMap, wire: Bytes, limits: &BodyLimits
     }
     let decoders = limits.budget.decoders();
     let Ok(_permit) = decoders.acquire().await else { return Err(BodyError::Busy) };
+    // Room for all of it at once: what is not written to takes no memory, and a piece as large as this goes back to the
+    // system, where one that grows leaves its smaller selves behind. Without it, it grows.
+    _ = inflation.out.try_reserve_exact(limit.saturating_add(1).saturating_sub(inflation.out.len()));
     let work = trail::blocking(move || inflation.run(usize::MAX).map(|_| inflation.finish()));
     // Only a runtime that is being torn down, or a panic in the decoder, gets here.
     work.await.unwrap_or(Err(BodyError::Broken))

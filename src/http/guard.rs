@@ -1,6 +1,7 @@
 //! The stream between a socket and hyper: it hands on only heads that were judged, and holds the deadlines.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::head::{self, Framing};
 use super::refuse::Turned;
 
-/// Most bytes that are read at once.
-const READ: usize = 8 << 10;
+/// Most bytes that are read at once: one less than hyper's buffer has, which is doubled once it was filled.
+const READ: usize = (8 << 10) - 1;
 
 /// How long a connection may take for what, and how large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Bounds {
     pub(crate) header: Duration,
     /// Between requests.
     pub(crate) idle: Duration,
+    /// Between requests until the reader is shown the end of input, to come back with the next head.
+    pub(crate) rest: Duration,
     /// For a write that makes no progress.
     pub(crate) write_stall: Duration,
     /// Bytes of a head.
@@ -90,6 +94,8 @@ pub(crate) struct Guard<S> {
     turned: Option<Turned>,
     /// Nothing more is read, though nothing was wrong.
     finished: bool,
+    /// Nothing more is read by this reader.
+    resting: bool,
     /// Whether a request has come already.
     used: bool,
     /// When the first byte of what is held came.
@@ -116,6 +122,7 @@ impl<S> Guard<S> {
             searched: 0,
             turned: None,
             finished: false,
+            resting: false,
             used: false,
             head_since: None,
             quiet_since: None,
@@ -130,6 +137,16 @@ impl<S> Guard<S> {
     pub(crate) fn into_end(self) -> (S, Option<Turned>, bool) {
         let sending = self.turned.is_some() || self.next != Next::Head;
         (self.stream, self.turned, sending)
+    }
+
+    /// Whether the connection ends with a refusal.
+    pub(crate) fn has_turned_away(&self) -> bool {
+        self.turned.is_some()
+    }
+
+    /// Whether it was only for want of requests that its reader saw the end; the next may read on.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        std::mem::take(&mut self.resting)
     }
 
     fn busy(&self) -> bool {
@@ -226,8 +243,8 @@ impl<S> Guard<S> {
         }
     }
 
-    /// Called while the socket has nothing: whether a deadline for a head has passed.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Called while the socket has nothing: whether a deadline for a head has passed, or `rest` without one.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, rest: Duration) -> Poll<()> {
         if self.next != Next::Head {
             return Poll::Pending;
         }
@@ -238,14 +255,16 @@ impl<S> Guard<S> {
             return Poll::Ready(());
         }
         let patience = if self.used { self.bounds.idle } else { self.bounds.header };
+        let rest = rest.min(patience);
         if self.busy() {
             // hyper does not ask again by itself when it has answered, so the alarm has to make it.
-            return self.read_alarm.poll(cx, Instant::now() + patience);
+            return self.read_alarm.poll(cx, Instant::now() + rest);
         }
         let quiet = *self.quiet_since.get_or_insert_with(Instant::now);
         let since = self.in_flight.0.lock().rested.map_or(quiet, |rested| rested.max(quiet));
-        ready!(self.read_alarm.poll(cx, since + patience));
-        self.finished = true;
+        ready!(self.read_alarm.poll(cx, since + rest));
+        self.finished = rest == patience;
+        self.resting = !self.finished;
         Poll::Ready(())
     }
 
@@ -265,15 +284,38 @@ impl<S> Guard<S> {
 }
 
 impl<S: AsyncRead + Unpin> Guard<S> {
-    /// Reads from the socket, no more than [`READ`] at once: hyper keeps a buffer of twice what it was last given.
+    /// Waits for the first whole head, without a reader who would keep a buffer for it: whether one came before the end.
+    /// Whoever reads then is given that head.
+    pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.approved == 0 {
+            if self.turned.is_some() || self.finished {
+                return Poll::Ready(Ok(false));
+            }
+            if self.held.len() > self.searched {
+                self.examine();
+                continue;
+            }
+            let mut space = [MaybeUninit::uninit(); READ];
+            let mut fresh = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut fresh) {
+                Poll::Ready(Ok(())) if fresh.filled().is_empty() => return Poll::Ready(Ok(false)),
+                Poll::Ready(Ok(())) => self.held.extend_from_slice(fresh.filled()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(self.poll_deadline(cx, Duration::MAX)),
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Reads from the socket, no more than [`READ`] at once.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() <= READ {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(READ));
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut part = ReadBuf::uninit(&mut space);
         let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
-        let read = part.filled().len();
-        buf.advance(read);
+        buf.put_slice(part.filled());
         polled
     }
 }
@@ -287,7 +329,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 this.hand_on(buf);
                 return Poll::Ready(Ok(()));
             }
-            if this.turned.is_some() || this.finished {
+            if this.turned.is_some() || this.finished || this.resting {
                 return this.poll_end(cx);
             }
             if this.held.len() > this.searched {
@@ -298,7 +340,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 Poll::Ready(Ok(())) if buf.filled().len() == start => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => this.take_in(buf, start),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => ready!(this.poll_deadline(cx)),
+                Poll::Pending => ready!(this.poll_deadline(cx, this.bounds.rest)),
             }
             if buf.filled().len() > start {
                 return Poll::Ready(Ok(()));
@@ -348,25 +390,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     /// Nothing: whoever owns the connection closes it, after the last word.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// A timer that is moved only when it must be: most deadlines are never reached.
-#[derive(Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if deadline < sleep.deadline() {
-            sleep.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP below the handlers: listener, layers, bounded bodies, the client's address, and the list of routes.
 
 mod address;
+mod alarm;
 pub mod body;
 mod connection;
 mod decode;

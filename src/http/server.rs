@@ -17,6 +17,8 @@ use crate::model::IpNet;
 /// Most bytes of answers that the kernel keeps for a client that does not take them, for each connection. By itself it
 /// would keep four megabytes.
 const SEND_BUFFER: usize = 256 << 10;
+/// Most bytes of those that the kernel takes on before they can be sent: whoever takes nothing is owed little.
+const UNSENT: u32 = 64 << 10;
 
 /// Shortest time between two log lines about the same trouble of the listener.
 const QUIET: Duration = Duration::from_secs(60);
@@ -42,6 +44,8 @@ pub struct ServerOptions {
     pub header_timeout: Duration,
     /// For a connection between two requests.
     pub idle_timeout: Duration,
+    /// For a connection without a request to be silent until it gives back its buffers.
+    pub rest_after: Duration,
     /// For a response of which the client takes nothing.
     pub write_stall: Duration,
     /// For requests in flight after shutdown was asked for; then they are cut off.
@@ -67,6 +71,7 @@ impl Default for ServerOptions {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            rest_after: Duration::from_secs(2),
             write_stall: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             max_head_bytes: 64 << 10,
@@ -92,6 +97,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     // Connections take it over from their listener. Where it is not to be had, they need more memory and nothing else.
     _ = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER);
+    _ = socket2::SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT);
     let door = Arc::new(Door::new(router, &options));
     let phase = watch::Sender::new(Phase::Open);
     let mut trouble = Trouble::default();

@@ -36,6 +36,7 @@ pub(crate) fn brisk() -> ServerOptions {
     ServerOptions {
         header_timeout: Duration::from_millis(150),
         idle_timeout: Duration::from_millis(1_000),
+        rest_after: Duration::from_millis(50),
         write_stall: Duration::from_millis(150),
         ..ServerOptions::default()
     }

@@ -246,12 +246,17 @@ impl SqliteStore {
             Ok(value)
         };
         let mut result = attempt(&mut writer.conn);
-        if matches!(result, Err(StoreError::Full)) && wal::write_back(&writer.conn, 1).is_ok() {
-            result = attempt(&mut writer.conn); // the log begins anew, within the length it has
+        if matches!(result, Err(StoreError::Full)) && wal::begin_anew(&writer.conn).is_ok() {
+            result = attempt(&mut writer.conn); // in the length that the log has
         }
         let result = match result {
             // A full disk can also show as a failure, of the shared memory file that has no room.
-            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => attempt(&mut writer.conn),
+            Err(StoreError::Full | StoreError::Io(_)) if self.disk.release_ballast() => {
+                // The log goes home first: if it took up this room as well, the database could not grow by what waits there,
+                // and nothing could ever be written again.
+                _ = wal::begin_anew(&writer.conn);
+                attempt(&mut writer.conn)
+            }
             other => other,
         };
         self.note(writer, &result);
@@ -283,7 +288,9 @@ fn open_writer(path: &Path, options: Options, disk: &Disk) -> Result<(Connection
     match open::writer(path, options) {
         Err(error) if disk.release_ballast() => {
             tracing::warn!(%error, "opening the database failed; the disk ballast was given up");
-            open::writer(path, options)
+            let opened = open::writer(path, options)?;
+            _ = wal::write_back(&opened.0, 1);
+            Ok(opened)
         }
         other => other,
     }

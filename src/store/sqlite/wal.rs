@@ -10,6 +10,9 @@ use crate::store::Result;
 
 /// How long a cut may wait for readers, while nobody can write.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How often it is tried to begin the log anew, and how long is waited in between for another process that writes it back.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes the log back once at least `due` of its pages wait for it. The size of the file would not tell: a log that
 /// has been written back is filled again from its start, and keeps its length.
@@ -30,10 +33,25 @@ pub(super) fn write_back(conn: &Connection, due: i64) -> Result<()> {
 
 /// Writes the log back and leaves nothing in its file; `false` where a reader is in it still.
 pub(super) fn cut(conn: &Connection) -> Result<bool> {
+    empty(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// Writes the log back and lets it begin anew within the length it has; `false` where others were in it all the time.
+pub(super) fn begin_anew(conn: &Connection) -> Result<bool> {
+    for _ in 0..TRIES {
+        if empty(conn, "PRAGMA wal_checkpoint(RESTART)")? {
+            return Ok(true);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(false)
+}
+
+fn empty(conn: &Connection, sql: &str) -> Result<bool> {
     conn.busy_timeout(PATIENCE)?;
-    let cut = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    let busy = conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     conn.busy_timeout(BUSY)?;
-    Ok(cut? == 0)
+    Ok(busy? == 0)
 }
 
 /// What the log holds.

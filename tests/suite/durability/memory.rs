@@ -21,6 +21,8 @@ use crate::harness::{PROGRAM, Server, alone, poll, size};
 const CEILING: u64 = 256 << 20;
 /// How many times as much is sent as the server can take.
 const OVERLOAD: f64 = 10.0;
+/// Requests of the flood that wait at once.
+const CROWD: usize = 3_000;
 /// Clients that send nothing but bombs.
 const BOMBERS: usize = 16;
 
@@ -122,7 +124,7 @@ fn a_server_with_256_mib_is_never_killed() {
         for _ in 0..BOMBERS {
             scope.spawn(|| bombard(address, &app, &bomb, &stop, &bombs));
         }
-        let flood = scope.spawn(|| flood::flood(address, &crowd, (OVERLOAD * capacity, size(800, 3_000)), &stop));
+        let flood = scope.spawn(|| flood::flood(address, &crowd, (OVERLOAD * capacity, CROWD), &stop));
         let tally = load.insist(address, |progress| {
             let _stop = Stop(&stop);
             poll::throughout(Duration::from_secs(size(5, 600)), || {
