@@ -72,6 +72,24 @@ fn questions() -> Vec<Question> {
         // Weeks that are over.
         question("property_settled_7d", past_week("/api/v1/apps/bench/query?dimension=prop:network"), 100.0),
         question("property_year", "/api/v1/apps/bench/query?range=year&dimension=prop:network", 100.0),
+        question(
+            "property_users_year",
+            "/api/v1/apps/bench/query?range=year&dimension=prop:network&metric=users",
+            100.0,
+        ),
+        // Of every visit, of several events, and of many values.
+        question(
+            "property_plan_users_year",
+            "/api/v1/apps/bench/query?range=year&dimension=prop:plan&metric=users",
+            100.0,
+        ),
+        question(
+            "property_of_an_event_year",
+            "/apps/bench/breakdown?range=year&dimension=prop:markdown&event=note_edited",
+            100.0,
+        ),
+        question("property_many_values_year", "/apps/bench/breakdown?range=year&dimension=prop:notes", 100.0),
+        question("property_filtered_year", "/api/v1/apps/bench/query?range=year&by=month&prop:network=wifi", 100.0),
         question("events_by_property_7d", events, 500.0),
     ];
     all.extend(Dimension::OFFERED.iter().map(|dimension| {

@@ -19,6 +19,7 @@ mod roster;
 mod sessions;
 mod settled;
 mod sign_in;
+mod totals;
 mod versions;
 mod visitors;
 

@@ -1,6 +1,7 @@
 //! Questions as SQL, written once for every backend.
 
 mod breakdown;
+mod days;
 mod errors;
 mod events;
 mod funnel;

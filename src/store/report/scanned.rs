@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::super::Result;
-use super::super::scan::{Beside, Key, Scope, Sieve, scan, scan_beside};
+use super::super::scan::{Beside, Key, Scope, Sieve, scan_beside};
 use super::super::sql::Sql;
+use super::days::{By, Seen, look};
 use super::series;
 use super::spans::Spans;
 use super::tally::{SessionsBy, Tally, is_of_sessions, sessions_begun};
@@ -26,9 +27,15 @@ pub(super) fn counts(
     let mut tally = Tally::new(metrics, sessions_by(filters, &Dimension::Total));
     for range in spans.ranges() {
         if tally.wants_events() {
-            scan(db, environment, range, &sieve, &mut |event| {
-                spans.at(event.at).iter().try_for_each(|cell| tally.event(*cell, event))
-            })?;
+            let is_even = |stretch| spans.are_even(stretch);
+            let by = sieve.only_key().map(|key| By { key, tell: tally.tells(), is_even: &is_even });
+            let mut count =
+                |seen: Seen<'_, '_>| spans.at(seen.at()).iter().try_for_each(|cell| tally.seen(*cell, &seen));
+            let scope = Scope { environment, range, sieve: &sieve };
+            match by {
+                Some(by) => look(db, scope, by, &mut count)?,
+                None => scan_beside(db, scope, Beside::Nothing, &mut |event| count(Seen::One(event)))?,
+            }
         }
         if tally.wants_sessions() {
             sessions_begun(db, environment, range, &mut |begun| {
@@ -72,13 +79,21 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, beside: Beside<'
     let counts_whole = is_counted_along(ask);
     let is_unordered = matches!(beside, Beside::Prop(_));
     if tally.wants_events() {
-        scan_beside(db, scope, beside, &mut |event| {
+        let tell = tally.tells();
+        let mut count = |seen: Seen<'_, '_>| {
+            let cell = WHOLE + 1 + values.of_seen(&seen);
             if counts_whole {
-                tally.event(WHOLE, &event.glance)?;
+                tally.seen(WHOLE, &seen)?;
             }
-            tally.event(WHOLE + 1 + values.of_event(event), &event.glance)?;
+            tally.seen(cell, &seen)?;
             if is_unordered && values.are_too_many() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        };
+        match beside {
+            Beside::Prop(key) => look(db, scope, By { key, tell, is_even: &|_| true }, &mut count)?,
+            Beside::Nothing | Beside::Props | Beside::Place => {
+                scan_beside(db, scope, beside, &mut |event| count(Seen::One(event)))?;
+            }
+        }
     }
     if is_unordered && values.are_too_many() {
         return Ok(None);

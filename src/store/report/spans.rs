@@ -29,6 +29,12 @@ impl Spans {
         after.checked_sub(1).and_then(|edge| self.within.get(edge)).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether all of a stretch is in the same periods, from its beginning to its end.
+    pub(super) fn are_even(&self, stretch: TimeRange) -> bool {
+        let after = |at: Millis| self.edges.partition_point(|edge| *edge <= at);
+        after(stretch.from) == after(stretch.to.plus(-1))
+    }
+
     /// Stretches that hold all periods and nothing else, none touching another.
     pub(super) fn ranges(&self) -> Vec<TimeRange> {
         let mut ranges: Vec<TimeRange> = Vec::new();
@@ -70,6 +76,9 @@ mod tests {
         }
         let ranges: Vec<_> = spans.ranges().iter().map(|range| (range.from.0, range.to.0)).collect();
         assert_eq!(ranges, [(10, 30), (40, 50)]);
+        for (from, to, even) in [(10, 15, true), (10, 16, false), (12, 13, true), (24, 26, false), (50, 90, true)] {
+            assert_eq!(spans.are_even(TimeRange { from: Millis(from), to: Millis(to) }), even, "{from} to {to}");
+        }
         assert!(Spans::of(&[]).ranges().is_empty());
     }
 }

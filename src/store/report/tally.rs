@@ -8,7 +8,9 @@ use roaring::RoaringTreemap;
 
 use super::super::Result;
 use super::super::scan::Glance;
+use super::super::settled::{Tell, Valued};
 use super::super::sql::{Cell as Param, Line, Sql};
+use super::days::Seen;
 use super::room::Room;
 use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
 use crate::rollup::{length_class, length_quantile};
@@ -112,8 +114,39 @@ impl Tally {
         self.by == SessionsBy::Facts && self.wants(is_of_sessions)
     }
 
+    /// What it has to be told of events that are counted together; none where it has to see each of them.
+    pub(super) fn tells(&self) -> Option<Tell> {
+        let tell = if self.tells_users { Tell::People } else { Tell::Amounts };
+        (!self.tells_sessions).then_some(tell)
+    }
+
+    /// Counts what was seen in a cell; breaks off where there are too many different users and sessions.
+    pub(super) fn seen(&mut self, cell: u32, seen: &Seen<'_, '_>) -> ControlFlow<()> {
+        match seen {
+            Seen::One(event) => self.event(cell, &event.glance),
+            Seen::Many(_, many) => self.many(cell, many),
+        }
+    }
+
+    /// Counts the events of a day that have one value, as [`Tally::event`] counts each.
+    fn many(&mut self, cell: u32, many: &Valued<'_>) -> ControlFlow<()> {
+        let tells_users = self.tells_users;
+        let cell = self.cell(cell);
+        cell.counts.events += many.amount.events;
+        cell.counts.errors += many.amount.errors;
+        cell.counts.crashes += many.amount.crashes;
+        if let Some(whose) = many.whose.as_ref().filter(|_| tells_users) {
+            let before = cell.users.len() + cell.crashed.len();
+            whose.users.join(&mut cell.users);
+            whose.crashed.join(&mut cell.crashed);
+            let added = cell.users.len() + cell.crashed.len() - before;
+            self.held += usize::try_from(added).unwrap_or(usize::MAX);
+        }
+        self.room.holds(self.held)
+    }
+
     /// Counts an event in a cell; breaks off where there are too many different users and sessions.
-    pub(super) fn event(&mut self, cell: u32, event: &Glance) -> ControlFlow<()> {
+    fn event(&mut self, cell: u32, event: &Glance) -> ControlFlow<()> {
         let (tells_users, tells_sessions) = (self.tells_users, self.tells_sessions);
         let (cell, mut added) = (self.cell(cell), 0);
         cell.counts.events += 1;

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::super::Result;
 use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
 use super::super::sql::Sql;
+use super::days::Seen;
 use crate::model::{Dimension, EnvironmentId, OTHER};
 
 /// Different values of an app's own property that are told apart; later ones count as [`OTHER`].
@@ -86,11 +87,24 @@ impl Values {
             By::Name => self.number(event.glance.name),
             By::Error => self.number(event.glance.error),
             By::Facts(_) => self.of_facts(event.glance.facts),
-            By::Prop(key) => match event.prop(key) {
-                None => self.text(None),
-                Some(value) => self.text(Some(told(&value))),
-            },
+            By::Prop(key) => {
+                let value = event.prop(key);
+                self.of_value(value.as_ref())
+            }
         }
+    }
+
+    /// The number of the value that was seen.
+    pub(super) fn of_seen(&mut self, seen: &Seen<'_, '_>) -> u32 {
+        match seen {
+            Seen::One(event) => self.of_event(event),
+            Seen::Many(_, many) => self.of_value(many.value.as_ref()),
+        }
+    }
+
+    /// The number of a property's value; `None` is that of events without it.
+    fn of_value(&mut self, value: Option<&Value<'_>>) -> u32 {
+        self.text(value.map(told))
     }
 
     /// The number of the value of a set of facts; that of not reported where the dimension is another.

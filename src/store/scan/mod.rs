@@ -148,7 +148,9 @@ pub(in crate::store) fn scan_beside(
     let is_settled = match beside {
         Beside::Nothing => settled::can_have(&keys),
         Beside::Prop(key) => {
-            keys.push(key);
+            if !keys.iter().any(|own| own.name() == key.name()) {
+                keys.push(key);
+            }
             settled::can_have(&keys)
         }
         Beside::Props | Beside::Place => false,

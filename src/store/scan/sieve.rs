@@ -107,13 +107,40 @@ impl Sieve {
     }
 
     fn keeps(&self, event: &Glance) -> bool {
-        self.names.iter().all(|numbers| numbers.keep(event.name))
+        self.keeps_name(event.name)
             && self.errors.iter().all(|numbers| numbers.keep(event.error))
             && self.keeps_facts(event.facts)
     }
 
     pub(in crate::store) fn wants_props(&self) -> bool {
         !self.props.is_empty()
+    }
+
+    /// Whether there are conditions on names.
+    pub(in crate::store) fn wants_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// Whether a name passes the conditions on names.
+    pub(in crate::store) fn keeps_name(&self, name: i64) -> bool {
+        self.names.iter().all(|numbers| numbers.keep(name))
+    }
+
+    /// The property that all conditions are on, but for those on names; none where there is another condition, or no such.
+    pub(in crate::store) fn only_key(&self) -> Option<&Key> {
+        let key = &self.props.first()?.key;
+        self.is_of(key).then_some(key)
+    }
+
+    /// Whether all conditions are on names or on this property.
+    pub(in crate::store) fn is_of(&self, key: &Key) -> bool {
+        let is_other = |wanted: &Wanted| wanted.key.name() != key.name();
+        self.errors.is_empty() && self.facts.is_none() && !self.props.iter().any(is_other)
+    }
+
+    /// Whether a value passes all conditions on properties, which are on one.
+    pub(in crate::store) fn keeps_value(&self, value: Option<&Value<'_>>) -> bool {
+        self.props.iter().all(|wanted| wanted.keep(value))
     }
 
     /// The properties that conditions are on.

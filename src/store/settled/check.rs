@@ -1,13 +1,17 @@
 //! What is settled of a day, held against its rows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 
 use super::super::backend::Backend;
-use super::super::scan::{Beside, Key, Passing, Scope, Sieve, members, scan_rows_beside};
+use super::super::scan::{Beside, Key, Passing, Scope, Sieve, Value, members, scan_rows_beside};
 use super::super::sql::{Cell, Sql};
+use super::amounts::Amount;
 use super::days::stretches;
-use super::{COMPLETE, HOLDS, KEYS, Result, StoreError, show};
+use super::people::People;
+use super::told::{Bodies, Tell, Valued, values};
+use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, parts, show};
 use crate::model::{EnvironmentId, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
@@ -19,7 +23,110 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
             return Ok(false);
         }
     }
+    totals_hold(store, environment, (day, events))
+}
+
+/// Whether what a day comes to by the values of each property is what its parts say.
+fn totals_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events): (i64, i64)) -> Result<bool> {
+    let Some(owner) = store.look(|db| token(db, environment, day))? else { return Ok(true) };
+    let sql =
+        "SELECT DISTINCT prop FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3 AND part IN ($4, $5)";
+    let params = [environment.0, day, owner, AMOUNTS, PEOPLE].map(Cell::Int);
+    for prop in store.look(|db| db.rows(sql, &params))? {
+        let key = Key::of(&prop.text(0).into());
+        let mut counted = Counted::new();
+        for range in stretches(day, events) {
+            let found = store.study(|db| match token(db, environment, day)? == Some(owner) {
+                true => by_value(db, (environment, range), &key).map(Some),
+                false => Ok(None), // it was settled anew, or holds no longer
+            })?;
+            match found {
+                Some(Some(found)) => join(&mut counted, found),
+                Some(None) => return Ok(false),
+                None => return Ok(true),
+            }
+        }
+        if !store.look(|db| is_told(db, (environment, day, owner), &key, &counted))? {
+            return Ok(false);
+        }
+    }
     Ok(true)
+}
+
+/// How many events of each name have each value, and whose those of a value are.
+type Counted = BTreeMap<Option<String>, (BTreeMap<i64, Amount>, People)>;
+
+fn join(all: &mut Counted, some: Counted) {
+    for (value, (names, people)) in some {
+        let own = all.entry(value).or_default();
+        own.1.join(&people);
+        names.into_iter().for_each(|(name, amount)| own.0.entry(name).or_default().join(amount));
+    }
+}
+
+/// What the settled events of a range come to, without those that are listed; none where they are damaged. A key without a
+/// name stands for no property.
+fn by_value(db: &dyn Sql, (environment, range): (EnvironmentId, TimeRange), key: &Key) -> Result<Option<Counted>> {
+    let keys = if key.name().is_empty() { &[][..] } else { &[key][..] };
+    let mut found = Counted::new();
+    let scope = Scope { environment, range, sieve: &Sieve::default() };
+    let shown = parts(db, scope, keys, &mut |event| {
+        let value = keys.first().and_then(|key| event.prop(key)).map(|value| value.marked());
+        let own = found.entry(value).or_default();
+        own.0.entry(event.glance.name).or_default().add(&event.glance);
+        own.1.add(&event.glance);
+        ControlFlow::Continue(())
+    });
+    match shown {
+        Ok(_) => Ok(Some(found)),
+        Err(StoreError::Corrupt(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether that is what was written of a day.
+fn is_told(db: &dyn Sql, place: (EnvironmentId, i64, i64), key: &Key, counted: &Counted) -> Result<bool> {
+    let day = place.1;
+    let (all, people) = (body(db, place, ("", AMOUNTS))?.unwrap_or_default(), body(db, place, ("", PEOPLE))?);
+    let (own, whose) = match key.name() {
+        "" => (Vec::new(), people.clone()),
+        name => (body(db, place, (name, AMOUNTS))?.unwrap_or_default(), body(db, place, (name, PEOPLE))?),
+    };
+    let tell = if people.is_some() && whose.is_some() { Tell::People } else { Tell::Amounts };
+    let (people, whose) = (people.unwrap_or_default(), whose.unwrap_or_default());
+    let bodies = Bodies { day, prop: key.name(), all: [&all, &people], own: [&own, &whose] };
+    let Ok(told) = values(&bodies, tell, &|_| true) else { return Ok(false) };
+    let has_all = told.iter().filter(|valued| valued.amount.events > 0).count() == counted.len();
+    let has_same = |valued: &Valued<'_>| match (counted.get(&marked(valued)), &valued.whose) {
+        (Some((_, people)), Some(whose)) => whose == people,
+        (Some(_), None) => true,
+        (None, _) => valued.amount == Amount::default(),
+    };
+    let names: BTreeSet<i64> = counted.values().flat_map(|(names, _)| names.keys().copied()).collect();
+    Ok(has_all && told.iter().all(has_same) && names.iter().all(|name| are_as_many(&bodies, *name, counted)))
+}
+
+/// What stands beside the columns of a property, where it does.
+fn body(
+    db: &dyn Sql,
+    (environment, day, owner): (EnvironmentId, i64, i64),
+    (prop, part): (&str, i64),
+) -> Result<Option<Vec<u8>>> {
+    let sql =
+        "SELECT body FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3 AND prop = $4 AND part = $5";
+    let key = [environment.0.into(), day.into(), owner.into(), prop.into(), part.into()];
+    Ok(db.row(sql, &key)?.map(|row| row.bytes(0).to_vec()))
+}
+
+/// Whether as many events of a name have each value as was written.
+fn are_as_many(bodies: &Bodies<'_>, name: i64, counted: &Counted) -> bool {
+    let amount = |value: &Option<String>| counted.get(value).and_then(|(names, _)| names.get(&name)).copied();
+    values(bodies, Tell::Amounts, &|own| own == name)
+        .is_ok_and(|told| told.iter().all(|valued| valued.amount == amount(&marked(valued)).unwrap_or_default()))
+}
+
+fn marked(valued: &Valued<'_>) -> Option<String> {
+    valued.value.as_ref().map(Value::marked)
 }
 
 /// The same of a stretch of the day.

@@ -193,7 +193,7 @@ impl<'b> Reader<'b> {
 }
 
 /// Over a column's bytes, and what it belongs to.
-fn sum_of(label: &Label, name: &str, bytes: &[u8]) -> u64 {
+pub(super) fn sum_of(label: &Label, name: &str, bytes: &[u8]) -> u64 {
     sum(label, bytes) ^ sum(label, name.as_bytes()).rotate_left(1)
 }
 

@@ -15,10 +15,10 @@ use crate::rollup::Bucket;
 const EMPTY: i64 = 400;
 /// About how many events are read at once.
 const STRETCH: i64 = 50_000;
-/// A settled day, where no version before columns has settled it: what tells of its columns stands beside it.
-const HAS_COLUMNS: &str = "(settled_days.events = 0 OR EXISTS (SELECT 1 FROM settled_columns h \
-                           WHERE h.env_id = settled_days.env_id AND h.day = settled_days.day \
-                           AND h.token = settled_days.token AND h.prop = '' AND h.part < 0))";
+/// A settled day, where no older version has settled it: what all its events come to stands beside its columns.
+const HAS_TOTALS: &str = "(settled_days.events = 0 OR EXISTS (SELECT 1 FROM settled_columns h \
+                          WHERE h.env_id = settled_days.env_id AND h.day = settled_days.day \
+                          AND h.token = settled_days.token AND h.prop = '' AND h.part = -3))";
 
 /// Whoever works at it began too long ago, or later than now.
 const IS_LOST: &str = "settled_days.at NOT BETWEEN $5 AND $6";
@@ -48,7 +48,7 @@ pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> 
             days.entry(day).or_insert(0);
         }
         let sql = format!(
-            "SELECT day, state, at, CASE WHEN {HAS_COLUMNS} THEN 1 ELSE 0 END, work, late, events \
+            "SELECT day, state, at, CASE WHEN {HAS_TOTALS} THEN 1 ELSE 0 END, work, late, events \
              FROM settled_days WHERE env_id = $1"
         );
         for row in db.rows(&sql, &[environment.0.into()])? {
@@ -65,11 +65,11 @@ pub(super) fn due(db: &dyn Sql, now: Millis, of_box: Keeps) -> Result<Vec<Due>> 
 
 /// Whether a day with so many events is left alone.
 fn rests(row: &Row, events: i64, now: Millis) -> bool {
-    let (state, age, has_columns) = (row.int(1), now.since(Millis(row.int(2))), row.int(3) == 1);
+    let (state, age, has_totals) = (row.int(1), now.since(Millis(row.int(2))), row.int(3) == 1);
     let (work, late, settled) = (row.int(4), row.int(5), row.int(6));
     let is_worked_at = (0..LOST).contains(&age) && work != 0;
     match state {
-        SETTLED => has_columns || is_worked_at,
+        SETTLED => has_totals || is_worked_at,
         LISTED => is_worked_at || ((0..PAUSE).contains(&age) && !are_many(late, settled)),
         OPEN | MAKING => (0..LOST).contains(&age),
         _ => (0..PAUSE.min(REST * events)).contains(&age),
@@ -122,7 +122,7 @@ fn open<B: Backend>(db: &dyn Sql, due: &[Due], (token, now): (i64, Millis)) -> R
          token = CASE WHEN settled_days.state {HOLDS} THEN settled_days.token ELSE excluded.token END, \
          state = CASE WHEN settled_days.state {HOLDS} THEN settled_days.state ELSE {MAKING} END \
          WHERE settled_days.state = {TOUCHED} OR (settled_days.state IN ({OPEN}, {MAKING}) AND {IS_LOST}) \
-         OR ((settled_days.state = {LISTED} OR (settled_days.state = {SETTLED} AND NOT {HAS_COLUMNS})) \
+         OR ((settled_days.state = {LISTED} OR (settled_days.state = {SETTLED} AND NOT {HAS_TOTALS})) \
          AND (settled_days.work = 0 OR {IS_LOST}))"
     );
     let mut mine = Vec::new();

@@ -8,6 +8,7 @@
 //! A day holds also while little comes to it: a commit lists its events beside the day, with whose work at it was under
 //! way. What was listed during one's own work is not of it, and stays listed behind it.
 
+mod amounts;
 mod check;
 mod coding;
 mod columns;
@@ -15,7 +16,10 @@ mod counts;
 mod days;
 mod late;
 mod lexicon;
+mod people;
 mod sets;
+mod told;
+mod totals;
 mod work;
 
 use std::collections::BTreeMap;
@@ -35,8 +39,10 @@ pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use sets::{Joined, join};
+pub(super) use told::{Tell, Valued, Wanted, told};
 
 use coding::{Damaged, Label, decode};
+use told::Told;
 
 /// Periods that have ended so long ago may be counted: most of what clients kept while they were offline has come.
 const AGE: i64 = 36 * Millis::HOUR;
@@ -70,6 +76,10 @@ const HOLDS: &str = "IN (2, 3)";
 const COMPLETE: i64 = -1;
 /// The same where some are left out: those without any column.
 const PARTIAL: i64 = -2;
+/// Stands there with what the events of a day come to by the values of a property; with no name what all of them do.
+const AMOUNTS: i64 = -3;
+/// The same with whose they are.
+const PEOPLE: i64 = -4;
 /// What is settled of days.
 const DAYS: [&str; 4] = ["settled_days", "settled_events", "settled_columns", "settled_late"];
 /// Most properties that are read together.
@@ -120,6 +130,11 @@ pub(super) fn can_have(keys: &[&Key]) -> bool {
     keys.len() <= KEYS && keys.iter().all(|key| !key.name().contains('\0'))
 }
 
+/// Whether days may be told by the values of this property.
+pub(super) fn can_tell(key: &Key) -> bool {
+    can_have(&[key]) && !key.name().is_empty()
+}
+
 /// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, with what they have under
 /// these keys, and says of which stretches the rows have to be looked at; of none where it was told to stop.
 pub(super) fn show(
@@ -128,19 +143,30 @@ pub(super) fn show(
     keys: &[&Key],
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TimeRange>> {
+    let Some(Told { rest, listed }) = parts(db, scope, keys, visit)? else { return Ok(Vec::new()) };
+    let listed = scan_listed(db, scope, (&listed, keys), visit)?;
+    Ok(if listed.is_break() { Vec::new() } else { rest })
+}
+
+/// The same without what is listed beside the days; none where it was told to stop.
+fn parts(
+    db: &dyn Sql,
+    scope: Scope<'_>,
+    keys: &[&Key],
+    visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
+) -> Result<Option<Told>> {
     let Scope { environment, range, .. } = scope;
     let (sql, params) = statement(scope, keys);
-    let (mut rest, mut behind, mut stopped, mut damaged) = (Vec::new(), range.from, false, None);
-    let mut listed = Vec::new();
+    let (mut told, mut behind, mut stopped, mut damaged) = (Told::default(), range.from, false, None);
     db.stream(&sql, &params, &mut |line| {
         let day = line.int(0);
         let begin = Millis(day.saturating_mul(Millis::DAY));
         if behind < begin {
-            rest.push(TimeRange { from: behind, to: begin });
+            told.rest.push(TimeRange { from: behind, to: begin });
         }
         behind = begin.plus(Millis::DAY);
-        if line.int(6 + keys.len()) == LISTED && listed.last() != Some(&day) {
-            listed.push(day);
+        if line.int(6 + keys.len()) == LISTED && told.listed.last() != Some(&day) {
+            told.listed.push(day);
         }
         if line.int(4) == 0 {
             return ControlFlow::Continue(()); // nothing in it passes
@@ -153,16 +179,20 @@ pub(super) fn show(
         ControlFlow::Break(())
     })?;
     if let Some(day) = damaged {
-        let told = format!("settled events of day {day} in environment {}: `tallybox rebuild --write`", environment.0);
-        return Err(StoreError::Corrupt(told));
-    }
-    if stopped || scan_listed(db, scope, (&listed, keys), visit)?.is_break() {
-        return Ok(Vec::new());
+        return Err(damage(environment, day));
     }
     if behind < range.to {
-        rest.push(TimeRange { from: behind, to: range.to });
+        told.rest.push(TimeRange { from: behind, to: range.to });
     }
-    Ok(rest)
+    Ok(if stopped { None } else { Some(told) })
+}
+
+/// What is settled of a day is not what was written.
+fn damage(environment: EnvironmentId, day: i64) -> StoreError {
+    StoreError::Corrupt(format!(
+        "settled events of day {day} in environment {}: `tallybox rebuild --write`",
+        environment.0
+    ))
 }
 
 /// One statement, so that a day is settled and its parts are there, or neither. Days that have left one of the properties

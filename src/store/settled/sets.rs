@@ -25,7 +25,7 @@ pub(super) fn encode(set: &RoaringTreemap) -> Vec<u8> {
 }
 
 /// A set that was written with so many members; `None` where the bytes are not what was written.
-fn decode(mut bytes: &[u8], count: i64) -> Option<RoaringTreemap> {
+pub(super) fn decode(mut bytes: &[u8], count: i64) -> Option<RoaringTreemap> {
     let set = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
     (bytes.is_empty() && set.len() == count.unsigned_abs()).then_some(set)
 }

@@ -9,6 +9,7 @@ use super::super::sql::{Cell, Sql};
 use super::columns::{Part, Written};
 use super::days::{Due, stretches};
 use super::lexicon::{Code, Lexicon};
+use super::totals::{self, Totals};
 use super::{COMPLETE, HOLDS, MAKING, PARTIAL, Result, late};
 use crate::model::{Millis, TimeRange};
 
@@ -30,6 +31,7 @@ pub(super) struct Work<'s, B> {
     /// About the bytes of these.
     held: usize,
     lexicon: Lexicon,
+    totals: Totals,
     /// Parts to be written, each with its place in the day, and whether they tell of errors.
     parts: Vec<(i64, bool, Written)>,
     /// The bytes of these.
@@ -51,6 +53,7 @@ impl<'s, B: Backend> Work<'s, B> {
             open: BTreeMap::new(),
             held: 0,
             lexicon: Lexicon::default(),
+            totals: Totals::default(),
             parts: Vec::new(),
             waiting: 0,
             count: 0,
@@ -68,7 +71,8 @@ impl<'s, B: Backend> Work<'s, B> {
         }
         self.finish();
         self.lexicon.narrow();
-        self.store.change(|db| self.close(db))
+        let totals = std::mem::take(&mut self.totals).finish(self.due.day, &self.lexicon);
+        self.store.change(|db| self.close(db, &totals))
     }
 
     /// The events of a stretch of the day, sorted, and what they have of properties.
@@ -99,10 +103,11 @@ impl<'s, B: Backend> Work<'s, B> {
         self.events += events.len() as i64;
         for (event, first, count) in events {
             let (day, key) = (self.due.day, (event.name, event.error != 0));
-            let own = codes.get(first as usize..).and_then(|codes| codes.get(..usize::from(count)));
+            let own = codes.get(first as usize..).and_then(|codes| codes.get(..usize::from(count))).unwrap_or_default();
+            self.totals.add(&event, own, &self.lexicon);
             let part = self.open.entry(key).or_insert_with(|| Part::new(day, event.name));
             let before = part.len();
-            part.add(&event, own.unwrap_or_default(), &self.lexicon);
+            part.add(&event, own, &self.lexicon);
             self.held += part.len() - before;
             if part.is_full() {
                 let full = self.open.remove(&key);
@@ -177,7 +182,7 @@ impl<'s, B: Backend> Work<'s, B> {
 
     /// Lets the day hold, where its mark still stands: from here on a commit that adds to it waits for the end of this
     /// transaction.
-    fn close(&self, db: &dyn Sql) -> Result<bool> {
+    fn close(&self, db: &dyn Sql, totals: &[totals::Written<'_>]) -> Result<bool> {
         let sql = format!("UPDATE settled_days SET token = $1, work = 0, at = $2, events = $3 WHERE {}", is_mine(4));
         let params = [self.token, self.now.0, self.events].map(Cell::Int).into_iter().chain(self.mark());
         if db.run(&sql, &params.collect::<Vec<_>>())? == 0 {
@@ -195,6 +200,9 @@ impl<'s, B: Backend> Work<'s, B> {
         }
         if self.events > 0 {
             self.column(db, "", if self.lexicon.lacks() { PARTIAL } else { COMPLETE }, &[])?;
+        }
+        for (prop, place, body) in totals {
+            self.column(db, prop, *place, body)?;
         }
         self.write(db)
     }

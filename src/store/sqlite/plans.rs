@@ -7,6 +7,7 @@ use super::*;
 use crate::model::{Dimension, EnvironmentId, EventsPage, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
 use crate::store::scan::{Key, Scope, Sieve, scan, scan_listed, scan_unlisted};
+use crate::store::settled::{self, Tell, Wanted};
 use crate::store::sql::{Cell, Line, Row};
 
 /// Notes the plan of each statement before it runs it.
@@ -96,6 +97,22 @@ fn what_is_listed_beside_a_settled_day_is_found_by_its_key() {
     let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=? AND claimed=? AND event=?)";
     let near = "SEARCH events USING INDEX events_once (env_id=? AND claimed_at>? AND claimed_at<?)";
     assert!(others.contains(list) && others.contains(near), "{others}");
+}
+
+#[test]
+fn what_a_day_comes_to_is_found_by_its_key() {
+    let range = TimeRange { from: Millis(0), to: Millis(10 * Millis::DAY) };
+    let (sieve, key) = (Sieve::default(), Key::of(&"plan".into()));
+    let scope = Scope { environment: EnvironmentId(1), range, sieve: &sieve };
+    let wanted = Wanted { key: &key, tell: Tell::People, takes: &|_| true };
+    let plans = plans(|db| settled::told(db, scope, wanted, &mut |_, _| ControlFlow::Continue(())).map(|_| ()));
+    let days = "SEARCH d USING PRIMARY KEY (env_id=? AND day>? AND day<?)";
+    let row = |alias: &str| {
+        format!(
+            "SEARCH {alias} USING INDEX settled_columns_part (env_id=? AND day=? AND token=? AND prop=? AND part=?)"
+        )
+    };
+    assert!(plans.contains(days) && ["a", "o", "p", "w"].iter().all(|alias| plans.contains(&row(alias))), "{plans}");
 }
 
 #[test]

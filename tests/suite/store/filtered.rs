@@ -292,6 +292,7 @@ fn all_filters() -> Vec<Filters> {
         filters(&[(Dimension::Event, Keep::Is, Some("e1")), (Dimension::Event, Keep::Is, Some("e2"))]),
         filters(&[(Dimension::Event, Keep::IsNot, Some("e1")), (system, Keep::Is, None)]),
         filters(&[(plan.clone(), Keep::Is, Some("pro")), (plan.clone(), Keep::Is, Some("a\"b"))]),
+        filters(&[(plan.clone(), Keep::IsNot, None), (Dimension::Event, Keep::IsNot, Some("e1"))]),
         filters(&[(plan.clone(), Keep::IsNot, Some("ü")), (size.clone(), Keep::Is, Some("3"))]),
         filters(&[(plan, Keep::Is, None), (size, Keep::IsNot, None)]),
         filters(&[(Dimension::Error, Keep::IsNot, None)]),
@@ -320,6 +321,8 @@ fn every_metric_under_every_filter_equals_a_recount(backend: Backend) {
                 assert_eq!(alone, Report::Series(vec![expected[..3].to_vec()]), "{metric:?} alone under {filters:?}");
             }
             breakdowns(&world, &periods[1], &filters);
+            // Whole days of UTC are in it.
+            breakdowns(&world, &periods[23], &filters);
         }
     }
 }
@@ -332,7 +335,13 @@ fn breakdowns(world: &World, period: &Period, filters: &Filters) {
         Dimension::Prop("plan".into()),
         Dimension::Prop("size".into()),
     ] {
-        for metrics in [&Metric::ALL[..], &[Metric::Sessions], &[Metric::Users, Metric::Errors]] {
+        let of_users = &[Metric::Users, Metric::Errors, Metric::NewUsers, Metric::CrashFreeUsers];
+        // What needs no more of a property than how many events have it may come from elsewhere.
+        let of_events: &[Metric] = match dimension {
+            Dimension::Prop(_) => &[Metric::Events, Metric::Crashes],
+            _ => &[Metric::EventsPerSession],
+        };
+        for metrics in [&Metric::ALL[..], &[Metric::Sessions], of_users, of_events] {
             let ask = BreakdownAsk {
                 dimension: dimension.clone(),
                 metrics: metrics.to_vec(),

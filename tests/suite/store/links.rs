@@ -69,7 +69,7 @@ impl Bench {
         self.accept(Request { people, ..Request::new(scope.clone(), NOW) }).unwrap();
     }
 
-    fn link(&self, scope: &Scope, from: &str, into: &str) {
+    pub(super) fn link(&self, scope: &Scope, from: &str, into: &str) {
         let person = RawPerson { user: Some(into.into()), anonymous: Some(from.into()), ..RawPerson::default() };
         self.people(scope, vec![person]);
     }

@@ -1,0 +1,191 @@
+//! How many events of each name have each value of a property, as bytes with a sum over all.
+
+use super::super::scan::Glance;
+use super::coding::{Bytes, Damaged, Label, SUM, put};
+use super::columns::sum_of;
+
+/// Some events of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Amount {
+    /// All of them.
+    pub(in crate::store) events: i64,
+    /// Those that tell of an error, crashes included.
+    pub(in crate::store) errors: i64,
+    /// Those that tell of a crash.
+    pub(in crate::store) crashes: i64,
+}
+
+/// Amounts by the names of events, in the order of these.
+pub(super) type ByName = Vec<(i64, Amount)>;
+
+/// Which body it is, of those that stand beside the columns of a day.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) day: i64,
+    /// The property; none for all events of the day.
+    pub(super) prop: &'p str,
+    /// What stands in place of a part.
+    pub(super) part: i64,
+}
+
+impl Amount {
+    /// Counts an event.
+    pub(super) fn add(&mut self, event: &Glance) {
+        self.events += 1;
+        self.errors += i64::from(event.error != 0);
+        self.crashes += i64::from(event.fatal);
+    }
+
+    /// Counts others as well.
+    pub(in crate::store) fn join(&mut self, others: Self) {
+        self.events = self.events.wrapping_add(others.events);
+        self.errors = self.errors.wrapping_add(others.errors);
+        self.crashes = self.crashes.wrapping_add(others.crashes);
+    }
+
+    /// Counts those no more.
+    pub(super) fn leave(&mut self, others: Self) {
+        self.events = self.events.wrapping_sub(others.events);
+        self.errors = self.errors.wrapping_sub(others.errors);
+        self.crashes = self.crashes.wrapping_sub(others.crashes);
+    }
+
+    /// Whether there can be so many.
+    pub(super) fn is_possible(self) -> bool {
+        self.events >= 0 && self.errors >= 0 && self.crashes >= 0
+    }
+}
+
+impl Place<'_> {
+    /// A body in the making.
+    pub(super) fn begin() -> Vec<u8> {
+        vec![0; SUM]
+    }
+
+    /// A body as it is written.
+    pub(super) fn seal(&self, mut body: Vec<u8>) -> Vec<u8> {
+        let sum = self.sum(&body[SUM..]);
+        body[..SUM].copy_from_slice(&sum.to_le_bytes());
+        body
+    }
+
+    /// What stands in a body, once the sum over all of it was found right.
+    pub(super) fn open<'b>(&self, body: &'b [u8]) -> Result<Bytes<'b>, Damaged> {
+        let (stored, rest) = body.split_first_chunk::<SUM>().ok_or(Damaged)?;
+        if u64::from_le_bytes(*stored) == self.sum(rest) { Ok(Bytes::of(rest)) } else { Err(Damaged) }
+    }
+
+    fn sum(&self, bytes: &[u8]) -> u64 {
+        sum_of(&Label { day: self.day, name: self.part, first_at: 0, last_at: 0, events: 0 }, self.prop, bytes)
+    }
+}
+
+/// The amounts of all values as they are written, each of one name at least.
+pub(super) fn encode<'v>(place: &Place<'_>, values: impl Iterator<Item = (&'v str, &'v ByName)>) -> Vec<u8> {
+    let mut body = Place::begin();
+    for (text, names) in values {
+        put(&mut body, text.len() as i64);
+        body.extend(text.as_bytes());
+        put(&mut body, names.len() as i64);
+        let mut last = 0;
+        for (name, amount) in names {
+            put(&mut body, name.wrapping_sub(last));
+            last = *name;
+            // What few have shares a bit of what all have.
+            let has_failed = amount.errors != 0 || amount.crashes != 0;
+            put(&mut body, amount.events.wrapping_mul(2) | i64::from(has_failed));
+            if has_failed {
+                put(&mut body, amount.errors);
+                put(&mut body, amount.crashes);
+            }
+        }
+    }
+    place.seal(body)
+}
+
+/// Shows the amounts of a body: the number of each value from 0 on, its text, a name, and how many events of it there are.
+pub(super) fn decode<'b>(
+    place: &Place<'_>,
+    body: &'b [u8],
+    visit: &mut dyn FnMut(usize, &'b str, i64, Amount) -> Result<(), Damaged>,
+) -> Result<(), Damaged> {
+    let mut bytes = place.open(body)?;
+    let mut number = 0;
+    while !bytes.is_empty() {
+        let length = usize::try_from(bytes.take()?).map_err(|_| Damaged)?;
+        let text = std::str::from_utf8(bytes.cut(length)?).map_err(|_| Damaged)?;
+        let (mut name, names) = (0_i64, bytes.take()?);
+        if names < 1 {
+            return Err(Damaged);
+        }
+        for _ in 0..names {
+            name = name.wrapping_add(bytes.take()?);
+            let events = bytes.take()?;
+            let mut amount = Amount { events: events >> 1, errors: 0, crashes: 0 };
+            if events & 1 == 1 {
+                (amount.errors, amount.crashes) = (bytes.take()?, bytes.take()?);
+            }
+            visit(number, text, name, amount)?;
+        }
+        number += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'static> = Place { day: 20_000, prop: "plan", part: -3 };
+
+    fn amounts() -> Vec<(&'static str, ByName)> {
+        let amount = |events, errors, crashes| Amount { events, errors, crashes };
+        vec![
+            ("tpro", ByName::from([(0, amount(1, 0, 0)), (7, amount(70_000, 5, 1)), (1 << 40, amount(3, 0, 0))])),
+            ("n1.50", ByName::from([(7, amount(1, 1, 1))])),
+            ("t", ByName::from([(9, amount(2, 0, 0))])),
+        ]
+    }
+
+    fn read(place: &Place<'_>, body: &[u8]) -> Result<Vec<(usize, String, i64, Amount)>, Damaged> {
+        let mut found = Vec::new();
+        decode(place, body, &mut |number, text, name, amount| {
+            found.push((number, text.to_owned(), name, amount));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn amounts_come_back_as_they_went() {
+        let amounts = amounts();
+        let body = encode(&PLACE, amounts.iter().map(|(text, names)| (*text, names)));
+        let expected = amounts.iter().enumerate().flat_map(|(number, (text, names))| {
+            names.iter().map(move |(name, amount)| (number, (*text).to_owned(), *name, *amount))
+        });
+        assert_eq!(read(&PLACE, &body), Ok(expected.collect()));
+        assert_eq!(read(&PLACE, &encode(&PLACE, std::iter::empty())), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn whatever_bit_of_amounts_is_wrong_is_found() {
+        let amounts = amounts();
+        let body = encode(&PLACE, amounts.iter().map(|(text, names)| (*text, names)));
+        for place in 0..body.len() {
+            for bit in 0..8 {
+                let mut damaged = body.clone();
+                damaged[place] ^= 1 << bit;
+                assert_eq!(read(&PLACE, &damaged), Err(Damaged), "byte {place}, bit {bit}");
+            }
+            assert_eq!(read(&PLACE, &body[..place]), Err(Damaged), "cut to {place}");
+        }
+        for other in [Place { day: 1, ..PLACE }, Place { prop: "", ..PLACE }, Place { part: -4, ..PLACE }] {
+            assert_eq!(read(&other, &body), Err(Damaged));
+        }
+        // Behind a right sum, too.
+        for bytes in [&[9, 1][..], &[0, 0x7f], &[0, 0], &[1, 0xff, 0], &[0x80; 20]] {
+            let body = PLACE.seal([&Place::begin()[..], bytes].concat());
+            assert_eq!(read(&PLACE, &body), Err(Damaged), "{bytes:?}");
+        }
+    }
+}
