@@ -4,14 +4,14 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use super::assert_polite;
+use super::{ANSWER, assert_polite};
 use crate::durability::disk::{Disk, can_mount, fill};
 use crate::durability::load::{Load, Progress, Shape};
 use crate::durability::oracle;
 use crate::harness::backend::on_postgres_alone;
 use crate::harness::http::Request;
 use crate::harness::postgres::Cluster;
-use crate::harness::{Server, alone};
+use crate::harness::{Server, alone, poll};
 
 const CYCLES: usize = 2;
 const SHAPE: Shape = Shape { events: 10, padding: 2_000 };
@@ -47,7 +47,9 @@ fn a_full_tablespace_refuses_and_loses_nothing() {
             progress.await_acked(20);
             progress.await_refusal();
             fill(&junk, 0);
-            server.page(&format!("/apps/{}", credentials.slug), &cookie).expect(200);
+            let page = || server.page(&format!("/apps/{}", credentials.slug), &cookie);
+            // One may want a connection while those that write hold them all.
+            poll::until(ANSWER, "page over a full disk", || (page().status == 200).then_some(()));
             server.send(&Request::get("/health/live")).expect(200);
             give_room(&junk, progress);
         });
