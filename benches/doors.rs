@@ -21,6 +21,8 @@ use tallybox::store::{Keepers, Store};
 
 /// Events that are under way at once: each SDK has as many connections as its requests need for that.
 const UNDER_WAY: usize = 800;
+/// Events of one client that follow each other: the same in every protocol, in one request or in several at once.
+const OF_A_CLIENT: usize = 100;
 /// For how long bodies are read.
 const READING: Duration = Duration::from_secs(2);
 
@@ -148,7 +150,11 @@ fn measure(door: &Door, events: usize) -> Figures {
     });
     rig.launch();
     let requests = (events / door.events).next_multiple_of(clients(door));
-    let body = |number: usize| (door.body)(&rig, &Sender::of_the_year(number, requests, door.events));
+    let parts = OF_A_CLIENT / door.events;
+    let body = |number: usize| {
+        let whole = Sender::of_the_year(number / parts, requests / parts, OF_A_CLIENT);
+        (door.body)(&rig, &doors::part(&whole, number % parts, door.events))
+    };
     let acknowledged = send(door, &rig, requests, &body);
     let stored = stored(&rig);
     assert_eq!(stored, requests * door.events, "{}: what was acknowledged is in the store, once", door.name);
@@ -177,9 +183,12 @@ fn read(door: &Door, body: &dyn Fn(usize) -> Vec<u8>) -> f64 {
 /// Events acknowledged a second, while every connection waits for each answer.
 fn send(door: &Door, rig: &Rig, requests: usize, body: &(dyn Fn(usize) -> Vec<u8> + Sync)) -> f64 {
     let (clients, each) = (clients(door), requests / clients(door));
+    let parts = OF_A_CLIENT / door.events;
+    // Connections side by side send the parts of one client.
+    let number = |client: usize, nth: usize| (client / parts * each + nth) * parts + client % parts;
     // Made before, so that making them is not measured. A signed request is good for some minutes.
     let made: Vec<Vec<Vec<u8>>> = (0..clients)
-        .map(|client| (0..each).map(|number| (door.request)(rig, &body(client * each + number))).collect())
+        .map(|client| (0..each).map(|nth| (door.request)(rig, &body(number(client, nth)))).collect())
         .collect();
     let began = Instant::now();
     traffic::clients(rig, clients, |client, mut connection| {

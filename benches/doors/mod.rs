@@ -10,6 +10,12 @@ pub fn aptabase_key(rig: &Rig) -> String {
     tallybox::auth::token::as_aptabase(&rig.token).expect("it is a public key")
 }
 
+/// A part of what a client sends, for SDKs whose requests are smaller.
+pub fn part(sender: &Sender, nth: usize, events: usize) -> Sender {
+    let before = nth * events;
+    Sender { session: sender.session(before), at: sender.time(before), events, ..*sender }
+}
+
 /// An event, whatever the protocol.
 struct Event {
     name: &'static str,
