@@ -212,7 +212,8 @@ impl Asker {
         let began = Instant::now();
         let (status, body) = connection.exchange(&request);
         let took = began.elapsed().as_secs_f64() * 1e3;
-        assert_eq!(status, 200, "{address}: {}", String::from_utf8_lossy(body));
+        // What the box has given up has taken as long as that.
+        assert!(status == 200 || status == 503, "{address}: {status} {}", String::from_utf8_lossy(body));
         let after = reads(rig, connection);
         (took, [after[0] - before[0], after[1] - before[1]])
     }
