@@ -223,7 +223,7 @@ fn slow_clients_are_closed_and_hurt_nobody() {
     server.get("/health/ready").expect(200);
 }
 
-/// How well the healthy client fared in each phase, and what the server worked.
+/// How well the healthy client fared in each phase and beside slow clients in all, and what the server worked.
 fn report(phases: &[Phase], healthy: &[(Instant, Duration)]) {
     let times = |phase: &Phase, until: Instant| {
         let within = |(due, _): &&(Instant, Duration)| (phase.from..until).contains(due);
@@ -233,7 +233,8 @@ fn report(phases: &[Phase], healthy: &[(Instant, Duration)]) {
     };
     let p99 = |times: &[Duration]| times.get(times.len() * 99 / 100).copied().unwrap_or_default();
     let before = p99(&times(&phases[0], phases[1].from)).as_secs_f64();
-    for (phase, next) in phases.iter().zip(&phases[1..]) {
+    let whole = Phase { what: "beside them in all", ..phases[1] };
+    for (phase, next) in phases.iter().zip(&phases[1..]).chain([(&whole, &phases[phases.len() - 1])]) {
         let times = times(phase, next.from);
         let (p99, seconds) = (p99(&times), (next.from - phase.from).as_secs_f64());
         println!(
