@@ -20,7 +20,7 @@ pub enum Ask {
     /// Each metric, once for each period, of what the filters keep; see [`Metric`]. Answered by
     /// [`Report::Series`](super::Report::Series).
     Series(Vec<Metric>, Vec<Period>, Filters),
-    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 2,000 values are told
+    /// Metrics of each value of a dimension, of what the filters keep. Of an app's own property 20,000 values are told
     /// apart; others, values longer than 500 bytes, objects and arrays count as [`OTHER`](super::OTHER). Answered by [`Report::Breakdown`](super::Report::Breakdown).
     Breakdown(BreakdownAsk),
     /// Sessions of a version, and all, once for each period. Answered by [`Report::Series`](super::Report::Series).

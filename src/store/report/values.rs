@@ -1,6 +1,8 @@
 //! The values of a dimension, numbered as events show them.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::super::Result;
 use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
@@ -9,7 +11,9 @@ use super::days::Seen;
 use crate::model::{Dimension, EnvironmentId, OTHER};
 
 /// Different values of an app's own property that are told apart; later ones count as [`OTHER`].
-const MOST: usize = 2_000;
+const MOST: usize = 20_000;
+/// Bytes of these together, at the most.
+const TEXTS: usize = 2 << 20;
 
 /// Longest value of an app's own property that counts by itself, in bytes; others count as [`OTHER`].
 pub(super) const LONGEST: usize = 500;
@@ -18,9 +22,12 @@ pub(super) const LONGEST: usize = 500;
 pub(super) struct Values {
     by: By,
     numbers: HashMap<i64, u32>,
-    texts: HashMap<Box<str>, u32>,
-    /// How many texts there are beside the two that stand for many.
+    /// The numbers of texts, by these.
+    texts: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// How many texts there are beside the one that stands for many, and their bytes.
     count: usize,
+    bytes: usize,
     are_too_many: bool,
     found: Vec<Shown>,
 }
@@ -63,8 +70,8 @@ impl Values {
     }
 
     fn by(by: By) -> Self {
-        let (numbers, texts) = (HashMap::new(), HashMap::new());
-        Self { by, numbers, texts, count: 0, are_too_many: false, found: Vec::new() }
+        let (numbers, texts, hasher) = (HashMap::new(), HashTable::new(), DefaultHashBuilder::default());
+        Self { by, numbers, texts, hasher, count: 0, bytes: 0, are_too_many: false, found: Vec::new() }
     }
 
     /// Whether some count as [`OTHER`] because they came too late, so that it matters which came first.
@@ -129,19 +136,36 @@ impl Values {
         let Some(text) = value else {
             return *self.numbers.entry(0).or_insert_with(|| place(&mut self.found, Shown::Text(None)));
         };
-        if let Some(known) = self.texts.get(text) {
-            return *known;
+        if let Some(known) = self.known(text) {
+            return known;
         }
-        let is_late = text != OTHER && self.count >= MOST;
+        let is_late = text != OTHER && (self.count >= MOST || self.bytes + text.len() > TEXTS);
         self.are_too_many |= is_late;
-        let text = if is_late { OTHER } else { text };
-        if let Some(known) = self.texts.get(text) {
-            return *known;
+        if text == OTHER || is_late {
+            return self.known(OTHER).unwrap_or_else(|| self.add(OTHER));
         }
-        self.count += usize::from(text != OTHER);
+        (self.count, self.bytes) = (self.count + 1, self.bytes + text.len());
+        self.add(text)
+    }
+
+    fn known(&self, text: &str) -> Option<u32> {
+        let is_it = |number: &u32| text_of(&self.found, *number) == Some(text);
+        self.texts.find(self.hasher.hash_one(text), is_it).copied()
+    }
+
+    fn add(&mut self, text: &str) -> u32 {
         let number = place(&mut self.found, Shown::Text(Some(text.to_owned())));
-        self.texts.insert(text.into(), number);
+        let Self { texts, hasher, found, .. } = self;
+        let hash = |number: &u32| hasher.hash_one(text_of(found, *number).unwrap_or_default());
+        texts.insert_unique(hasher.hash_one(text), number, hash);
         number
+    }
+}
+
+fn text_of(found: &[Shown], number: u32) -> Option<&str> {
+    match &found[number as usize] {
+        Shown::Text(text) => text.as_deref(),
+        Shown::Number(_) => None,
     }
 }
 
@@ -172,6 +196,17 @@ mod tests {
         assert_eq!((values.text(Some("another")), values.text(Some(OTHER))), (other, other));
         assert_eq!(values.text(Some("7")), 8);
         assert_eq!(values.into_shown().last(), Some(&Shown::Text(Some(OTHER.to_owned()))));
+    }
+
+    #[test]
+    fn long_values_of_a_property_are_fewer() {
+        let mut values = Values::by(By::Prop(Key::of(&"p".into())));
+        let long = |number: usize| format!("{number:0width$}", width = LONGEST);
+        let most = TEXTS / LONGEST;
+        let other = values.text(Some(OTHER));
+        assert!((0..most).all(|number| values.text(Some(&long(number))) != other) && !values.are_too_many());
+        assert_eq!(values.text(Some(&long(most))), other);
+        assert!(values.are_too_many());
     }
 
     #[test]

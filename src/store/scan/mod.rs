@@ -225,19 +225,23 @@ pub(in crate::store) fn scan_listed(
     Ok(last)
 }
 
-/// Shows every event of a range of a day, by the rows alone and with all its properties, but for those that were listed
-/// beside the day during somebody's work.
+/// Shows every event of a range of a day, by the rows alone and with all its properties, but for those that are listed
+/// beside the day: by anybody, or only what was listed during somebody's work.
 pub(in crate::store) fn scan_unlisted(
     db: &dyn Sql,
     (environment, range): (EnvironmentId, TimeRange),
-    (day, during): (i64, i64),
+    (day, during): (i64, Option<i64>),
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
-    let params = [environment.0, range.from.0, range.to.0, day, during].map(Cell::Int);
-    let unlisted = " AND NOT EXISTS (SELECT 1 FROM settled_late l WHERE l.env_id = $1 AND l.day = $4 AND l.during = $5 \
-                    AND l.claimed = claimed_at AND l.event = event_id)";
+    let params: Vec<_> =
+        [environment.0, range.from.0, range.to.0, day].into_iter().chain(during).map(Cell::Int).collect();
+    let during = if during.is_some() { " AND l.during = $5" } else { "" };
+    let unlisted = format!(
+        " AND NOT EXISTS (SELECT 1 FROM settled_late l WHERE l.env_id = $1 AND l.day = $4{during} \
+         AND l.claimed = claimed_at AND l.event = event_id)"
+    );
     let sieve = Sieve::default();
-    db.stream(&statement(&[COLUMNS, ", props"].concat(), unlisted), &params, &mut |line| {
+    db.stream(&statement(&[COLUMNS, ", props"].concat(), &unlisted), &params, &mut |line| {
         visit(&Passing::of(line, Beside::Props, &sieve))
     })
 }

@@ -5,13 +5,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 
 use super::super::backend::Backend;
-use super::super::scan::{Beside, Key, Passing, Scope, Sieve, Value, members, scan_rows_beside};
+use super::super::scan::{Beside, Key, Passing, Scope, Sieve, Value, members, scan_rows_beside, scan_unlisted};
 use super::super::sql::{Cell, Sql};
 use super::amounts::Amount;
 use super::days::stretches;
 use super::people::People;
 use super::told::{Bodies, Tell, Valued, values};
-use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, parts, show};
+use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
 use crate::model::{EnvironmentId, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
@@ -26,7 +26,7 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
     totals_hold(store, environment, (day, events))
 }
 
-/// Whether what a day comes to by the values of each property is what its parts say.
+/// Whether what a day comes to by the values of each property is what its parts say, or its rows where it is in no column.
 fn totals_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events): (i64, i64)) -> Result<bool> {
     let Some(owner) = store.look(|db| token(db, environment, day))? else { return Ok(true) };
     let sql =
@@ -37,7 +37,7 @@ fn totals_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events):
         let mut counted = Counted::new();
         for range in stretches(day, events) {
             let found = store.study(|db| match token(db, environment, day)? == Some(owner) {
-                true => by_value(db, (environment, range), &key).map(Some),
+                true => by_value(db, (environment, day, range), &key).map(Some),
                 false => Ok(None), // it was settled anew, or holds no longer
             })?;
             match found {
@@ -64,21 +64,30 @@ fn join(all: &mut Counted, some: Counted) {
     }
 }
 
-/// What the settled events of a range come to, without those that are listed; none where they are damaged. A key without a
-/// name stands for no property.
-fn by_value(db: &dyn Sql, (environment, range): (EnvironmentId, TimeRange), key: &Key) -> Result<Option<Counted>> {
+/// What the settled events of a range of a day come to, without those that are listed; none where they are damaged. A key
+/// without a name stands for no property.
+fn by_value(
+    db: &dyn Sql,
+    (environment, day, range): (EnvironmentId, i64, TimeRange),
+    key: &Key,
+) -> Result<Option<Counted>> {
     let keys = if key.name().is_empty() { &[][..] } else { &[key][..] };
     let mut found = Counted::new();
-    let scope = Scope { environment, range, sieve: &Sieve::default() };
-    let shown = parts(db, scope, keys, &mut |event| {
+    let mut count = |event: &Passing<'_>| {
         let value = keys.first().and_then(|key| event.prop(key)).map(|value| value.marked());
         let own = found.entry(value).or_default();
         own.0.entry(event.glance.name).or_default().add(&event.glance);
         own.1.add(&event.glance);
         ControlFlow::Continue(())
-    });
-    match shown {
-        Ok(_) => Ok(Some(found)),
+    };
+    let scope = Scope { environment, range, sieve: &Sieve::default() };
+    match parts(db, scope, keys, &mut count) {
+        Ok(told) => {
+            for range in told.map(|told| told.rest).unwrap_or_default() {
+                scan_unlisted(db, (environment, range), (day, None), &mut count)?;
+            }
+            Ok(Some(found))
+        }
         Err(StoreError::Corrupt(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -141,6 +150,10 @@ fn holds_within(db: &dyn Sql, environment: EnvironmentId, (day, range): (i64, Ti
     let keys: Vec<_> = names.into_iter().map(|name| Key::of(&name.into())).collect();
     let keys: Vec<_> = keys.iter().collect();
     let mut is_same = !is_complete || has_no_others(db, (environment, range), &keys)?;
+    if is_same && columns.iter().any(|row| row.int(1) == TOLD) {
+        let told = columns.iter().filter(|row| row.int(1) == AMOUNTS).map(|row| Key::of(&row.text(0).into()));
+        is_same = has_no_others(db, (environment, range), &told.collect::<Vec<_>>().iter().collect::<Vec<_>>())?;
+    }
     let mut some = keys.chunks(KEYS);
     // Without any column the events themselves are looked at.
     let mut next = some.next().or(Some(&[]));

@@ -80,6 +80,8 @@ const PARTIAL: i64 = -2;
 const AMOUNTS: i64 = -3;
 /// The same with whose they are.
 const PEOPLE: i64 = -4;
+/// Stands there where that is told of every property that any event has.
+const TOLD: i64 = -5;
 /// What is settled of days.
 const DAYS: [&str; 4] = ["settled_days", "settled_events", "settled_columns", "settled_late"];
 /// Most properties that are read together.

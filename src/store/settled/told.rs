@@ -7,7 +7,7 @@ use super::super::sql::{Cell, Line, Sql};
 use super::amounts::{Amount, Place, decode};
 use super::coding::Damaged;
 use super::people::People;
-use super::{AMOUNTS, COMPLETE, HOLDS, LISTED, PEOPLE, Result, beside, damage, day};
+use super::{AMOUNTS, COMPLETE, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day};
 use crate::model::{Millis, TimeRange};
 
 /// How much is told of values.
@@ -128,13 +128,14 @@ fn statement(environment: i64, (first, last): (i64, i64), wanted: Wanted<'_>) ->
         bodies = "a.body, o.body, p.body, w.body";
         are_there = "a.part < 0 AND p.part < 0 AND (o.part IS NULL OR w.part < 0)";
     }
-    // No event has it where all that any has is in columns, and it is in none.
+    // No event has it where all that any has is told of, or in columns, and it is not.
+    let all_told = beside(&format!("h.prop = '' AND h.part = {TOLD}"));
     let complete = beside(&format!("h.prop = '' AND h.part = {COMPLETE}"));
     let column = beside("h.prop = $1 AND h.part >= 0");
     let sql = format!(
         "SELECT d.day, d.state, d.events, {bodies} FROM settled_days d{joins} \
          WHERE d.env_id = $2 AND d.day >= $3 AND d.day <= $4 AND d.state {HOLDS} \
-         AND (d.events = 0 OR ({are_there} AND (o.part < 0 OR ({complete} AND NOT {column})))) ORDER BY d.day"
+         AND (d.events = 0 OR ({are_there} AND (o.part < 0 OR {all_told} OR ({complete} AND NOT {column})))) ORDER BY d.day"
     );
     let range = [environment, first, last].map(Cell::Int);
     (sql, std::iter::once(wanted.key.name().into()).chain(range).collect())

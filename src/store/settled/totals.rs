@@ -6,7 +6,7 @@ use super::super::scan::Glance;
 use super::amounts::{Amount, ByName, Place, encode};
 use super::lexicon::{Code, Lexicon};
 use super::people::People;
-use super::{AMOUNTS, PEOPLE};
+use super::{AMOUNTS, PEOPLE, TOLD};
 
 /// Bytes that a row takes beside its body, with its place in the index.
 const ROW: usize = 80;
@@ -79,7 +79,7 @@ impl Totals {
         let named = names.entry(event.name).or_default();
         named.amount.add(event);
         let mut has = 0;
-        for (number, value) in codes.iter().filter(|(number, _)| lexicon.is_kept(*number)) {
+        for (number, value) in codes.iter().filter(|(number, _)| lexicon.is_told(*number)) {
             let bit = 1_u64 << number;
             has |= bit;
             let prop = place(props, usize::from(*number));
@@ -135,8 +135,8 @@ impl Totals {
         }
     }
 
-    /// The rows of the day: first those of all events, then those of the properties that are kept, the shortest first, as
-    /// far as they are worth their bytes.
+    /// The rows of the day: first those of all events, then those of the properties, the shortest first, as far as they are
+    /// worth their bytes.
     pub(super) fn finish(mut self, day: i64, lexicon: &Lexicon) -> Vec<Written<'_>> {
         let events: i64 = self.names.values().map(|named| named.amount.events).sum();
         let mut room = ANY + SHARE * usize::try_from(events).unwrap_or(0);
@@ -144,8 +144,8 @@ impl Totals {
         let all = self.whole(day, &mut rows);
         self.complete(&all);
         // Where no name stands, all events are meant.
-        let kept = |number: u8| Some(lexicon.name(number)).filter(|name| lexicon.is_kept(number) && !name.is_empty());
-        let props = || (0..=u8::MAX).zip(&self.props).filter_map(|(number, prop)| Some((number, kept(number)?, prop)));
+        let known = |number: u8| Some(lexicon.name(number)).filter(|name| lexicon.is_told(number) && !name.is_empty());
+        let props = || (0..=u8::MAX).zip(&self.props).filter_map(|(number, prop)| Some((number, known(number)?, prop)));
         let told = props().filter(|(.., prop)| prop.tells <= Tells::Amounts);
         let amounts = told.map(|(number, name, prop)| {
             let texts = (0..).map(|value| lexicon.text((number, value)));
@@ -158,6 +158,10 @@ impl Totals {
         let people =
             told.map(|(_, name, prop)| (name, PEOPLE, prop.people(&Place { day, prop: name, part: PEOPLE }, &all)));
         let people = fitting(people.collect(), &mut room);
+        let has_all = props().all(|(_, name, prop)| prop.values.is_empty() || has_amounts(name));
+        if has_all && !lexicon.misses() && events > 0 {
+            rows.push(("", TOLD, Vec::new()));
+        }
         rows.extend(amounts);
         rows.extend(people);
         rows

@@ -81,7 +81,7 @@ impl<'s, B: Backend> Work<'s, B> {
         let Self { store, due, token, lexicon, .. } = self;
         store.look(|db| {
             // What has come since this work began is listed, and seen in the same moment.
-            scan_unlisted(db, (due.environment, range), (due.day, *token), &mut |event| {
+            scan_unlisted(db, (due.environment, range), (due.day, Some(*token)), &mut |event| {
                 if codes.len() > CODES {
                     lexicon.leave_all_out();
                     codes = Vec::new();

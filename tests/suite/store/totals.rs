@@ -9,6 +9,7 @@ use super::*;
 on_both_backends! {
     days_weeks_and_months_by_a_property_equal_a_recount_whatever_comes,
     a_stretch_by_a_property_reads_no_columns,
+    what_is_in_no_column_is_told_of_and_what_no_event_has_needs_no_rows,
     what_a_day_comes_to_is_found_where_it_is_wrong_and_made_where_it_is_missing,
 }
 
@@ -134,6 +135,39 @@ fn a_stretch_by_a_property_reads_no_columns(backend: Backend) {
     }
     world.compare(&world.events, ("plan", stretch), (&pro, &|made| made.value("plan") == Some("pro")));
     assert!(matches!(world.asked("size", stretch, &pro), Err(StoreError::Corrupt(_))), "by two properties together");
+}
+
+fn what_is_in_no_column_is_told_of_and_what_no_event_has_needs_no_rows(backend: Backend) {
+    let mut world = World::over(backend, 36, (0, 0));
+    let mut noise = Noise(37);
+    // Every tenth has a value that is too long to be told.
+    world.events = (0..2_000).filter(|n| n % 10 > 0).map(|number| Made::random(&mut noise, number, 8)).collect();
+    world.send(&world.events);
+    world.bench.settle(0);
+    let day = NOW.0.div_euclid(Millis::DAY);
+    let whole = |day: i64| Millis(day * Millis::DAY);
+    let stretch = period(&world.zone, whole(day - 7), whole(day));
+    assert_eq!(world.columns("prop = 'number' AND part >= 0"), 0);
+    assert!(world.columns("prop = 'number' AND part = -3") >= 7 && world.columns("prop = '' AND part = -5") >= 7);
+    world.holds(8);
+    let none = Filters::none();
+    let check = |world: &World| {
+        for name in ["plan", "number", "long", "never"] {
+            world.compare(&world.events, (name, stretch), (&none, &|_| true));
+        }
+    };
+    check(&world);
+    let mut late = Made::random(&mut noise, 2_001, 8);
+    late.sent.at = whole(day - 3).plus(5);
+    world.send(std::slice::from_ref(&late));
+    world.events.push(late);
+    world.holds(8);
+    check(&world);
+    world.bench.settle(2);
+    // Whatever the rows say is not asked for, and found by a look at them.
+    world.bench.database.alter(r#"UPDATE events SET props = '{"never":1}'"#);
+    check(&world);
+    assert!(!world.is_right(day - 3));
 }
 
 fn what_a_day_comes_to_is_found_where_it_is_wrong_and_made_where_it_is_missing(backend: Backend) {
