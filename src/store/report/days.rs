@@ -1,9 +1,9 @@
-//! Events by a property: those of whole settled days together, and all others one by one.
+//! Events by a dimension: those of whole settled days together, and all others one by one.
 
 use std::ops::ControlFlow;
 
 use super::super::Result;
-use super::super::scan::{Beside, Key, Passing, Scope, scan_beside, scan_listed};
+use super::super::scan::{Beside, Of, Passing, Scope, scan_beside, scan_listed};
 use super::super::settled::{self, Tell, Valued, Wanted};
 use super::super::sql::Sql;
 use crate::model::{Millis, TimeRange};
@@ -29,14 +29,14 @@ impl Seen<'_, '_> {
 /// By what events are looked at.
 #[derive(Clone, Copy)]
 pub(super) struct By<'k> {
-    pub(super) key: &'k Key,
+    pub(super) of: Of<'k>,
     /// What is needed of events that are shown together; none where each has to be seen.
     pub(super) tell: Option<Tell>,
     /// Whether all events of a stretch may be shown together.
     pub(super) is_even: &'k dyn Fn(TimeRange) -> bool,
 }
 
-/// Shows every event of a scope exactly once, as [`scan_beside`] does, with what it has under a key.
+/// Shows every event of a scope exactly once, as [`scan_beside`] does, with what it has of a dimension.
 pub(super) fn look(
     db: &dyn Sql,
     scope: Scope<'_>,
@@ -44,13 +44,18 @@ pub(super) fn look(
     visit: &mut dyn FnMut(Seen<'_, '_>) -> ControlFlow<()>,
 ) -> Result<()> {
     let Scope { range, sieve, .. } = scope;
-    let By { key, tell, is_even } = by;
-    // Whose events are is not told by names.
-    let tell = tell.filter(|tell| sieve.is_of(key) && !(*tell == Tell::People && sieve.wants_names()));
-    let Some(tell) = tell.filter(|_| !range.is_empty() && !sieve.keeps_nothing() && settled::can_tell(key)) else {
-        return scan_beside(db, scope, Beside::Prop(key), &mut |event| visit(Seen::One(event)));
+    let By { of, tell, is_even } = by;
+    let (beside, keys) = match &of {
+        Of::Prop(key) => (Beside::Prop(key), std::slice::from_ref(key)),
+        Of::Name | Of::Error | Of::Fact(_) => (Beside::Nothing, &[][..]),
     };
-    let wanted = Wanted { key, tell, takes: is_even };
+    // Whose events with a value are is not told by names.
+    let by_names = sieve.wants_names() && !matches!(of, Of::Name);
+    let tell = tell.filter(|tell| sieve.is_of(of) && !(*tell == Tell::People && by_names));
+    let Some(tell) = tell.filter(|_| !range.is_empty() && !sieve.keeps_nothing() && settled::can_tell(of)) else {
+        return scan_beside(db, scope, beside, &mut |event| visit(Seen::One(event)));
+    };
+    let wanted = Wanted { of, tell, takes: is_even };
     let told = settled::told(db, scope, wanted, &mut |begin, many| visit(Seen::Many(begin, many)))?;
     let Some(told) = told else { return Ok(()) };
     let mut last = ControlFlow::Continue(());
@@ -58,7 +63,7 @@ pub(super) fn look(
         last = visit(Seen::One(event));
         last
     };
-    let listed = scan_listed(db, scope, (&told.listed, &[key]), &mut |event| match sieve.passes(event) {
+    let listed = scan_listed(db, scope, (&told.listed, keys), &mut |event| match sieve.passes(event) {
         true => one(event),
         false => ControlFlow::Continue(()),
     })?;
@@ -66,7 +71,7 @@ pub(super) fn look(
         return Ok(());
     }
     for range in told.rest {
-        scan_beside(db, Scope { range, ..scope }, Beside::Prop(key), &mut one)?;
+        scan_beside(db, Scope { range, ..scope }, beside, &mut one)?;
     }
     Ok(())
 }

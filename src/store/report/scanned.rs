@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::super::Result;
-use super::super::scan::{Beside, Key, Scope, Sieve, scan_beside};
+use super::super::scan::{Beside, Key, Of, Scope, Sieve, scan_beside};
 use super::super::sql::Sql;
 use super::days::{By, Seen, look};
 use super::series;
@@ -28,7 +28,7 @@ pub(super) fn counts(
     for range in spans.ranges() {
         if tally.wants_events() {
             let is_even = |stretch| spans.are_even(stretch);
-            let by = sieve.only_key().map(|key| By { key, tell: tally.tells(), is_even: &is_even });
+            let by = sieve.only().map(|of| By { of, tell: tally.tells(), is_even: &is_even });
             let mut count =
                 |seen: Seen<'_, '_>| spans.at(seen.at()).iter().try_for_each(|cell| tally.seen(*cell, &seen));
             let scope = Scope { environment, range, sieve: &sieve };
@@ -59,25 +59,26 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
     let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
     let found = match &ask.dimension {
         Dimension::Prop(name) => {
-            let found = by_value(db, ask, scope, Beside::Prop(&Key::of(name)))?;
+            let found = by_value(db, ask, scope, Some(Of::Prop(&Key::of(name))))?;
             // Where there are more values than are told apart, the rows say which ones, by their order.
-            if found.is_some() { found } else { by_value(db, ask, scope, Beside::Props)? }
+            if found.is_some() { found } else { by_value(db, ask, scope, None)? }
         }
-        Dimension::Total | Dimension::Event | Dimension::Error | Dimension::Fact(_) => {
-            by_value(db, ask, scope, Beside::Nothing)?
-        }
+        Dimension::Event => by_value(db, ask, scope, Some(Of::Name))?,
+        Dimension::Error => by_value(db, ask, scope, Some(Of::Error))?,
+        Dimension::Fact(fact) => by_value(db, ask, scope, Some(Of::Fact(*fact)))?,
+        Dimension::Total => by_value(db, ask, scope, None)?,
     };
     Ok(found.unwrap_or_default())
 }
 
-/// One pass; none where it was broken off because the order of the events matters, and they came in another one than the
-/// rows have.
-fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, beside: Beside<'_>) -> Result<Option<Found>> {
+/// One pass: of whole days, where it is said by what they may be told, or else in the order of the rows. None where it was
+/// broken off because that order matters.
+fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_>>) -> Result<Option<Found>> {
     let Scope { environment, range, sieve } = scope;
     let mut values = Values::of(db, environment, &ask.dimension)?;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
     let counts_whole = is_counted_along(ask);
-    let is_unordered = matches!(beside, Beside::Prop(_));
+    let (is_unordered, beside) = (of.is_some(), values.beside());
     if tally.wants_events() {
         let tell = tally.tells();
         let mut count = |seen: Seen<'_, '_>| {
@@ -88,11 +89,9 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, beside: Beside<'
             tally.seen(cell, &seen)?;
             if is_unordered && values.are_too_many() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        match beside {
-            Beside::Prop(key) => look(db, scope, By { key, tell, is_even: &|_| true }, &mut count)?,
-            Beside::Nothing | Beside::Props | Beside::Place => {
-                scan_beside(db, scope, beside, &mut |event| count(Seen::One(event)))?;
-            }
+        match of {
+            Some(of) => look(db, scope, By { of, tell, is_even: &|_| true }, &mut count)?,
+            None => scan_beside(db, scope, beside, &mut |event| count(Seen::One(event)))?,
         }
     }
     if is_unordered && values.are_too_many() {

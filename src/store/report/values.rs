@@ -6,6 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::super::Result;
 use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
+use super::super::settled::Has;
 use super::super::sql::Sql;
 use super::days::Seen;
 use crate::model::{Dimension, EnvironmentId, OTHER};
@@ -105,7 +106,10 @@ impl Values {
     pub(super) fn of_seen(&mut self, seen: &Seen<'_, '_>) -> u32 {
         match seen {
             Seen::One(event) => self.of_event(event),
-            Seen::Many(_, many) => self.of_value(many.value.as_ref()),
+            Seen::Many(_, many) => match &many.has {
+                Has::Number(number) => self.number(*number),
+                Has::Value(value) => self.of_value(value.as_ref()),
+            },
         }
     }
 

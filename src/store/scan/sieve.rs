@@ -20,9 +20,23 @@ const NAMED_SETS: usize = 32;
 pub(in crate::store) struct Sieve {
     names: Vec<Numbers>,
     errors: Vec<Numbers>,
+    facts: Vec<(Fact, Numbers)>,
     /// The sets of facts that match all conditions on facts, where there are any.
-    facts: Option<HashSet<i64>>,
+    sets: Option<HashSet<i64>>,
     props: Vec<Wanted>,
+}
+
+/// What events are told apart by.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum Of<'k> {
+    /// Their name.
+    Name,
+    /// The group of errors that they belong to.
+    Error,
+    /// A fact of the program.
+    Fact(Fact),
+    /// What they have under a key.
+    Prop(&'k Key),
 }
 
 /// A condition on an interned number.
@@ -47,12 +61,11 @@ impl Sieve {
     /// nothing.
     pub(in crate::store) fn of(db: &dyn Sql, environment: EnvironmentId, filters: &Filters) -> Result<Self> {
         let mut sieve = Self::default();
-        let mut facts = Vec::new();
         for filter in filters.iter() {
             match &filter.dimension {
                 Dimension::Event => sieve.names.push(Numbers::of(db, environment, filter)?),
                 Dimension::Error => sieve.errors.push(Numbers::of(db, environment, filter)?),
-                Dimension::Fact(fact) => facts.push((*fact, Numbers::of(db, environment, filter)?)),
+                Dimension::Fact(fact) => sieve.facts.push((*fact, Numbers::of(db, environment, filter)?)),
                 Dimension::Prop(name) => {
                     let (key, keep) = (Key::of(name), filter.keep);
                     sieve.props.push(Wanted { key, keep, values: filter.values.clone() });
@@ -60,15 +73,15 @@ impl Sieve {
                 Dimension::Total => {}
             }
         }
-        if !facts.is_empty() {
-            let columns: Vec<_> = facts.iter().map(|(fact, _)| *fact).collect();
+        if !sieve.facts.is_empty() {
+            let columns: Vec<_> = sieve.facts.iter().map(|(fact, _)| *fact).collect();
             let mut sets = HashSet::new();
             fact_sets(db, environment, &columns, &mut |set, values| {
-                if facts.iter().zip(values).all(|((_, numbers), value)| numbers.keep(*value)) {
+                if sieve.facts.iter().zip(values).all(|((_, numbers), value)| numbers.keep(*value)) {
                     sets.insert(set);
                 }
             })?;
-            sieve.facts = Some(sets);
+            sieve.sets = Some(sets);
         }
         Ok(sieve)
     }
@@ -78,7 +91,8 @@ impl Sieve {
         self.names.extend(other.names);
         self.errors.extend(other.errors);
         self.props.extend(other.props);
-        self.facts = match (self.facts, other.facts) {
+        self.facts.extend(other.facts);
+        self.sets = match (self.sets, other.sets) {
             (Some(mut own), Some(others)) => {
                 own.retain(|set| others.contains(set));
                 Some(own)
@@ -93,12 +107,12 @@ impl Sieve {
         let hopeless = |numbers: &Numbers| numbers.keep == Keep::Is && numbers.values.is_empty();
         self.names.iter().any(hopeless)
             || self.errors.iter().any(hopeless)
-            || self.facts.as_ref().is_some_and(HashSet::is_empty)
+            || self.sets.as_ref().is_some_and(HashSet::is_empty)
     }
 
     /// Whether a set of facts passes the conditions on facts.
     pub(in crate::store) fn keeps_facts(&self, set: i64) -> bool {
-        self.facts.as_ref().is_none_or(|sets| sets.contains(&set))
+        self.sets.as_ref().is_none_or(|sets| sets.contains(&set))
     }
 
     /// Whether an event passes. Its properties are looked at last, since that is dear.
@@ -126,21 +140,37 @@ impl Sieve {
         self.names.iter().all(|numbers| numbers.keep(name))
     }
 
-    /// The property that all conditions are on, but for those on names; none where there is another condition, or no such.
-    pub(in crate::store) fn only_key(&self) -> Option<&Key> {
-        let key = &self.props.first()?.key;
-        self.is_of(key).then_some(key)
+    /// What all conditions are on, where that is one thing; names beside a property do not count.
+    pub(in crate::store) fn only(&self) -> Option<Of<'_>> {
+        let of = match (self.props.first(), self.facts.first(), self.errors.first(), self.names.first()) {
+            (Some(wanted), ..) => Of::Prop(&wanted.key),
+            (_, Some((fact, _)), ..) => Of::Fact(*fact),
+            (_, _, Some(_), _) => Of::Error,
+            (.., Some(_)) => Of::Name,
+            (None, None, None, None) => return None,
+        };
+        self.is_of(of).then_some(of)
     }
 
-    /// Whether all conditions are on names or on this property.
-    pub(in crate::store) fn is_of(&self, key: &Key) -> bool {
-        let is_other = |wanted: &Wanted| wanted.key.name() != key.name();
-        self.errors.is_empty() && self.facts.is_none() && !self.props.iter().any(is_other)
+    /// Whether there is no condition but on this; names beside a property do not count.
+    pub(in crate::store) fn is_of(&self, of: Of<'_>) -> bool {
+        let is_wanted = |wanted: &Wanted| matches!(of, Of::Prop(key) if key.name() == wanted.key.name());
+        let is_fact = |(fact, _): &(Fact, Numbers)| matches!(of, Of::Fact(own) if own == *fact);
+        (self.names.is_empty() || matches!(of, Of::Name | Of::Prop(_)))
+            && (self.errors.is_empty() || matches!(of, Of::Error))
+            && self.facts.iter().all(is_fact)
+            && self.props.iter().all(is_wanted)
     }
 
     /// Whether a value passes all conditions on properties, which are on one.
     pub(in crate::store) fn keeps_value(&self, value: Option<&Value<'_>>) -> bool {
         self.props.iter().all(|wanted| wanted.keep(value))
+    }
+
+    /// Whether a number passes all conditions on what has numbers, which are on one thing.
+    pub(in crate::store) fn keeps_number(&self, number: i64) -> bool {
+        let facts = self.facts.iter().map(|(_, numbers)| numbers);
+        self.names.iter().chain(&self.errors).chain(facts).all(|numbers| numbers.keep(number))
     }
 
     /// The properties that conditions are on.
@@ -180,7 +210,7 @@ impl Sieve {
             one_of(&mut sql, "name_id", numbers.values.iter(), params);
         }
         sql += &self.errors_alone(params);
-        if let Some(sets) = self.facts.as_ref().filter(|sets| sets.len() <= NAMED_SETS) {
+        if let Some(sets) = self.sets.as_ref().filter(|sets| sets.len() <= NAMED_SETS) {
             one_of(&mut sql, "facts_id", sets.iter(), params);
         }
         sql

@@ -50,6 +50,24 @@ impl Amount {
         self.crashes = self.crashes.wrapping_sub(others.crashes);
     }
 
+    /// Adds it to a body.
+    pub(super) fn put(self, body: &mut Vec<u8>) {
+        // What few have shares a bit of what all have.
+        let has_failed = self.errors != 0 || self.crashes != 0;
+        put(body, self.events.wrapping_mul(2) | i64::from(has_failed));
+        if has_failed {
+            put(body, self.errors);
+            put(body, self.crashes);
+        }
+    }
+
+    /// One that [`Amount::put`] has added to a body.
+    pub(super) fn take(bytes: &mut Bytes<'_>) -> Result<Self, Damaged> {
+        let events = bytes.take()?;
+        let (errors, crashes) = if events & 1 == 1 { (bytes.take()?, bytes.take()?) } else { (0, 0) };
+        Ok(Self { events: events >> 1, errors, crashes })
+    }
+
     /// Whether there can be so many.
     pub(super) fn is_possible(self) -> bool {
         self.events >= 0 && self.errors >= 0 && self.crashes >= 0
@@ -91,13 +109,7 @@ pub(super) fn encode<'v>(place: &Place<'_>, values: impl Iterator<Item = (&'v st
         for (name, amount) in names {
             put(&mut body, name.wrapping_sub(last));
             last = *name;
-            // What few have shares a bit of what all have.
-            let has_failed = amount.errors != 0 || amount.crashes != 0;
-            put(&mut body, amount.events.wrapping_mul(2) | i64::from(has_failed));
-            if has_failed {
-                put(&mut body, amount.errors);
-                put(&mut body, amount.crashes);
-            }
+            amount.put(&mut body);
         }
     }
     place.seal(body)
@@ -120,12 +132,7 @@ pub(super) fn decode<'b>(
         }
         for _ in 0..names {
             name = name.wrapping_add(bytes.take()?);
-            let events = bytes.take()?;
-            let mut amount = Amount { events: events >> 1, errors: 0, crashes: 0 };
-            if events & 1 == 1 {
-                (amount.errors, amount.crashes) = (bytes.take()?, bytes.take()?);
-            }
-            visit(number, text, name, amount)?;
+            visit(number, text, name, Amount::take(&mut bytes)?)?;
         }
         number += 1;
     }

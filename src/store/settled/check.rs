@@ -5,14 +5,17 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
 
 use super::super::backend::Backend;
-use super::super::scan::{Beside, Key, Passing, Scope, Sieve, Value, members, scan_rows_beside, scan_unlisted};
+use super::super::scan::{
+    Beside, Glance, Key, Of, Passing, Scope, Sieve, Value, members, scan_rows_beside, scan_unlisted,
+};
 use super::super::sql::{Cell, Sql};
 use super::amounts::Amount;
 use super::days::stretches;
 use super::people::People;
-use super::told::{Bodies, Tell, Valued, values};
-use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
-use crate::model::{EnvironmentId, TimeRange};
+use super::dimensions::{self, ByNumber, decode, facts_of};
+use super::told::{Bodies, Has, Tell, Valued, everybody, values};
+use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
+use crate::model::{EnvironmentId, Fact, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
 pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId, day: i64) -> Result<bool> {
@@ -23,7 +26,7 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
             return Ok(false);
         }
     }
-    totals_hold(store, environment, (day, events))
+    Ok(totals_hold(store, environment, (day, events))? && dimensions_hold(store, environment, (day, events))?)
 }
 
 /// Whether what a day comes to by the values of each property is what its parts say, or its rows where it is in no column.
@@ -51,6 +54,54 @@ fn totals_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events):
         }
     }
     Ok(true)
+}
+
+/// Whether what a day comes to by each dimension is what its parts say.
+fn dimensions_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events): (i64, i64)) -> Result<bool> {
+    let Some(owner) = store.look(|db| token(db, environment, day))? else { return Ok(true) };
+    let all = [Of::Name, Of::Error].into_iter().chain(Fact::ALL.map(Of::Fact));
+    let mut counted: Vec<_> = all.map(|of| (of, ByNumber::new())).collect();
+    for range in stretches(day, events) {
+        let scope = Scope { environment, range, sieve: &Sieve::default() };
+        let seen = store.study(|db| {
+            let mut seen: Vec<Glance> = Vec::new();
+            parts(db, scope, &[], &mut |event| {
+                seen.push(event.glance);
+                ControlFlow::Continue(())
+            })?;
+            Ok(seen)
+        });
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let mut sets: Vec<_> = seen.iter().map(|event| event.facts).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let sets = store.look(|db| facts_of(db, &sets))?;
+        for (of, values) in &mut counted {
+            for event in &seen {
+                values.entry(dimensions::number(*of, event, &sets)).or_default().add(event);
+            }
+        }
+    }
+    store.look(|db| {
+        if token(db, environment, day)? != Some(owner) {
+            return Ok(true); // it was settled anew, or holds no longer
+        }
+        let place = (environment, day, owner);
+        let all = body(db, place, ("", PEOPLE))?.map(|body| everybody(day, &body));
+        for (of, values) in &counted {
+            let Some(body) = body(db, place, (dimensions::name(*of), DIMENSIONS))? else { continue };
+            let Some(Ok(all)) = &all else { return Ok(false) };
+            let is_same = decode((day, *of), &body, Some(all)).is_ok_and(|told| dimensions::are_same(told, values));
+            if !is_same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
 }
 
 /// How many events of each name have each value, and whose those of a value are.
@@ -135,7 +186,10 @@ fn are_as_many(bodies: &Bodies<'_>, name: i64, counted: &Counted) -> bool {
 }
 
 fn marked(valued: &Valued<'_>) -> Option<String> {
-    valued.value.as_ref().map(Value::marked)
+    match &valued.has {
+        Has::Value(value) => value.as_ref().map(Value::marked),
+        Has::Number(_) => None,
+    }
 }
 
 /// The same of a stretch of the day.

@@ -14,6 +14,7 @@ mod coding;
 mod columns;
 mod counts;
 mod days;
+mod dimensions;
 mod late;
 mod lexicon;
 mod people;
@@ -27,7 +28,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::scan::{Key, Passing, Scope, scan_listed};
+use super::scan::{Key, Of, Passing, Scope, scan_listed};
 use super::sql::{Cell, Line, Sql};
 use super::{Result, StoreError};
 use crate::clock::Stopwatch;
@@ -39,7 +40,7 @@ pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use sets::{Joined, join};
-pub(super) use told::{Tell, Valued, Wanted, told};
+pub(super) use told::{Has, Tell, Valued, Wanted, told};
 
 use coding::{Damaged, Label, decode};
 use told::Told;
@@ -82,6 +83,9 @@ const AMOUNTS: i64 = -3;
 const PEOPLE: i64 = -4;
 /// Stands there where that is told of every property that any event has.
 const TOLD: i64 = -5;
+/// Stands there under the name of a dimension that is none of these properties, with what the events of a day come to by it,
+/// and whose they are.
+const DIMENSIONS: i64 = -6;
 /// What is settled of days.
 const DAYS: [&str; 4] = ["settled_days", "settled_events", "settled_columns", "settled_late"];
 /// Most properties that are read together.
@@ -132,9 +136,12 @@ pub(super) fn can_have(keys: &[&Key]) -> bool {
     keys.len() <= KEYS && keys.iter().all(|key| !key.name().contains('\0'))
 }
 
-/// Whether days may be told by the values of this property.
-pub(super) fn can_tell(key: &Key) -> bool {
-    can_have(&[key]) && !key.name().is_empty()
+/// Whether days may be told by this.
+pub(super) fn can_tell(of: Of<'_>) -> bool {
+    match of {
+        Of::Prop(key) => can_have(&[key]) && !key.name().is_empty(),
+        Of::Name | Of::Error | Of::Fact(_) => true,
+    }
 }
 
 /// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, with what they have under

@@ -56,12 +56,14 @@ impl People {
         put_set(body, &self.crashed);
     }
 
-    /// Adds them to a body, as those of all users of the day that they are not where that is shorter.
+    /// Adds them to a body: of all users of the day those that they are not, where these are fewer.
     pub(super) fn put_of(&self, all: &Self, body: &mut Vec<u8>) {
-        let others = all.users.without(&self.users);
-        let are_others_fewer = others.count() < self.users.count();
+        let are_others_fewer = all.users.count().saturating_sub(self.users.count()) < self.users.count();
         put(body, i64::from(are_others_fewer));
-        put_set(body, if are_others_fewer { &others } else { &self.users });
+        match are_others_fewer {
+            true => put_set(body, &all.users.without(&self.users)),
+            false => put_set(body, &self.users),
+        }
         put_set(body, &self.crashed);
     }
 

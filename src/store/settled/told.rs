@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use super::super::scan::{Key, Scope, Value};
+use super::super::scan::{Of, Scope, Sieve, Value};
 use super::super::sql::{Cell, Line, Sql};
 use super::amounts::{Amount, Place, decode};
 use super::coding::Damaged;
 use super::people::People;
-use super::{AMOUNTS, COMPLETE, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day};
+use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day, dimensions};
 use crate::model::{Millis, TimeRange};
 
 /// How much is told of values.
@@ -22,16 +22,23 @@ pub(in crate::store) enum Tell {
 /// What is asked of days.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Wanted<'a> {
-    pub(in crate::store) key: &'a Key,
+    pub(in crate::store) of: Of<'a>,
     pub(in crate::store) tell: Tell,
     /// Whether a day may be told as a whole.
     pub(in crate::store) takes: &'a dyn Fn(TimeRange) -> bool,
 }
 
+/// What events have.
+pub(in crate::store) enum Has<'b> {
+    /// An interned number, 0 of those that do not say.
+    Number(i64),
+    /// A property's value; `None` of those that have none.
+    Value(Option<Value<'b>>),
+}
+
 /// The events of a day that have one value.
 pub(in crate::store) struct Valued<'b> {
-    /// `None` of those that have none.
-    pub(in crate::store) value: Option<Value<'b>>,
+    pub(in crate::store) has: Has<'b>,
     pub(in crate::store) amount: Amount,
     /// Where it was asked for.
     pub(in crate::store) whose: Option<People>,
@@ -56,9 +63,9 @@ pub(super) struct Bodies<'b> {
     pub(super) own: [&'b [u8]; 2],
 }
 
-/// Shows what the whole days of a range that are settled come to by a property: of names of events and values that pass
-/// the sieve, which has to ask for nothing else; with the beginning of the day. Says of which days that was, unless it was
-/// told to stop.
+/// Shows what the whole days of a range that are settled come to by what is wanted: of values that pass the sieve, which has
+/// to ask for nothing else, but for names of events beside a property; with the beginning of the day. Says of which days that
+/// was, unless it was told to stop.
 pub(in crate::store) fn told(
     db: &dyn Sql,
     Scope { environment, range, sieve }: Scope<'_>,
@@ -71,7 +78,7 @@ pub(in crate::store) fn told(
     let (sql, params) = statement(environment.0, (first, last), wanted);
     let mut look = |line: &dyn Line| {
         let day = line.int(0);
-        let whole = of_day(day);
+        let whole = range_of(day);
         let begin = whole.from;
         if !(wanted.takes)(whole) {
             return ControlFlow::Continue(());
@@ -86,21 +93,15 @@ pub(in crate::store) fn told(
         if line.int(2) == 0 {
             return ControlFlow::Continue(());
         }
-        let mut bodies = Bodies { day, prop: wanted.key.name(), all: [line.bytes(3), &[]], own: [line.bytes(4), &[]] };
-        if wanted.tell == Tell::People {
-            (bodies.all[1], bodies.own[1]) = (line.bytes(5), line.bytes(6));
-        }
-        let Ok(values) = values(&bodies, wanted.tell, &|name| sieve.keeps_name(name)) else {
+        let Ok(values) = of_day((day, line), wanted, sieve) else {
             damaged = Some(day);
             return ControlFlow::Break(());
         };
-        let mut some =
-            values.iter().filter(|valued| valued.amount.events > 0 && sieve.keeps_value(valued.value.as_ref()));
-        let shown = some.try_for_each(|valued| visit(begin, valued));
+        let shown = values.iter().filter(|valued| valued.amount.events > 0).try_for_each(|valued| visit(begin, valued));
         stopped = shown.is_break();
         shown
     };
-    let takes_any = (first..=last).any(|day| (wanted.takes)(of_day(day)));
+    let takes_any = (first..=last).any(|day| (wanted.takes)(range_of(day)));
     if takes_any {
         db.stream(&sql, &params, &mut look)?;
     }
@@ -113,32 +114,88 @@ pub(in crate::store) fn told(
     Ok(if stopped { None } else { Some(told) })
 }
 
+/// What is read of a day, in SQL over `settled_days d`; $1 is a name.
+struct Source {
+    bodies: &'static str,
+    joins: String,
+    /// Whether it is there.
+    is_there: String,
+}
+
 /// One statement, so that a day holds and its rows are there, or neither.
 fn statement(environment: i64, (first, last): (i64, i64), wanted: Wanted<'_>) -> (String, Vec<Cell>) {
-    let join = |alias: &str, prop: &str, part: i64| {
-        format!(
-            " LEFT JOIN settled_columns {alias} ON {alias}.env_id = d.env_id AND {alias}.day = d.day \
-             AND {alias}.token = d.token AND {alias}.prop = {prop} AND {alias}.part = {part}"
-        )
+    let (name, Source { bodies, joins, is_there }) = match wanted.of {
+        Of::Prop(key) => (key.name(), of_prop(wanted.tell)),
+        of @ (Of::Name | Of::Error | Of::Fact(_)) => (dimensions::name(of), of_dimension(wanted.tell)),
     };
-    let mut joins = join("a", "''", AMOUNTS) + &join("o", "$1", AMOUNTS);
-    let (mut bodies, mut are_there) = ("a.body, o.body", "a.part < 0");
-    if wanted.tell == Tell::People {
-        joins += &(join("p", "''", PEOPLE) + &join("w", "$1", PEOPLE));
-        bodies = "a.body, o.body, p.body, w.body";
-        are_there = "a.part < 0 AND p.part < 0 AND (o.part IS NULL OR w.part < 0)";
+    let sql = format!(
+        "SELECT d.day, d.state, d.events, {bodies} FROM settled_days d{joins} \
+         WHERE d.env_id = $2 AND d.day >= $3 AND d.day <= $4 AND d.state {HOLDS} \
+         AND (d.events = 0 OR ({is_there})) ORDER BY d.day"
+    );
+    let range = [environment, first, last].map(Cell::Int);
+    (sql, std::iter::once(name.into()).chain(range).collect())
+}
+
+fn join(alias: &str, prop: &str, part: i64) -> String {
+    format!(
+        " LEFT JOIN settled_columns {alias} ON {alias}.env_id = d.env_id AND {alias}.day = d.day \
+         AND {alias}.token = d.token AND {alias}.prop = {prop} AND {alias}.part = {part}"
+    )
+}
+
+fn of_dimension(tell: Tell) -> Source {
+    let joins = join("o", "$1", DIMENSIONS);
+    match tell {
+        Tell::Amounts => Source { bodies: "o.body", joins, is_there: "o.part < 0".to_owned() },
+        Tell::People => {
+            let joins = joins + &join("p", "''", PEOPLE);
+            Source { bodies: "o.body, p.body", joins, is_there: "o.part < 0 AND p.part < 0".to_owned() }
+        }
     }
+}
+
+fn of_prop(tell: Tell) -> Source {
+    let joins = join("a", "''", AMOUNTS) + &join("o", "$1", AMOUNTS);
+    let (bodies, joins, are_there) = match tell {
+        Tell::Amounts => ("a.body, o.body", joins, "a.part < 0"),
+        Tell::People => {
+            let joins = joins + &join("p", "''", PEOPLE) + &join("w", "$1", PEOPLE);
+            ("a.body, o.body, p.body, w.body", joins, "a.part < 0 AND p.part < 0 AND (o.part IS NULL OR w.part < 0)")
+        }
+    };
     // No event has it where all that any has is told of, or in columns, and it is not.
     let all_told = beside(&format!("h.prop = '' AND h.part = {TOLD}"));
     let complete = beside(&format!("h.prop = '' AND h.part = {COMPLETE}"));
     let column = beside("h.prop = $1 AND h.part >= 0");
-    let sql = format!(
-        "SELECT d.day, d.state, d.events, {bodies} FROM settled_days d{joins} \
-         WHERE d.env_id = $2 AND d.day >= $3 AND d.day <= $4 AND d.state {HOLDS} \
-         AND (d.events = 0 OR ({are_there} AND (o.part < 0 OR {all_told} OR ({complete} AND NOT {column})))) ORDER BY d.day"
-    );
-    let range = [environment, first, last].map(Cell::Int);
-    (sql, std::iter::once(wanted.key.name().into()).chain(range).collect())
+    let is_there = format!("{are_there} AND (o.part < 0 OR {all_told} OR ({complete} AND NOT {column}))");
+    Source { bodies, joins, is_there }
+}
+
+/// What a day comes to, from a line with its bodies: the values that pass.
+fn of_day<'l>(
+    (day, line): (i64, &'l dyn Line),
+    wanted: Wanted<'l>,
+    sieve: &Sieve,
+) -> std::result::Result<Vec<Valued<'l>>, Damaged> {
+    let body = |at: usize| line.bytes(3 + at);
+    let has_people = wanted.tell == Tell::People;
+    let people = |at: usize| if has_people { body(at) } else { &[] };
+    if let Of::Prop(key) = wanted.of {
+        let bodies = Bodies { day, prop: key.name(), all: [body(0), people(2)], own: [body(1), people(3)] };
+        let mut values = values(&bodies, wanted.tell, &|name| sieve.keeps_name(name))?;
+        values.retain(|valued| matches!(&valued.has, Has::Value(value) if sieve.keeps_value(value.as_ref())));
+        return Ok(values);
+    }
+    let all = if has_people { Some(everybody(day, body(1))?) } else { None };
+    let values = dimensions::decode((day, wanted.of), body(0), all.as_ref())?;
+    let passing = values.into_iter().filter(|(number, ..)| sieve.keeps_number(*number));
+    Ok(passing.map(|(number, amount, whose)| Valued { has: Has::Number(number), amount, whose }).collect())
+}
+
+/// Whoever has done anything on a day.
+pub(super) fn everybody(day: i64, body: &[u8]) -> std::result::Result<People, Damaged> {
+    People::take(&mut Place { day, prop: "", part: PEOPLE }.open(body)?)
 }
 
 /// What a day comes to, of names that are kept: each value that any event has, and those that have none.
@@ -159,8 +216,8 @@ pub(super) fn values<'b>(
     if !own[0].is_empty() {
         decode(&Place { day, prop, part: AMOUNTS }, own[0], &mut |number, text, name, amount| {
             if number == values.len() {
-                let value = Some(Value::of_marked(text).ok_or(Damaged)?);
-                values.push(Valued { value, amount: Amount::default(), whose: None });
+                let has = Has::Value(Some(Value::of_marked(text).ok_or(Damaged)?));
+                values.push(Valued { has, amount: Amount::default(), whose: None });
             }
             if keeps(name) {
                 values[number].amount.join(amount);
@@ -172,7 +229,7 @@ pub(super) fn values<'b>(
     if !left.is_possible() {
         return Err(Damaged);
     }
-    values.push(Valued { value: None, amount: left, whose: None });
+    values.push(Valued { has: Has::Value(None), amount: left, whose: None });
     if tell == Tell::People {
         whose(bodies, &mut values)?;
     }
@@ -182,8 +239,7 @@ pub(super) fn values<'b>(
 /// Adds whose events they are.
 fn whose(bodies: &Bodies<'_>, values: &mut [Valued<'_>]) -> std::result::Result<(), Damaged> {
     let Bodies { day, prop, all, own } = *bodies;
-    let mut bytes = Place { day, prop: "", part: PEOPLE }.open(all[1])?;
-    let everybody = People::take(&mut bytes)?;
+    let everybody = everybody(day, all[1])?;
     let Some((without, with)) = values.split_last_mut() else { return Ok(()) };
     if own[0].is_empty() {
         without.whose = Some(everybody);
@@ -197,7 +253,7 @@ fn whose(bodies: &Bodies<'_>, values: &mut [Valued<'_>]) -> std::result::Result<
     if bytes.is_empty() { Ok(()) } else { Err(Damaged) }
 }
 
-fn of_day(day: i64) -> TimeRange {
+fn range_of(day: i64) -> TimeRange {
     let from = Millis(day.saturating_mul(Millis::DAY));
     TimeRange { from, to: from.plus(Millis::DAY) }
 }

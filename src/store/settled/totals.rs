@@ -4,9 +4,10 @@ use hashbrown::HashMap;
 
 use super::super::scan::Glance;
 use super::amounts::{Amount, ByName, Place, encode};
+use super::dimensions::{ByNumber, Dimensions, Own, Sets};
 use super::lexicon::{Code, Lexicon};
 use super::people::People;
-use super::{AMOUNTS, PEOPLE, TOLD};
+use super::{AMOUNTS, DIMENSIONS, PEOPLE, TOLD};
 
 /// Bytes that a row takes beside its body, with its place in the index.
 const ROW: usize = 80;
@@ -22,6 +23,7 @@ const MEMBERS: usize = 2_000_000;
 #[derive(Default)]
 pub(super) struct Totals {
     names: HashMap<i64, Named>,
+    dimensions: Dimensions,
     /// By their numbers.
     props: Vec<Prop>,
     /// Amounts of all properties.
@@ -35,8 +37,7 @@ pub(super) struct Totals {
 /// Events of one name.
 #[derive(Default)]
 struct Named {
-    amount: Amount,
-    people: People,
+    own: Own,
     /// A bit for each property that any of them has.
     props: u64,
 }
@@ -75,9 +76,9 @@ pub(super) type Written<'l> = (&'l str, i64, Vec<u8>);
 impl Totals {
     /// Counts an event with what it has of properties.
     pub(super) fn add(&mut self, event: &Glance, codes: &[Code], lexicon: &Lexicon) {
-        let Self { names, props, held, members, is_crowd } = self;
+        let Self { names, props, held, members, is_crowd, dimensions } = self;
         let named = names.entry(event.name).or_default();
-        named.amount.add(event);
+        named.own.amount.add(event);
         let mut has = 0;
         for (number, value) in codes.iter().filter(|(number, _)| lexicon.is_told(*number)) {
             let bit = 1_u64 << number;
@@ -95,7 +96,7 @@ impl Totals {
                 let mut more = own.people.add(event);
                 // All events of the name so far had none.
                 if named.props & bit == 0 {
-                    more += prop.lacking.join(&named.people);
+                    more += prop.lacking.join(&named.own.people);
                 }
                 (prop.members, *members) = (prop.members + more, *members + more);
             }
@@ -109,7 +110,7 @@ impl Totals {
         }
         named.props |= has;
         if !*is_crowd {
-            *members += named.people.add(event);
+            *members += named.own.people.add(event) + dimensions.add(event);
         }
         if self.held > HELD || self.members > MEMBERS {
             self.thin();
@@ -127,7 +128,8 @@ impl Totals {
             match self.props.iter_mut().filter(|prop| prop.members > 0).max_by_key(|prop| prop.members) {
                 Some(prop) => self.members -= prop.forget(Tells::Amounts),
                 None => {
-                    self.names.values_mut().for_each(|named| named.people = People::default());
+                    self.names.values_mut().for_each(|named| named.own.people = People::default());
+                    self.dimensions.forget();
                     self.props.iter_mut().for_each(|prop| _ = prop.forget(Tells::Amounts));
                     (self.members, self.is_crowd) = (0, true);
                 }
@@ -135,14 +137,25 @@ impl Totals {
         }
     }
 
-    /// The rows of the day: first those of all events, then those of the properties, the shortest first, as far as they are
-    /// worth their bytes.
-    pub(super) fn finish(mut self, day: i64, lexicon: &Lexicon) -> Vec<Written<'_>> {
-        let events: i64 = self.names.values().map(|named| named.amount.events).sum();
+    /// The sets of facts that [`Totals::finish`] has to know.
+    pub(super) fn sets(&self) -> Vec<i64> {
+        self.dimensions.sets()
+    }
+
+    /// The rows of the day: first those of all events, then those of dimensions, then those of the properties, the shortest
+    /// first, as far as they are worth their bytes.
+    pub(super) fn finish<'l>(mut self, day: i64, (lexicon, sets): (&'l Lexicon, &Sets)) -> Vec<Written<'l>> {
+        let events: i64 = self.names.values().map(|named| named.own.amount.events).sum();
         let mut room = ANY + SHARE * usize::try_from(events).unwrap_or(0);
+        // Dimensions may take as much as properties do.
+        let mut room_of_dimensions = room;
         let mut rows = Vec::new();
         let all = self.whole(day, &mut rows);
         self.complete(&all);
+        let names: ByNumber = self.names.drain().map(|(name, named)| (name, named.own)).collect();
+        let dimensions = std::mem::take(&mut self.dimensions).finish(day, names, (sets, &all));
+        let dimensions = dimensions.into_iter().map(|(name, body)| (name, DIMENSIONS, body)).collect();
+        rows.extend(fitting(dimensions, &mut room_of_dimensions));
         // Where no name stands, all events are meant.
         let known = |number: u8| Some(lexicon.name(number)).filter(|name| lexicon.is_told(number) && !name.is_empty());
         let props = || (0..=u8::MAX).zip(&self.props).filter_map(|(number, prop)| Some((number, known(number)?, prop)));
@@ -173,12 +186,12 @@ impl Totals {
         if self.names.is_empty() {
             return all;
         }
-        let mut names: ByName = self.names.iter().map(|(name, named)| (*name, named.amount)).collect();
+        let mut names: ByName = self.names.iter().map(|(name, named)| (*name, named.own.amount)).collect();
         names.sort_unstable_by_key(|(name, _)| *name);
         let place = Place { day, prop: "", part: AMOUNTS };
         rows.push(("", AMOUNTS, encode(&place, std::iter::once(("", &names)))));
         if !self.is_crowd {
-            self.names.values().for_each(|named| _ = all.join(&named.people));
+            self.names.values().for_each(|named| _ = all.join(&named.own.people));
             let mut body = Place::begin();
             all.put(&mut body);
             rows.push(("", PEOPLE, Place { part: PEOPLE, ..place }.seal(body)));
@@ -189,14 +202,14 @@ impl Totals {
     /// Adds whose events are of names that have a property never to those that lack it.
     fn complete(&mut self, all: &People) {
         let mut names: Vec<_> = self.names.values().collect();
-        names.sort_by_key(|named| std::cmp::Reverse(named.people.count()));
+        names.sort_by_key(|named| std::cmp::Reverse(named.own.people.count()));
         for (number, prop) in self.props.iter_mut().enumerate().filter(|(_, prop)| prop.tells == Tells::People) {
             for named in names.iter().filter(|named| named.props >> number & 1 == 0) {
                 // Nobody is left to be added.
                 if prop.lacking.count() == all.count() {
                     break;
                 }
-                prop.lacking.join(&named.people);
+                prop.lacking.join(&named.own.people);
             }
         }
     }
@@ -270,7 +283,7 @@ fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::told::{Bodies, Tell, values};
+    use super::super::told::{Bodies, Has, Tell, values};
     use super::*;
     use crate::model::Millis;
 
@@ -321,7 +334,8 @@ mod tests {
                 members.join(&mut set);
                 set.into_iter().collect()
             });
-            (valued.value.map(|value| value.marked()), (valued.amount, users, crashed))
+            let Has::Value(value) = valued.has else { panic!("a number") };
+            (value.map(|value| value.marked()), (valued.amount, users, crashed))
         });
         some.collect()
     }
@@ -345,7 +359,7 @@ mod tests {
         for count in [1, 2, 5, 40, 1_000] {
             let (events, mut lexicon) = (events(count), Lexicon::default());
             let (totals, lexicon) = written(&events, &mut lexicon);
-            let rows = totals.finish(DAY, lexicon);
+            let rows = totals.finish(DAY, (lexicon, &Sets::new()));
             for prop in ["plan", "on", "never"] {
                 assert_eq!(told(&rows, prop, &|_| true), counted(&events, prop), "{prop} of {count}");
                 let second: Vec<_> = events.iter().filter(|(glance, _)| glance.name == 2).copied().collect();
@@ -355,7 +369,7 @@ mod tests {
                 assert_eq!(amounts(found), amounts(counted(&second, prop)), "{prop} of {count} by name");
             }
         }
-        assert!(Totals::default().finish(DAY, &Lexicon::default()).is_empty());
+        assert!(Totals::default().finish(DAY, (&Lexicon::default(), &Sets::new())).is_empty());
     }
 
     #[test]
@@ -368,13 +382,13 @@ mod tests {
         totals.held = HELD + 1;
         totals.thin();
         assert!(totals.held < HELD);
-        assert_eq!(parts(&totals.finish(DAY, lexicon)), [[true, true], [false, false], [true, true]], "most values");
+        assert_eq!(parts(&totals.finish(DAY, (lexicon, &Sets::new()))), [[true, true], [false, false], [true, true]], "most values");
         for (over, left) in [(1, [[true, true], [true, false], [true, true]]), (10_000, [[true, false]; 3])] {
             let mut lexicon = Lexicon::default();
             let (mut totals, lexicon) = written(&events, &mut lexicon);
             totals.members = MEMBERS + over;
             totals.thin();
-            assert_eq!(parts(&totals.finish(DAY, lexicon)), left, "{over} too many");
+            assert_eq!(parts(&totals.finish(DAY, (lexicon, &Sets::new()))), left, "{over} too many");
         }
     }
 

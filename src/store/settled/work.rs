@@ -8,6 +8,7 @@ use super::super::scan::{Glance, scan_unlisted};
 use super::super::sql::{Cell, Sql};
 use super::columns::{Part, Written};
 use super::days::{Due, stretches};
+use super::dimensions::facts_of;
 use super::lexicon::{Code, Lexicon};
 use super::totals::{self, Totals};
 use super::{COMPLETE, HOLDS, MAKING, PARTIAL, Result, late};
@@ -71,7 +72,9 @@ impl<'s, B: Backend> Work<'s, B> {
         }
         self.finish();
         self.lexicon.narrow();
-        let totals = std::mem::take(&mut self.totals).finish(self.due.day, &self.lexicon);
+        let totals = std::mem::take(&mut self.totals);
+        let sets = self.store.look(|db| facts_of(db, &totals.sets()))?;
+        let totals = totals.finish(self.due.day, (&self.lexicon, &sets));
         self.store.change(|db| self.close(db, &totals))
     }
 

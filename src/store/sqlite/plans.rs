@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::model::{Dimension, EnvironmentId, EventsPage, Filters, Keep, Millis, TimeRange};
+use crate::model::{Dimension, EnvironmentId, EventsPage, Fact, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
-use crate::store::scan::{Key, Scope, Sieve, scan, scan_listed, scan_unlisted};
+use crate::store::scan::{Key, Of, Scope, Sieve, scan, scan_listed, scan_unlisted};
 use crate::store::settled::{self, Tell, Wanted};
 use crate::store::sql::{Cell, Line, Row};
 
@@ -65,7 +65,7 @@ fn plans(read: impl Fn(&dyn Sql) -> Result<()>) -> String {
 #[test]
 fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
     let filters = |dimension, value: Option<&str>| Filters::none().with(dimension, Keep::Is, value.map(Into::into));
-    let facts = Dimension::Fact(crate::model::Fact::Version);
+    let facts = Dimension::Fact(Fact::Version);
     for (filters, near) in [
         (Filters::none(), "events_once"),
         (filters(Dimension::Event, Some("opened")), "events_once"),
@@ -104,15 +104,20 @@ fn what_a_day_comes_to_is_found_by_its_key() {
     let range = TimeRange { from: Millis(0), to: Millis(10 * Millis::DAY) };
     let (sieve, key) = (Sieve::default(), Key::of(&"plan".into()));
     let scope = Scope { environment: EnvironmentId(1), range, sieve: &sieve };
-    let wanted = Wanted { key: &key, tell: Tell::People, takes: &|_| true };
-    let plans = plans(|db| settled::told(db, scope, wanted, &mut |_, _| ControlFlow::Continue(())).map(|_| ()));
+    let told = |of: Of<'_>| {
+        let wanted = Wanted { of, tell: Tell::People, takes: &|_| true };
+        plans(|db| settled::told(db, scope, wanted, &mut |_, _| ControlFlow::Continue(())).map(|_| ()))
+    };
     let days = "SEARCH d USING PRIMARY KEY (env_id=? AND day>? AND day<?)";
     let row = |alias: &str| {
         format!(
             "SEARCH {alias} USING INDEX settled_columns_part (env_id=? AND day=? AND token=? AND prop=? AND part=?)"
         )
     };
-    assert!(plans.contains(days) && ["a", "o", "p", "w"].iter().all(|alias| plans.contains(&row(alias))), "{plans}");
+    for (of, bodies) in [(Of::Prop(&key), &["a", "o", "p", "w"][..]), (Of::Fact(Fact::Version), &["o", "p"])] {
+        let plans = told(of);
+        assert!(plans.contains(days) && bodies.iter().all(|alias| plans.contains(&row(alias))), "{plans}");
+    }
 }
 
 #[test]

@@ -336,12 +336,17 @@ fn breakdowns(world: &World, period: &Period, filters: &Filters) {
         Dimension::Prop("size".into()),
     ] {
         let of_users = &[Metric::Users, Metric::Errors, Metric::NewUsers, Metric::CrashFreeUsers];
-        // What needs no more of a property than how many events have it may come from elsewhere.
+        // What needs no more of a value than how many events have it may come from elsewhere.
         let of_events: &[Metric] = match dimension {
-            Dimension::Prop(_) => &[Metric::Events, Metric::Crashes],
+            // Which events tell of no error is not listed, where nothing is filtered.
+            Dimension::Error if filters.is_empty() => &[Metric::Events, Metric::Users],
+            _ => &[Metric::Events, Metric::Crashes],
+        };
+        let of_sessions: &[Metric] = match dimension {
+            Dimension::Prop(_) => &[Metric::Sessions],
             _ => &[Metric::EventsPerSession],
         };
-        for metrics in [&Metric::ALL[..], &[Metric::Sessions], of_users, of_events] {
+        for metrics in [&Metric::ALL[..], of_sessions, of_users, of_events] {
             let ask = BreakdownAsk {
                 dimension: dimension.clone(),
                 metrics: metrics.to_vec(),

@@ -59,7 +59,9 @@ impl World {
 
     /// Events of one version, and users with one, by a look at each event.
     pub fn looked(&self, period: Period) -> Result<(i64, i64), StoreError> {
+        // Under conditions on two dimensions, which no other sum can tell.
         let filters = Filters::none().with(Dimension::Fact(Fact::Version), Keep::Is, Some("1.0".into()));
+        let filters = filters.with(Dimension::Fact(Fact::System), Keep::Is, None);
         let metrics = vec![Metric::Events, Metric::Users];
         let ask = Ask::Series(metrics, vec![period], filters);
         let counts = self.bench.store.report(&Query { environment: self.scope.environment, ask })?.counts();

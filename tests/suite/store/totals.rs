@@ -1,6 +1,6 @@
-//! What settled days come to by the values of a property: months and weeks are told from it, whatever comes later.
+//! What settled days come to by the values of a dimension: months and weeks are told from it, whatever comes later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Made, World};
 use super::recount::Noise;
@@ -9,13 +9,14 @@ use super::*;
 on_both_backends! {
     days_weeks_and_months_by_a_property_equal_a_recount_whatever_comes,
     a_stretch_by_a_property_reads_no_columns,
+    users_of_a_dimension_are_told_without_their_events,
     what_is_in_no_column_is_told_of_and_what_no_event_has_needs_no_rows,
     what_a_day_comes_to_is_found_where_it_is_wrong_and_made_where_it_is_missing,
 }
 
 const DAYS: i64 = 42;
 /// What stands in place of a part where days are summed up.
-const TOTALS: &str = "part IN (-3, -4)";
+const TOTALS: &str = "part IN (-3, -4, -6)";
 
 fn prop(name: &str) -> Dimension {
     Dimension::Prop(name.into())
@@ -137,6 +138,62 @@ fn a_stretch_by_a_property_reads_no_columns(backend: Backend) {
     assert!(matches!(world.asked("size", stretch, &pro), Err(StoreError::Corrupt(_))), "by two properties together");
 }
 
+fn users_of_a_dimension_are_told_without_their_events(backend: Backend) {
+    let mut world = World::over(backend, 38, (1_500, 14));
+    for (number, made) in world.events.iter_mut().enumerate() {
+        made.sent.version = ["1.0", "1.1", "2.0"][number % 7 % 3];
+    }
+    world.send(&world.events);
+    world.bench.settle(0);
+    assert!(world.columns("prop = 'version' AND part = -6") > 10);
+    let (day, body) = (NOW.0.div_euclid(Millis::DAY), world.bench.database.bytes(&[0xff; 100]));
+    world
+        .bench
+        .database
+        .alter(&format!("UPDATE settled_events SET body = {body} WHERE day BETWEEN {} AND {}", day - 10, day - 4));
+    let mut late = Made::random(&mut Noise(39), 1_500, 14);
+    (late.sent.at, late.sent.version) = (NOW.plus(-7 * Millis::DAY), "3.0");
+    world.send(std::slice::from_ref(&late));
+    world.events.push(late);
+    let stretch = period(&world.zone, NOW.plus(-12 * Millis::DAY), NOW);
+    let ask = |dimension: &Dimension, metrics: &[Metric], filters: &Filters| {
+        let (metrics, filters) = (metrics.to_vec(), filters.clone());
+        let ask = BreakdownAsk { dimension: dimension.clone(), metrics, period: stretch, filters, limit: 100 };
+        world.bench.store.report(&Query { environment: world.scope.environment, ask: Ask::Breakdown(ask) })
+    };
+    let version = Dimension::Fact(Fact::Version);
+    let old = Filters::none().with(version.clone(), Keep::IsNot, Some("2.0".into()));
+    let of: [(&Dimension, fn(&Made) -> Option<&str>); 3] = [
+        (&version, |made| Some(made.sent.version)),
+        (&Dimension::Event, |made| Some(&made.sent.name)),
+        (&Dimension::Error, |_| None),
+    ];
+    let both = [Metric::Events, Metric::Users];
+    for (dimension, value) in of {
+        // Events alone come from elsewhere, where they are not filtered.
+        for metrics in [&both[..], &both[..1]].into_iter().take(if *dimension == Dimension::Error { 1 } else { 2 }) {
+            for filters in [&Filters::none(), &old].into_iter().take(if *dimension == version { 2 } else { 1 }) {
+                let mut rows: BTreeMap<_, (i64, BTreeSet<_>)> = BTreeMap::new();
+                let passes = |made: &&Made| filters.is_empty() || made.sent.version != "2.0";
+                let within = world.events.iter().filter(|made| stretch.range.contains(made.sent.at)).filter(passes);
+                for made in within {
+                    let row = rows.entry(value(made).map(str::to_owned)).or_default();
+                    row.0 += 1;
+                    row.1.extend(made.sent.user.as_deref());
+                }
+                let counts = |(events, users): (i64, BTreeSet<_>)| [Some(events), Some(users.len() as i64)];
+                let expected = rows.into_iter().map(|(value, row)| (value, counts(row)[..metrics.len()].to_vec()));
+                let Report::Breakdown(found) = ask(dimension, metrics, filters).unwrap() else { panic!("{dimension}") };
+                let found = found.rows.into_iter().map(|row| (row.value, row.metrics));
+                let (found, expected) = (found.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
+                assert_eq!(found, expected, "{metrics:?} by {dimension} under {filters:?}");
+            }
+        }
+    }
+    let by_event = Filters::none().with(Dimension::Event, Keep::Is, Some("e1".into()));
+    assert!(matches!(ask(&version, &both, &by_event), Err(StoreError::Corrupt(_))), "by two dimensions together");
+}
+
 fn what_is_in_no_column_is_told_of_and_what_no_event_has_needs_no_rows(backend: Backend) {
     let mut world = World::over(backend, 36, (0, 0));
     let mut noise = Noise(37);
@@ -200,6 +257,9 @@ fn what_a_day_comes_to_is_found_where_it_is_wrong_and_made_where_it_is_missing(b
         "prop = '' AND part = -4",
         "prop = 'plan' AND part = -3",
         "prop = 'plan' AND part = -4",
+        "prop = 'event' AND part = -6",
+        "prop = 'error' AND part = -6",
+        "prop = 'version' AND part = -6",
     ] {
         world.bench.database.alter(&format!(
             "UPDATE settled_columns SET body = (SELECT o.body FROM old o WHERE o.day = settled_columns.day \
