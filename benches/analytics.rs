@@ -89,13 +89,23 @@ fn questions() -> Vec<Question> {
             100.0,
         ),
         question("property_many_values_year", "/apps/bench/breakdown?range=year&dimension=prop:notes", 100.0),
+        question("property_of_numbers_year", "/apps/bench/breakdown?range=year&dimension=prop:duration_ms", 100.0),
         question("property_filtered_year", "/api/v1/apps/bench/query?range=year&by=month&prop:network=wifi", 100.0),
         question("events_by_property_7d", events, 500.0),
+        question("users_of_a_version_year", "/api/v1/apps/bench/query?metric=users&range=year&by=month&version=2.3.0", 100.0),
     ];
-    all.extend(Dimension::OFFERED.iter().map(|dimension| {
-        let address = format!("/api/v1/apps/bench/query?range=year&dimension={dimension}");
-        question(format!("breakdown_{dimension}_year"), address, 100.0)
+    // Of each dimension on the page that menus lead to, and by users, who do not add up.
+    all.extend(Dimension::OFFERED.iter().flat_map(|dimension| {
+        let page = format!("/apps/bench/breakdown?range=year&dimension={dimension}");
+        let users = format!("/api/v1/apps/bench/query?range=year&dimension={dimension}&metric=users");
+        let name = |of: &str| format!("breakdown_{dimension}{of}_year");
+        [question(name(""), page, 100.0), question(name("_users"), users, 100.0)]
     }));
+    let by_version = |metric: &str| {
+        let address = format!("/api/v1/apps/bench/query?range=year&dimension=version&metric={metric}");
+        question(format!("breakdown_version_{metric}_year"), address, 100.0)
+    };
+    all.extend(["crash_free_users", "new_users", "session_length"].map(by_version));
     all
 }
 

@@ -117,11 +117,12 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
 }
 
 /// Whether everything together is counted in the pass over the events: it is not where the summaries can tell it, or
-/// where its sessions are others than those of the values.
+/// where its sessions are others than those of the values. For whom something has crashed is slow to tell by summaries.
 fn is_counted_along(ask: &BreakdownAsk) -> bool {
+    let wants = |which: fn(Metric) -> bool| ask.metrics.iter().any(|metric| which(*metric));
     let same_sessions = sessions_by(&ask.filters, &ask.dimension) == sessions_by(&ask.filters, &Dimension::Total);
-    let tells_sessions = ask.metrics.iter().any(|metric| is_of_sessions(*metric));
-    !series::is_summarised(&ask.filters, &ask.metrics) && (same_sessions || !tells_sessions)
+    let is_slow = wants(|metric| metric == Metric::CrashFreeUsers) && !wants(|metric| metric == Metric::Devices);
+    (is_slow || !series::is_summarised(&ask.filters, &ask.metrics)) && (same_sessions || !wants(is_of_sessions))
 }
 
 /// A session has facts of its own, but not one event, error or property.
