@@ -58,7 +58,7 @@ pub(super) fn look(
         last = visit(Seen::One(event));
         last
     };
-    let listed = scan_listed(db, scope, (&told.listed, &[key]), &mut |event| match sieve.passes(event) {
+    let listed = scan_listed(db, scope, (&told.listed, Beside::Prop(key)), &mut |event| match sieve.passes(event) {
         true => one(event),
         false => ControlFlow::Continue(()),
     })?;

@@ -126,6 +126,11 @@ impl Sieve {
         self.names.iter().all(|numbers| numbers.keep(name))
     }
 
+    /// Whether there are no conditions but on names.
+    pub(in crate::store) fn asks_names_alone(&self) -> bool {
+        self.errors.is_empty() && self.facts.is_none() && self.props.is_empty()
+    }
+
     /// The property that all conditions are on, but for those on names; none where there is another condition, or no such.
     pub(in crate::store) fn only_key(&self) -> Option<&Key> {
         let key = &self.props.first()?.key;

@@ -14,6 +14,7 @@ mod coding;
 mod columns;
 mod counts;
 mod days;
+mod every;
 mod late;
 mod lexicon;
 mod people;
@@ -27,7 +28,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::scan::{Key, Passing, Scope, scan_listed};
+use super::scan::{Beside, Key, Passing, Scope, scan_listed};
 use super::sql::{Cell, Line, Sql};
 use super::{Result, StoreError};
 use crate::clock::Stopwatch;
@@ -37,6 +38,7 @@ use crate::rollup::{Bucket, Deltas};
 pub(super) use check::holds;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
+pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use sets::{Joined, join};
 pub(super) use told::{Tell, Valued, Wanted, told};
@@ -80,7 +82,8 @@ const PARTIAL: i64 = -2;
 const AMOUNTS: i64 = -3;
 /// The same with whose they are.
 const PEOPLE: i64 = -4;
-/// Stands there where that is told of every property that any event has.
+/// Stands there where amounts are told of every property that any event has; with those of the property without a name,
+/// where any event has that.
 const TOLD: i64 = -5;
 /// What is settled of days.
 const DAYS: [&str; 4] = ["settled_days", "settled_events", "settled_columns", "settled_late"];
@@ -146,7 +149,8 @@ pub(super) fn show(
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TimeRange>> {
     let Some(Told { rest, listed }) = parts(db, scope, keys, visit)? else { return Ok(Vec::new()) };
-    let listed = scan_listed(db, scope, (&listed, keys), visit)?;
+    let beside = if keys.is_empty() { Beside::Nothing } else { Beside::Props };
+    let listed = scan_listed(db, scope, (&listed, beside), visit)?;
     Ok(if listed.is_break() { Vec::new() } else { rest })
 }
 
