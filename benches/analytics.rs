@@ -92,7 +92,11 @@ fn questions() -> Vec<Question> {
         question("property_of_numbers_year", "/apps/bench/breakdown?range=year&dimension=prop:duration_ms", 100.0),
         question("property_filtered_year", "/api/v1/apps/bench/query?range=year&by=month&prop:network=wifi", 100.0),
         question("events_by_property_7d", events, 500.0),
-        question("users_of_a_version_year", "/api/v1/apps/bench/query?metric=users&range=year&by=month&version=2.3.0", 100.0),
+        question(
+            "users_of_a_version_year",
+            "/api/v1/apps/bench/query?metric=users&range=year&by=month&version=2.3.0",
+            100.0,
+        ),
     ];
     // Of each dimension on the page that menus lead to, and by users, who do not add up.
     all.extend(Dimension::OFFERED.iter().flat_map(|dimension| {

@@ -72,12 +72,13 @@ pub struct PropSummary {
     pub name: String,
     /// How many events have it, objects and arrays included.
     pub events: i64,
-    /// The values that most events have, most first; ten at the most. Objects and arrays are none.
+    /// The values that most events have, most first; ten at the most. Objects and arrays are none, and where nearly all are
+    /// numbers, more than 20,000 different ones, none is told by itself.
     pub values: Vec<PropValue>,
-    /// How many different values were told apart.
+    /// How many different values were told apart, 20,000 at the most.
     pub different: u64,
-    /// Events whose values were not told apart: they came after 2,000 others, or are longer than 500 bytes, or there was
-    /// no room for them.
+    /// Events whose values were not told apart: they came after 20,000 others, or are longer than 500 bytes, or there was
+    /// no room for them; or they are numbers, and more than are told by themselves.
     pub others: i64,
     /// What its numbers come to, where at least nine of ten events have one.
     pub numbers: Option<PropNumbers>,
@@ -92,8 +93,8 @@ pub struct PropValue {
     pub events: i64,
 }
 
-/// What the numbers under one property come to. Of more than 200,000, or where there is no room for as many, median and
-/// p95 are within 3.2 percent; all else is exact, as far as floating point goes.
+/// What the numbers under one property come to. Where there are more than 20,000 different values, or no room for as many,
+/// median and p95 are within 3.2 percent; all else is exact, the sum as near as floating point comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PropNumbers {
     /// The least.

@@ -11,6 +11,7 @@ mod links;
 mod listed;
 mod live;
 mod nodes;
+mod props;
 mod pruning;
 mod rebuild;
 mod recount;

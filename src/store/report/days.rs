@@ -45,9 +45,9 @@ pub(super) fn look(
 ) -> Result<()> {
     let Scope { range, sieve, .. } = scope;
     let By { of, tell, is_even } = by;
-    let (beside, keys) = match &of {
-        Of::Prop(key) => (Beside::Prop(key), std::slice::from_ref(key)),
-        Of::Name | Of::Error | Of::Fact(_) => (Beside::Nothing, &[][..]),
+    let beside = match of {
+        Of::Prop(key) => Beside::Prop(key),
+        Of::Name | Of::Error | Of::Fact(_) => Beside::Nothing,
     };
     // Whose events with a value are is not told by names.
     let by_names = sieve.wants_names() && !matches!(of, Of::Name);
@@ -63,7 +63,7 @@ pub(super) fn look(
         last = visit(Seen::One(event));
         last
     };
-    let listed = scan_listed(db, scope, (&told.listed, keys), &mut |event| match sieve.passes(event) {
+    let listed = scan_listed(db, scope, (&told.listed, beside), &mut |event| match sieve.passes(event) {
         true => one(event),
         false => ControlFlow::Continue(()),
     })?;

@@ -14,6 +14,7 @@ mod room;
 mod scanned;
 mod series;
 mod spans;
+mod sum;
 mod tally;
 mod trends;
 mod users;

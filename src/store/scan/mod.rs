@@ -193,16 +193,17 @@ pub(in crate::store) fn scan_rows_beside(
 /// Days that are named in a statement together.
 const DAYS: usize = 200;
 
-/// Shows the events of a range that are listed beside these settled days, with what they have under these keys; whether it
-/// was told to stop.
+/// Shows the events of a range that are listed beside these settled days, with their properties where anything is asked for
+/// beside them; whether it was told to stop.
 pub(in crate::store) fn scan_listed(
     db: &dyn Sql,
     scope: Scope<'_>,
-    (days, keys): (&[i64], &[&Key]),
+    (days, beside): (&[i64], Beside<'_>),
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
     let Scope { environment, range, sieve } = scope;
-    let (beside, props) = if keys.is_empty() { (Beside::Nothing, "") } else { (Beside::Props, ", props") };
+    let wants_props = wants_props(beside, sieve);
+    let (beside, props) = if wants_props { (Beside::Props, ", props") } else { (Beside::Nothing, "") };
     let mut last = ControlFlow::Continue(());
     for days in days.chunks(DAYS) {
         let mut params: Vec<Cell> = [environment.0, range.from.0, range.to.0].map(Cell::Int).to_vec();

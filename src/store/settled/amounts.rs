@@ -1,5 +1,7 @@
 //! How many events of each name have each value of a property, as bytes with a sum over all.
 
+use std::ops::ControlFlow;
+
 use super::super::scan::Glance;
 use super::coding::{Bytes, Damaged, Label, SUM, put};
 use super::columns::sum_of;
@@ -124,19 +126,58 @@ pub(super) fn decode<'b>(
     let mut bytes = place.open(body)?;
     let mut number = 0;
     while !bytes.is_empty() {
-        let length = usize::try_from(bytes.take()?).map_err(|_| Damaged)?;
-        let text = std::str::from_utf8(bytes.cut(length)?).map_err(|_| Damaged)?;
-        let (mut name, names) = (0_i64, bytes.take()?);
-        if names < 1 {
-            return Err(Damaged);
-        }
+        let (text, names) = head(&mut bytes)?;
+        let text = std::str::from_utf8(text).map_err(|_| Damaged)?;
+        let mut name = 0;
         for _ in 0..names {
-            name = name.wrapping_add(bytes.take()?);
-            visit(number, text, name, Amount::take(&mut bytes)?)?;
+            visit(number, text, name_of(&mut bytes, &mut name)?, Amount::take(&mut bytes)?)?;
         }
         number += 1;
     }
     Ok(())
+}
+
+/// Shows each value of a body that events of names that are kept have, and how many of these there are, until told to stop.
+pub(super) fn totals<'b>(
+    place: &Place<'_>,
+    body: &'b [u8],
+    keeps: impl Fn(i64) -> bool,
+    mut visit: impl FnMut(&'b str, i64) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Damaged> {
+    let mut bytes = place.open(body)?;
+    // Most values are of one name, and most of a property's of the same.
+    let mut last = (0, keeps(0));
+    while !bytes.is_empty() {
+        let (text, names) = head(&mut bytes)?;
+        let (mut name, mut events) = (0, 0_i64);
+        for _ in 0..names {
+            name_of(&mut bytes, &mut name)?;
+            let own = Amount::take(&mut bytes)?.events;
+            if last.0 != name {
+                last = (name, keeps(name));
+            }
+            if last.1 {
+                events = events.checked_add(own).ok_or(Damaged)?;
+            }
+        }
+        if events > 0 && visit(std::str::from_utf8(text).map_err(|_| Damaged)?, events).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// A value's text, and of how many names there are amounts.
+fn head<'b>(bytes: &mut Bytes<'b>) -> Result<(&'b [u8], i64), Damaged> {
+    let length = usize::try_from(bytes.take()?).map_err(|_| Damaged)?;
+    let (text, names) = (bytes.cut(length)?, bytes.take()?);
+    if names < 1 { Err(Damaged) } else { Ok((text, names)) }
+}
+
+/// The next name behind one.
+fn name_of(bytes: &mut Bytes<'_>, name: &mut i64) -> Result<i64, Damaged> {
+    *name = name.wrapping_add(bytes.take()?);
+    Ok(*name)
 }
 
 #[cfg(test)]
@@ -175,6 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn totals_are_those_of_the_names_that_are_kept() {
+        let amounts = amounts();
+        let body = encode(&PLACE, amounts.iter().map(|(text, names)| (*text, names)));
+        let read = |keeps: fn(i64) -> bool, most: usize| {
+            let mut found = Vec::new();
+            let shown = totals(&PLACE, &body, keeps, |text, events| {
+                found.push((text, events));
+                if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            (found, shown)
+        };
+        let (on, stopped) = (Ok(ControlFlow::Continue(())), Ok(ControlFlow::Break(())));
+        assert_eq!(read(|_| true, 9), (vec![("tpro", 70_004), ("n1.50", 1), ("t", 2)], on));
+        assert_eq!(read(|name| name == 7, 9), (vec![("tpro", 70_000), ("n1.50", 1)], on));
+        assert_eq!(read(|name| name != 7, 9), (vec![("tpro", 4), ("t", 2)], on));
+        assert_eq!(read(|name| name == 5, 9), (vec![], on));
+        assert_eq!(read(|_| true, 1), (vec![("tpro", 70_004)], stopped));
+    }
+
+    #[test]
     fn whatever_bit_of_amounts_is_wrong_is_found() {
         let amounts = amounts();
         let body = encode(&PLACE, amounts.iter().map(|(text, names)| (*text, names)));
@@ -193,6 +254,7 @@ mod tests {
         for bytes in [&[9, 1][..], &[0, 0x7f], &[0, 0], &[1, 0xff, 0], &[0x80; 20]] {
             let body = PLACE.seal([&Place::begin()[..], bytes].concat());
             assert_eq!(read(&PLACE, &body), Err(Damaged), "{bytes:?}");
+            assert_eq!(totals(&PLACE, &body, |_| true, |_, _| ControlFlow::Continue(())), Err(Damaged), "{bytes:?}");
         }
     }
 }

@@ -9,10 +9,10 @@ use super::super::scan::{
     Beside, Glance, Key, Of, Passing, Scope, Sieve, Value, members, scan_rows_beside, scan_unlisted,
 };
 use super::super::sql::{Cell, Sql};
-use super::amounts::Amount;
+use super::amounts::{self, Amount, Place};
 use super::days::stretches;
+use super::dimensions::{self, ByNumber, facts_of};
 use super::people::People;
-use super::dimensions::{self, ByNumber, decode, facts_of};
 use super::told::{Bodies, Has, Tell, Valued, everybody, values};
 use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
 use crate::model::{EnvironmentId, Fact, TimeRange};
@@ -32,24 +32,24 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
 /// Whether what a day comes to by the values of each property is what its parts say, or its rows where it is in no column.
 fn totals_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, events): (i64, i64)) -> Result<bool> {
     let Some(owner) = store.look(|db| token(db, environment, day))? else { return Ok(true) };
-    let sql =
-        "SELECT DISTINCT prop FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3 AND part IN ($4, $5)";
-    let params = [environment.0, day, owner, AMOUNTS, PEOPLE].map(Cell::Int);
-    for prop in store.look(|db| db.rows(sql, &params))? {
-        let key = Key::of(&prop.text(0).into());
-        let mut counted = Counted::new();
-        for range in stretches(day, events) {
-            let found = store.study(|db| match token(db, environment, day)? == Some(owner) {
-                true => by_value(db, (environment, day, range), &key).map(Some),
-                false => Ok(None), // it was settled anew, or holds no longer
-            })?;
-            match found {
-                Some(Some(found)) => join(&mut counted, found),
-                Some(None) => return Ok(false),
-                None => return Ok(true),
-            }
-        }
-        if !store.look(|db| is_told(db, (environment, day, owner), &key, &counted))? {
+    let place = (environment, day, owner);
+    let sql = "SELECT DISTINCT prop, CASE WHEN part = $1 THEN 1 ELSE 0 END FROM settled_columns \
+               WHERE env_id = $2 AND day = $3 AND token = $4 AND (part IN ($5, $6) OR (part = $1 AND length(body) > 0))";
+    let params = [TOLD, environment.0, day, owner, AMOUNTS, PEOPLE].map(Cell::Int);
+    for row in store.look(|db| db.rows(sql, &params))? {
+        let (key, is_nameless) = (Key::of(&row.text(0).into()), row.int(1) == 1);
+        // Without a name all events are meant, but for what is told of the property that has none.
+        let keys = if key.name().is_empty() && !is_nameless { &[][..] } else { &[&key][..] };
+        let counted = match counted(store, place, (events, keys))? {
+            Found::Counted(counted) => counted,
+            Found::Damaged => return Ok(false),
+            Found::Another => return Ok(true),
+        };
+        let is_right = store.look(|db| match is_nameless {
+            true => is_nameless_told(db, place, &counted),
+            false => is_told(db, place, &key, &counted),
+        })?;
+        if !is_right {
             return Ok(false);
         }
     }
@@ -95,13 +95,43 @@ fn dimensions_hold<B: Backend>(store: &B, environment: EnvironmentId, (day, even
         for (of, values) in &counted {
             let Some(body) = body(db, place, (dimensions::name(*of), DIMENSIONS))? else { continue };
             let Some(Ok(all)) = &all else { return Ok(false) };
-            let is_same = decode((day, *of), &body, Some(all)).is_ok_and(|told| dimensions::are_same(told, values));
+            let told = dimensions::decode((day, *of), &body, Some(all));
+            let is_same = told.is_ok_and(|told| dimensions::are_same(told, values));
             if !is_same {
                 return Ok(false);
             }
         }
         Ok(true)
     })
+}
+
+/// What came of counting a day.
+enum Found {
+    Counted(Counted),
+    Damaged,
+    /// It was settled anew, or holds no longer.
+    Another,
+}
+
+/// What the settled events of a day come to, stretch by stretch.
+fn counted<B: Backend>(
+    store: &B,
+    (environment, day, owner): (EnvironmentId, i64, i64),
+    (events, keys): (i64, &[&Key]),
+) -> Result<Found> {
+    let mut counted = Counted::new();
+    for range in stretches(day, events) {
+        let found = store.study(|db| match token(db, environment, day)? == Some(owner) {
+            true => by_value(db, (environment, day, range), keys).map(Some),
+            false => Ok(None),
+        })?;
+        match found {
+            Some(Some(found)) => join(&mut counted, found),
+            Some(None) => return Ok(Found::Damaged),
+            None => return Ok(Found::Another),
+        }
+    }
+    Ok(Found::Counted(counted))
 }
 
 /// How many events of each name have each value, and whose those of a value are.
@@ -115,14 +145,13 @@ fn join(all: &mut Counted, some: Counted) {
     }
 }
 
-/// What the settled events of a range of a day come to, without those that are listed; none where they are damaged. A key
-/// without a name stands for no property.
+/// What the settled events of a range of a day come to by the first of these, if any, without those that are listed; none
+/// where they are damaged.
 fn by_value(
     db: &dyn Sql,
     (environment, day, range): (EnvironmentId, i64, TimeRange),
-    key: &Key,
+    keys: &[&Key],
 ) -> Result<Option<Counted>> {
-    let keys = if key.name().is_empty() { &[][..] } else { &[key][..] };
     let mut found = Counted::new();
     let mut count = |event: &Passing<'_>| {
         let value = keys.first().and_then(|key| event.prop(key)).map(|value| value.marked());
@@ -166,6 +195,19 @@ fn is_told(db: &dyn Sql, place: (EnvironmentId, i64, i64), key: &Key, counted: &
     Ok(has_all && told.iter().all(has_same) && names.iter().all(|name| are_as_many(&bodies, *name, counted)))
 }
 
+/// Whether that is what was written of the property without a name.
+fn is_nameless_told(db: &dyn Sql, place: (EnvironmentId, i64, i64), counted: &Counted) -> Result<bool> {
+    let body = body(db, place, ("", TOLD))?.unwrap_or_default();
+    let mut told: BTreeMap<(&str, i64), Amount> = BTreeMap::new();
+    let read = amounts::decode(&Place { day: place.1, prop: "", part: TOLD }, &body, &mut |_, text, name, amount| {
+        told.entry((text, name)).or_default().join(amount);
+        Ok(())
+    });
+    let values = counted.iter().filter_map(|(value, (names, _))| Some((value.as_deref()?, names)));
+    let own = values.flat_map(|(value, names)| names.iter().map(move |(name, amount)| ((value, *name), *amount)));
+    Ok(read.is_ok() && told == own.collect())
+}
+
 /// What stands beside the columns of a property, where it does.
 fn body(
     db: &dyn Sql,
@@ -195,7 +237,8 @@ fn marked(valued: &Valued<'_>) -> Option<String> {
 /// The same of a stretch of the day.
 fn holds_within(db: &dyn Sql, environment: EnvironmentId, (day, range): (i64, TimeRange)) -> Result<bool> {
     let Some(token) = token(db, environment, day)? else { return Ok(true) };
-    let sql = "SELECT DISTINCT prop, part FROM settled_columns WHERE env_id = $1 AND day = $2 AND token = $3";
+    let sql = "SELECT DISTINCT prop, part, CASE WHEN part < 0 THEN length(body) ELSE 0 END FROM settled_columns \
+               WHERE env_id = $1 AND day = $2 AND token = $3";
     let columns = db.rows(sql, &[environment.0, day, token].map(Cell::Int))?;
     let is_complete = columns.iter().any(|row| row.int(1) == COMPLETE);
     let mut names: Vec<_> = columns.iter().filter(|row| row.int(1) >= 0).map(|row| row.text(0)).collect();
@@ -203,10 +246,14 @@ fn holds_within(db: &dyn Sql, environment: EnvironmentId, (day, range): (i64, Ti
     names.dedup();
     let keys: Vec<_> = names.into_iter().map(|name| Key::of(&name.into())).collect();
     let keys: Vec<_> = keys.iter().collect();
-    let mut is_same = !is_complete || has_no_others(db, (environment, range), &keys)?;
-    if is_same && columns.iter().any(|row| row.int(1) == TOLD) {
-        let told = columns.iter().filter(|row| row.int(1) == AMOUNTS).map(|row| Key::of(&row.text(0).into()));
-        is_same = has_no_others(db, (environment, range), &told.collect::<Vec<_>>().iter().collect::<Vec<_>>())?;
+    let place = (environment, day, range);
+    let mut is_same = !is_complete || has_no_others(db, place, &keys)?;
+    if let Some(mark) = columns.iter().find(|row| row.int(1) == TOLD).filter(|_| is_same) {
+        // Of the property without a name is told in the mark itself.
+        let is_told = |name: &str| !name.is_empty() || mark.int(2) > 0;
+        let told = columns.iter().filter(|row| row.int(1) == AMOUNTS).map(|row| row.text(0));
+        let told: Vec<_> = told.filter(|name| is_told(name)).map(|name| Key::of(&name.into())).collect();
+        is_same = has_no_others(db, place, &told.iter().collect::<Vec<_>>())?;
     }
     let mut some = keys.chunks(KEYS);
     // Without any column the events themselves are looked at.
@@ -224,10 +271,14 @@ fn token(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<Option<i6
     Ok(db.value(&sql, &[environment.0, day].map(Cell::Int))?.some_int())
 }
 
-/// Whether no event has a property beside these.
-fn has_no_others(db: &dyn Sql, (environment, range): (EnvironmentId, TimeRange), keys: &[&Key]) -> Result<bool> {
+/// Whether no event of a range of a day has a property beside these, but for those that are listed.
+fn has_no_others(
+    db: &dyn Sql,
+    (environment, day, range): (EnvironmentId, i64, TimeRange),
+    keys: &[&Key],
+) -> Result<bool> {
     let mut has_none = true;
-    scan_rows_beside(db, (environment, range), Beside::Props, &mut |event| {
+    scan_unlisted(db, (environment, range), (day, None), &mut |event| {
         members(event.props().unwrap_or_default(), |name, _| {
             let is_known = keys.iter().any(|key| key.name() == name);
             has_none &= is_known || Key::of(&name.into()).find(event.props()).is_none();

@@ -79,7 +79,12 @@ impl Dimensions {
 
     /// What stands beside the columns: the names of dimensions, and what the day comes to by each. Whoever has done anything
     /// is in `all`.
-    pub(super) fn finish(self, day: i64, names: ByNumber, (sets, all): (&Sets, &People)) -> Vec<(&'static str, Vec<u8>)> {
+    pub(super) fn finish(
+        self,
+        day: i64,
+        names: ByNumber,
+        (sets, all): (&Sets, &People),
+    ) -> Vec<(&'static str, Vec<u8>)> {
         if self.is_over || names.is_empty() {
             return Vec::new();
         }
@@ -136,7 +141,8 @@ pub(super) fn facts_of(db: &dyn Sql, sets: &[i64]) -> Result<Sets> {
     let mut found = Sets::new();
     for chunk in sets.chunks(CHUNK) {
         // The last ones are asked for together with the first, so that all chunks share a statement.
-        let ids: Vec<_> = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(CHUNK).copied().map(Cell::Int).collect();
+        let ids: Vec<_> =
+            chunk.iter().chain(std::iter::repeat(&chunk[0])).take(CHUNK).copied().map(Cell::Int).collect();
         for row in db.rows(&sql, &ids)? {
             found.insert(row.int(0), std::array::from_fn(|at| row.int(at + 1)));
         }

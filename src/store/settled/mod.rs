@@ -15,6 +15,7 @@ mod columns;
 mod counts;
 mod days;
 mod dimensions;
+mod every;
 mod late;
 mod lexicon;
 mod people;
@@ -28,7 +29,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::scan::{Key, Of, Passing, Scope, scan_listed};
+use super::scan::{Beside, Key, Of, Passing, Scope, scan_listed};
 use super::sql::{Cell, Line, Sql};
 use super::{Result, StoreError};
 use crate::clock::Stopwatch;
@@ -38,6 +39,7 @@ use crate::rollup::{Bucket, Deltas};
 pub(super) use check::holds;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
+pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use sets::{Joined, join};
 pub(super) use told::{Has, Tell, Valued, Wanted, told};
@@ -81,7 +83,8 @@ const PARTIAL: i64 = -2;
 const AMOUNTS: i64 = -3;
 /// The same with whose they are.
 const PEOPLE: i64 = -4;
-/// Stands there where that is told of every property that any event has.
+/// Stands there where amounts are told of every property that any event has; with those of the property without a name,
+/// where any event has that.
 const TOLD: i64 = -5;
 /// Stands there under the name of a dimension that is none of these properties, with what the events of a day come to by it,
 /// and whose they are.
@@ -153,7 +156,8 @@ pub(super) fn show(
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TimeRange>> {
     let Some(Told { rest, listed }) = parts(db, scope, keys, visit)? else { return Ok(Vec::new()) };
-    let listed = scan_listed(db, scope, (&listed, keys), visit)?;
+    let beside = if keys.is_empty() { Beside::Nothing } else { Beside::Props };
+    let listed = scan_listed(db, scope, (&listed, beside), visit)?;
     Ok(if listed.is_break() { Vec::new() } else { rest })
 }
 

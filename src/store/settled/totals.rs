@@ -156,25 +156,33 @@ impl Totals {
         let dimensions = std::mem::take(&mut self.dimensions).finish(day, names, (sets, &all));
         let dimensions = dimensions.into_iter().map(|(name, body)| (name, DIMENSIONS, body)).collect();
         rows.extend(fitting(dimensions, &mut room_of_dimensions));
-        // Where no name stands, all events are meant.
-        let known = |number: u8| Some(lexicon.name(number)).filter(|name| lexicon.is_told(number) && !name.is_empty());
+        let known = |number: u8| Some(lexicon.name(number)).filter(|_| lexicon.is_told(number));
         let props = || (0..=u8::MAX).zip(&self.props).filter_map(|(number, prop)| Some((number, known(number)?, prop)));
         let told = props().filter(|(.., prop)| prop.tells <= Tells::Amounts);
         let amounts = told.map(|(number, name, prop)| {
             let texts = (0..).map(|value| lexicon.text((number, value)));
             let values = prop.values.iter().zip(texts).map(|(value, text)| (text, &value.names));
-            (name, AMOUNTS, encode(&Place { day, prop: name, part: AMOUNTS }, values))
+            // Where no name stands, the amounts are those of all events.
+            let part = if name.is_empty() { TOLD } else { AMOUNTS };
+            (name, part, encode(&Place { day, prop: name, part }, values))
         });
-        let amounts = fitting(amounts.collect(), &mut room);
-        let has_amounts = |name: &str| amounts.iter().any(|(own, ..)| *own == name);
-        let told = props().filter(|(_, name, prop)| prop.tells == Tells::People && !self.is_crowd && has_amounts(name));
+        let mut amounts = fitting(amounts.collect(), &mut room);
+        let has_amounts = |name: &str, amounts: &[Written<'_>]| amounts.iter().any(|(own, ..)| *own == name);
+        let is_told = |prop: &Prop, name: &str| {
+            prop.tells <= Tells::Amounts && (prop.values.is_empty() || has_amounts(name, &amounts))
+        };
+        let has_all = props().all(|(_, name, prop)| is_told(prop, name));
+        if !has_all || lexicon.misses() {
+            amounts.retain(|(name, ..)| !name.is_empty());
+        } else if events > 0 && !has_amounts("", &amounts) {
+            amounts.push(("", TOLD, Vec::new()));
+        }
+        let told = props().filter(|(_, name, prop)| {
+            prop.tells == Tells::People && !self.is_crowd && !name.is_empty() && has_amounts(name, &amounts)
+        });
         let people =
             told.map(|(_, name, prop)| (name, PEOPLE, prop.people(&Place { day, prop: name, part: PEOPLE }, &all)));
         let people = fitting(people.collect(), &mut room);
-        let has_all = props().all(|(_, name, prop)| prop.values.is_empty() || has_amounts(name));
-        if has_all && !lexicon.misses() && events > 0 {
-            rows.push(("", TOLD, Vec::new()));
-        }
         rows.extend(amounts);
         rows.extend(people);
         rows
@@ -282,7 +290,9 @@ fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::ops::ControlFlow;
 
+    use super::super::amounts::totals as totals_of;
     use super::super::told::{Bodies, Has, Tell, values};
     use super::*;
     use crate::model::Millis;
@@ -382,7 +392,9 @@ mod tests {
         totals.held = HELD + 1;
         totals.thin();
         assert!(totals.held < HELD);
-        assert_eq!(parts(&totals.finish(DAY, (lexicon, &Sets::new()))), [[true, true], [false, false], [true, true]], "most values");
+        let rows = totals.finish(DAY, (lexicon, &Sets::new()));
+        assert_eq!(parts(&rows), [[true, true], [false, false], [true, true]], "most values");
+        assert!(!rows.iter().any(|row| row.1 == TOLD), "one is not told of");
         for (over, left) in [(1, [[true, true], [true, false], [true, true]]), (10_000, [[true, false]; 3])] {
             let mut lexicon = Lexicon::default();
             let (mut totals, lexicon) = written(&events, &mut lexicon);
@@ -390,6 +402,37 @@ mod tests {
             totals.thin();
             assert_eq!(parts(&totals.finish(DAY, (lexicon, &Sets::new()))), left, "{over} too many");
         }
+    }
+
+    #[test]
+    fn it_is_told_of_all_properties_where_none_is_left_out() {
+        let marks = |events: &[&'static str]| {
+            let events: Vec<_> = (0..).zip(events).map(|(n, props)| event(n, props)).collect();
+            let mut lexicon = Lexicon::default();
+            let (totals, lexicon) = written(&events, &mut lexicon);
+            let rows = totals.finish(DAY, (lexicon, &Sets::new()));
+            let marks = rows.iter().filter(|row| row.1 == TOLD).map(|(prop, _, body)| {
+                assert_eq!(*prop, "");
+                let (place, mut found) = (Place { day: DAY, prop: "", part: TOLD }, Vec::new());
+                let mut note = |text: &str, events| {
+                    found.push((text.to_owned(), events));
+                    ControlFlow::Continue(())
+                };
+                let shown = (!body.is_empty()).then(|| totals_of(&place, body, |_| true, &mut note));
+                assert!(shown.is_none_or(|shown| shown.is_ok()));
+                found
+            });
+            marks.collect::<Vec<_>>()
+        };
+        let long: &'static str = format!(r#"{{"":1,"a":"{}"}}"#, "x".repeat(501)).leak();
+        let nameless = |of: &[(&str, i64)]| {
+            vec![of.iter().map(|(text, events)| ((*text).to_owned(), *events)).collect::<Vec<_>>()]
+        };
+        assert_eq!(marks(&[]), Vec::<Vec<_>>::new());
+        assert_eq!(marks(&["{}"]), nameless(&[]));
+        assert_eq!(marks(&[r#"{"a":1}"#, r#"{"b":null,"":null}"#]), nameless(&[]));
+        assert_eq!(marks(&[r#"{"":5,"a":1}"#, r#"{"":5}"#, r#"{"":[]}"#]), nameless(&[("n5", 2), ("o", 1)]));
+        assert_eq!(marks(&[r#"{"":5}"#, long]), Vec::<Vec<_>>::new());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::model::{Dimension, EnvironmentId, EventsPage, Fact, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
-use crate::store::scan::{Key, Of, Scope, Sieve, scan, scan_listed, scan_unlisted};
+use crate::store::scan::{Beside, Key, Of, Scope, Sieve, scan, scan_listed, scan_unlisted};
 use crate::store::settled::{self, Tell, Wanted};
 use crate::store::sql::{Cell, Line, Row};
 
@@ -87,13 +87,15 @@ fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
 #[test]
 fn what_is_listed_beside_a_settled_day_is_found_by_its_key() {
     let range = TimeRange { from: Millis(0), to: Millis(10_000) };
-    let (sieve, key) = (Sieve::default(), Key::of(&"plan".into()));
+    let sieve = Sieve::default();
     let scope = Scope { environment: EnvironmentId(1), range, sieve: &sieve };
-    let listed = plans(|db| scan_listed(db, scope, (&[0, 1], &[&key]), &mut |_| ControlFlow::Continue(())).map(|_| ()));
+    let listed =
+        plans(|db| scan_listed(db, scope, (&[0, 1], Beside::Props), &mut |_| ControlFlow::Continue(())).map(|_| ()));
     let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=?)";
     let row = "SEARCH e USING INDEX events_once (env_id=? AND claimed_at=? AND event_id=?)";
     assert!(listed.contains(list) && listed.contains(row), "{listed}");
-    let others = plans(|db| scan_unlisted(db, (EnvironmentId(1), range), (0, Some(7)), &mut |_| ControlFlow::Continue(())));
+    let others =
+        plans(|db| scan_unlisted(db, (EnvironmentId(1), range), (0, Some(7)), &mut |_| ControlFlow::Continue(())));
     let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=? AND claimed=? AND event=?)";
     let near = "SEARCH events USING INDEX events_once (env_id=? AND claimed_at>? AND claimed_at<?)";
     assert!(others.contains(list) && others.contains(near), "{others}");
@@ -117,6 +119,21 @@ fn what_a_day_comes_to_is_found_by_its_key() {
     for (of, bodies) in [(Of::Prop(&key), &["a", "o", "p", "w"][..]), (Of::Fact(Fact::Version), &["o", "p"])] {
         let plans = told(of);
         assert!(plans.contains(days) && bodies.iter().all(|alias| plans.contains(&row(alias))), "{plans}");
+    }
+}
+
+#[test]
+fn what_a_day_comes_to_by_every_property_is_found_without_its_columns() {
+    let range = TimeRange { from: Millis(5), to: Millis(10 * Millis::DAY) };
+    let sieve = Sieve::default();
+    let scope = Scope { environment: EnvironmentId(1), range, sieve: &sieve };
+    let plans = plans(|db| settled::every(db, scope, &mut |_, _, _| ControlFlow::Continue(())).map(|_| ()));
+    for step in [
+        "SEARCH d USING PRIMARY KEY (env_id=? AND day>? AND day<?)",
+        "SEARCH c USING INDEX settled_columns_part (env_id=? AND day=? AND token=?)",
+        "SEARCH e USING INDEX settled_events_part (env_id=? AND day=?)",
+    ] {
+        assert!(plans.contains(step), "{step} in {plans}");
     }
 }
 

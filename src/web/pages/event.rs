@@ -232,7 +232,8 @@ fn prop(summary: &PropSummary, (selection, path): (&Selection, &str)) -> Prop {
         further: match (hidden, summary.others) {
             (0, 0) => String::new(),
             (0, others) => format!("{} events with values that were not told apart", grouped(others)),
-            (hidden, _) => format!("{} further values", grouped(hidden.try_into().unwrap_or(i64::MAX))),
+            (hidden, 0) => format!("{} further values", grouped(hidden.try_into().unwrap_or(i64::MAX))),
+            (hidden, _) => format!("over {} further values", grouped(hidden.try_into().unwrap_or(i64::MAX))),
         },
         numbers: summary.numbers.as_ref().map(numbers).unwrap_or_default(),
     }

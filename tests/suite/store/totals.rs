@@ -147,10 +147,11 @@ fn users_of_a_dimension_are_told_without_their_events(backend: Backend) {
     world.bench.settle(0);
     assert!(world.columns("prop = 'version' AND part = -6") > 10);
     let (day, body) = (NOW.0.div_euclid(Millis::DAY), world.bench.database.bytes(&[0xff; 100]));
-    world
-        .bench
-        .database
-        .alter(&format!("UPDATE settled_events SET body = {body} WHERE day BETWEEN {} AND {}", day - 10, day - 4));
+    world.bench.database.alter(&format!(
+        "UPDATE settled_events SET body = {body} WHERE day BETWEEN {} AND {}",
+        day - 10,
+        day - 4
+    ));
     let mut late = Made::random(&mut Noise(39), 1_500, 14);
     (late.sent.at, late.sent.version) = (NOW.plus(-7 * Millis::DAY), "3.0");
     world.send(std::slice::from_ref(&late));
