@@ -11,7 +11,7 @@ use super::amounts::Amount;
 use super::days::stretches;
 use super::people::People;
 use super::told::{Bodies, Tell, Valued, values};
-use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
+use super::{AMOUNTS, COMPLETE, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, lengths, parts, show};
 use crate::model::{EnvironmentId, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
@@ -23,7 +23,7 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
             return Ok(false);
         }
     }
-    totals_hold(store, environment, (day, events))
+    Ok(totals_hold(store, environment, (day, events))? && store.study(|db| lengths::hold(db, environment, day))?)
 }
 
 /// Whether what a day comes to by the values of each property is what its parts say, or its rows where it is in no column.

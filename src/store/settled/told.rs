@@ -7,7 +7,7 @@ use super::super::sql::{Cell, Line, Sql};
 use super::amounts::{Amount, Place, decode};
 use super::coding::Damaged;
 use super::people::People;
-use super::{AMOUNTS, COMPLETE, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day};
+use super::{AMOUNTS, COMPLETE, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day, of_day};
 use crate::model::{Millis, TimeRange};
 
 /// How much is told of values.
@@ -195,9 +195,4 @@ fn whose(bodies: &Bodies<'_>, values: &mut [Valued<'_>]) -> std::result::Result<
     }
     without.whose = Some(People::take_of(&everybody, &mut bytes)?);
     if bytes.is_empty() { Ok(()) } else { Err(Damaged) }
-}
-
-fn of_day(day: i64) -> TimeRange {
-    let from = Millis(day.saturating_mul(Millis::DAY));
-    TimeRange { from, to: from.plus(Millis::DAY) }
 }

@@ -93,7 +93,8 @@ fn what_is_listed_beside_a_settled_day_is_found_by_its_key() {
     let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=?)";
     let row = "SEARCH e USING INDEX events_once (env_id=? AND claimed_at=? AND event_id=?)";
     assert!(listed.contains(list) && listed.contains(row), "{listed}");
-    let others = plans(|db| scan_unlisted(db, (EnvironmentId(1), range), (0, Some(7)), &mut |_| ControlFlow::Continue(())));
+    let others =
+        plans(|db| scan_unlisted(db, (EnvironmentId(1), range), (0, Some(7)), &mut |_| ControlFlow::Continue(())));
     let list = "SEARCH l USING PRIMARY KEY (env_id=? AND day=? AND claimed=? AND event=?)";
     let near = "SEARCH events USING INDEX events_once (env_id=? AND claimed_at>? AND claimed_at<?)";
     assert!(others.contains(list) && others.contains(near), "{others}");
