@@ -147,10 +147,11 @@ fn count(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Result<Counted> 
 fn close(db: &dyn Sql, due: Due, (token, now): (i64, Millis), counted: &Counted) -> Result<bool> {
     let key = [due.environment.0, due.day, token];
     let sql = format!(
-        "UPDATE settled_sessions SET state = {SETTLED}, at = $4, sessions = $5 \
-         WHERE env_id = $1 AND day = $2 AND token = $3 AND state = {OPEN}"
+        "UPDATE settled_sessions SET state = {SETTLED}, at = $1, sessions = $2 \
+         WHERE env_id = $3 AND day = $4 AND token = $5 AND state = {OPEN}"
     );
-    if db.run(&sql, &key.into_iter().chain([now.0, counted.sessions]).map(Cell::Int).collect::<Vec<_>>())? == 0 {
+    let params = [now.0, counted.sessions].into_iter().chain(key).map(Cell::Int);
+    if db.run(&sql, &params.collect::<Vec<_>>())? == 0 {
         return Ok(false);
     }
     if counted.sessions > 0 {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::model::{Dimension, EnvironmentId, EventsPage, Filters, Keep, Millis, TimeRange};
+use crate::model::{Dimension, EnvironmentId, EventsPage, Fact, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
 use crate::store::scan::{Key, Scope, Sieve, scan, scan_listed, scan_unlisted};
 use crate::store::settled::{self, Tell, Wanted};
@@ -65,7 +65,7 @@ fn plans(read: impl Fn(&dyn Sql) -> Result<()>) -> String {
 #[test]
 fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
     let filters = |dimension, value: Option<&str>| Filters::none().with(dimension, Keep::Is, value.map(Into::into));
-    let facts = Dimension::Fact(crate::model::Fact::Version);
+    let facts = Dimension::Fact(Fact::Version);
     for (filters, near) in [
         (Filters::none(), "events_once"),
         (filters(Dimension::Event, Some("opened")), "events_once"),
@@ -114,6 +114,16 @@ fn what_a_day_comes_to_is_found_by_its_key() {
         )
     };
     assert!(plans.contains(days) && ["a", "o", "p", "w"].iter().all(|alias| plans.contains(&row(alias))), "{plans}");
+}
+
+#[test]
+fn lengths_of_sessions_of_a_day_are_found_by_their_fact() {
+    let range = TimeRange { from: Millis(0), to: Millis(10 * Millis::DAY) };
+    let by: (Fact, &dyn Fn(TimeRange) -> bool) = (Fact::Version, &|_| true);
+    let plans = plans(|db| settled::lengths(db, (EnvironmentId(1), range), by, &mut |_, _, _| {}).map(|_| ()));
+    let days = "SEARCH d USING PRIMARY KEY (env_id=? AND day>? AND day<?)";
+    let row = "SEARCH l USING INDEX settled_lengths_fact (env_id=? AND day=? AND fact=?)";
+    assert!(plans.contains(days) && plans.contains(row), "{plans}");
 }
 
 #[test]
