@@ -235,7 +235,8 @@ impl Fold {
         self.events.entry(key).or_insert((facts.values, Measures::default())).1.add(measures);
     }
 
-    /// Counts one session of a length in milliseconds, or takes one back.
+    /// Counts one session of a length in milliseconds, or takes one back. Its row is given out even where it comes to nothing:
+    /// so it is known of which days sessions have changed.
     pub fn length(&mut self, environment: EnvironmentId, bucket: Bucket, ms: i64, sessions: i64) {
         let value = length_class(ms);
         self.row(Key { environment, dimension: LENGTHS, bucket, value }, Measures::SESSION.times(sessions));
@@ -260,7 +261,7 @@ impl Fold {
         }
     }
 
-    /// Everything collected. Rows that came to nothing are left out.
+    /// Everything collected. Rows that came to nothing are left out, but for those of lengths.
     pub fn into_deltas(mut self) -> Deltas {
         for ((environment, bucket, name, _), (facts, measures)) in std::mem::take(&mut self.events) {
             self.by_facts(environment, bucket, &facts, measures);
@@ -268,12 +269,13 @@ impl Fold {
             self.row(Key { environment, dimension: code, bucket, value: name }, measures);
         }
         let mut hours = self.rows;
-        hours.retain(|_, measures| !measures.is_zero());
+        let counts = |key: &Key, measures: &Measures| key.dimension == LENGTHS || !measures.is_zero();
+        hours.retain(|key, measures| counts(key, measures));
         let mut days: BTreeMap<Key, Measures> = BTreeMap::new();
         for (key, measures) in &hours {
             days.entry(Key { bucket: key.bucket.day(), ..*key }).or_default().add(*measures);
         }
-        days.retain(|_, measures| !measures.is_zero());
+        days.retain(|key, measures| counts(key, measures));
         Deltas { hours, days }
     }
 
@@ -365,5 +367,17 @@ mod tests {
         let deltas = fold.into_deltas();
         assert_eq!(deltas.hours.len(), 2);
         assert!(deltas.days.is_empty());
+    }
+
+    #[test]
+    fn sessions_that_take_each_others_place_leave_a_trace() {
+        let mut fold = Fold::default();
+        for (bucket, ms, sessions) in [(8, 5, -1), (8, 5, 1), (9, 7, -1), (10, 7, 1)] {
+            fold.length(ENV, Bucket(bucket), ms, sessions);
+        }
+        let deltas = fold.into_deltas();
+        let classes: Vec<_> = deltas.days.iter().map(|(key, sums)| (key.value, sums.is_zero())).collect();
+        assert_eq!(classes, [(5, true), (7, true)]);
+        assert_eq!(deltas.hours.len(), 3);
     }
 }

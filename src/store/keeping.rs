@@ -181,11 +181,14 @@ pub(super) fn remove(
             }
             Ok(removed)
         }
-        Kept::Sessions => db.run(
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE env_id = $1 AND started_at < $2 \
-             AND ended_at < $2 ORDER BY started_at LIMIT $3)",
-            &[env, before_cell, i64::from(limit).into()],
-        ),
+        Kept::Sessions => {
+            settled::forget_sessions(db, environment, before)?;
+            db.run(
+                "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE env_id = $1 AND started_at < $2 \
+                 AND ended_at < $2 ORDER BY started_at LIMIT $3)",
+                &[env, before_cell, i64::from(limit).into()],
+            )
+        }
         Kept::SetAside => db.run(
             "DELETE FROM set_aside WHERE id IN (SELECT id FROM set_aside WHERE app_id = \
              (SELECT app_id FROM environments WHERE id = $1) AND env_id = $1 AND received_at < $2 LIMIT $3)",

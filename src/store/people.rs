@@ -10,7 +10,7 @@ use super::Result;
 use super::commit::{Hours, Ledger, SessionOwner, SessionRecord, UserRecord};
 use super::remembered::Remembered;
 use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
-use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures};
+use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures, length_class};
 
 /// How many users and how many sessions are remembered: some 10 MB together.
 const REMEMBERED: usize = 50_000;
@@ -344,6 +344,10 @@ fn count_session<L: Ledger>(db: &mut L, touched: &Touched, fold: &mut Fold) -> R
     let Touched { record, counted, environment, ref zone, facts, .. } = *touched;
     let place = |session: &SessionRecord| (Bucket::of(session.started_at, zone), session.crashed);
     let length = |session: &SessionRecord| session.ended_at.since(session.started_at);
+    let counts_as = |session: &SessionRecord| (place(session), length_class(length(session)));
+    if counted.is_some_and(|was| counts_as(&was) == counts_as(&record)) {
+        return Ok(());
+    }
     if counted.is_none_or(|was| place(&was) != place(&record)) {
         let facts = facts.map_or_else(|| db.facts(record.facts), Ok)?;
         for (session, times) in counted.iter().map(|was| (was, -1)).chain([(&record, 1)]) {

@@ -204,7 +204,7 @@ fn expose_chores(text: &mut Exposition, state: &WebState) {
     let mut gauge = |name, help, value: Option<u64>| text.family(name, Kind::Gauge, help).sample_if(&[], value);
     let help = "Days whose events wait to be settled.";
     gauge("tallybox_unsettled_days", help, backlog.map(|backlog| backlog.days));
-    let help = "Past periods whose users wait to be counted.";
+    let help = "Past periods whose users wait to be counted, and past days whose sessions do.";
     gauge("tallybox_unsettled_counts", help, backlog.map(|backlog| backlog.counts));
     let backup = state.metrics.backup.lock().clone();
     let newest = backup.newest.map_or(0, |at| u64::try_from(at.seconds()).unwrap_or(0));

@@ -7,6 +7,7 @@ mod errors;
 mod filtered;
 mod identify;
 mod journeys;
+mod lengths;
 mod links;
 mod listed;
 mod live;

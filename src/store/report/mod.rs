@@ -1,5 +1,6 @@
 //! Questions as SQL, written once for every backend.
 
+mod begun;
 mod breakdown;
 mod days;
 mod errors;

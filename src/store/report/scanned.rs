@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::super::Result;
 use super::super::scan::{Beside, Key, Of, Scope, Sieve, scan_beside};
 use super::super::sql::Sql;
+use super::begun::ByFact;
 use super::days::{By, Seen, look};
 use super::series;
 use super::spans::Spans;
@@ -22,9 +23,14 @@ pub(super) fn counts(
     (metrics, periods): (&[Metric], &[Period]),
     filters: &Filters,
 ) -> Result<Vec<Counts>> {
-    let sieve = Sieve::of(db, environment, filters)?;
     let spans = Spans::of(periods);
     let mut tally = Tally::new(metrics, sessions_by(filters, &Dimension::Total));
+    let by_fact = ByFact::of(db, environment, filters, &Dimension::Total)?;
+    // Sets of facts may be many, and are of no use here.
+    let sieve = match by_fact {
+        Some(_) if !tally.wants_events() => Sieve::default(),
+        _ => Sieve::of(db, environment, filters)?,
+    };
     for range in spans.ranges() {
         if tally.wants_events() {
             let is_even = |stretch| spans.are_even(stretch);
@@ -37,7 +43,11 @@ pub(super) fn counts(
                 None => scan_beside(db, scope, Beside::Nothing, &mut |event| count(Seen::One(event)))?,
             }
         }
-        if tally.wants_sessions() {
+        if let Some(by) = by_fact.as_ref().filter(|_| tally.wants_sessions()) {
+            by.look(db, (environment, range), &|stretch| spans.are_even(stretch), &mut |at, _, sessions| {
+                spans.at(at).iter().for_each(|cell| tally.sessions(*cell, sessions));
+            })?;
+        } else if tally.wants_sessions() {
             sessions_begun(db, environment, range, &mut |begun| {
                 if sieve.keeps_facts(begun.facts) {
                     spans.at(begun.at).iter().for_each(|cell| tally.session(*cell, begun.session));
@@ -75,8 +85,12 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
 /// broken off because that order matters.
 fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_>>) -> Result<Option<Found>> {
     let Scope { environment, range, sieve } = scope;
-    let mut values = Values::of(db, environment, &ask.dimension)?;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
+    let by_fact = ByFact::of(db, environment, &ask.filters, &ask.dimension)?;
+    let mut values = match (&by_fact, &ask.dimension) {
+        (Some(_), Dimension::Fact(_)) if !tally.wants_events() => Values::of_numbers(),
+        _ => Values::of(db, environment, &ask.dimension)?,
+    };
     let counts_whole = is_counted_along(ask);
     let (is_unordered, beside) = (of.is_some(), values.beside());
     if tally.wants_events() {
@@ -97,7 +111,14 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
     if is_unordered && values.are_too_many() {
         return Ok(None);
     }
-    if tally.wants_sessions() {
+    if let Some(by) = by_fact.filter(|_| tally.wants_sessions()) {
+        by.look(db, (environment, range), &|_| true, &mut |_, value, sessions| {
+            if counts_whole {
+                tally.sessions(WHOLE, sessions);
+            }
+            tally.sessions(WHOLE + 1 + values.of_value_of_fact(value), sessions);
+        })?;
+    } else if tally.wants_sessions() {
         sessions_begun(db, environment, range, &mut |begun| {
             if sieve.keeps_facts(begun.facts) {
                 if counts_whole {

@@ -1,6 +1,5 @@
 //! What raw events come to, counted one by one in cells: one for each period, or for each value of a dimension.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use hashbrown::HashMap;
@@ -10,6 +9,7 @@ use super::super::Result;
 use super::super::scan::Glance;
 use super::super::settled::{Tell, Valued};
 use super::super::sql::{Cell as Param, Line, Sql};
+use super::begun::Sessions;
 use super::days::Seen;
 use super::room::Room;
 use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
@@ -53,7 +53,7 @@ pub(super) struct Tally {
 struct Cell {
     counts: Counts,
     /// How many sessions there are of each class of lengths.
-    lengths: BTreeMap<i64, i64>,
+    lengths: HashMap<i64, i64>,
     /// Who was seen, and of them those for whom something has crashed.
     users: RoaringTreemap,
     crashed: RoaringTreemap,
@@ -169,6 +169,21 @@ impl Tally {
         self.cell(cell).session(session);
     }
 
+    /// Counts sessions in a cell.
+    pub(super) fn sessions(&mut self, cell: u32, sessions: Sessions<'_>) {
+        match sessions {
+            Sessions::One(session) => self.session(cell, session),
+            Sessions::Many(many) => {
+                let cell = self.cell(cell);
+                cell.counts.crashed_sessions += many.crashed;
+                for (class, sessions) in &many.classes {
+                    cell.counts.sessions += sessions;
+                    *cell.lengths.entry(*class).or_insert(0) += sessions;
+                }
+            }
+        }
+    }
+
     /// What each cell comes to. `range` is that of a cell; `all` holds them all.
     pub(super) fn finish(
         mut self,
@@ -268,7 +283,8 @@ impl Cell {
     }
 
     fn finish(self) -> Counts {
-        let classes: Vec<_> = self.lengths.into_iter().collect();
+        let mut classes: Vec<_> = self.lengths.into_iter().collect();
+        classes.sort_unstable();
         let quantile = |percent| length_quantile(&classes, percent);
         Counts { median_length: quantile(50), p95_length: quantile(95), ..self.counts }
     }
@@ -287,7 +303,7 @@ impl Pair {
 
 impl Session {
     /// From a line that begins with length and crash.
-    fn of(line: &dyn Line) -> Self {
+    pub(super) fn of(line: &dyn Line) -> Self {
         Self { length: line.int(0), crashed: line.int(1) != 0 }
     }
 }

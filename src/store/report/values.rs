@@ -70,6 +70,11 @@ impl Values {
         Ok(Self::by(by))
     }
 
+    /// Of a fact whose values are told by themselves.
+    pub(super) fn of_numbers() -> Self {
+        Self::by(By::Facts(HashMap::new()))
+    }
+
     fn by(by: By) -> Self {
         let (numbers, texts, hasher) = (HashMap::new(), HashTable::new(), DefaultHashBuilder::default());
         Self { by, numbers, texts, hasher, count: 0, bytes: 0, are_too_many: false, found: Vec::new() }
@@ -125,6 +130,14 @@ impl Values {
             By::Total | By::Name | By::Error | By::Prop(_) => 0,
         };
         self.number(value)
+    }
+
+    /// The number of a value of the fact; that of not reported where the dimension is another.
+    pub(super) fn of_value_of_fact(&mut self, value: i64) -> u32 {
+        match &self.by {
+            By::Facts(_) => self.number(value),
+            By::Total | By::Name | By::Error | By::Prop(_) => self.number(0),
+        }
     }
 
     /// The values, in the order of their numbers.

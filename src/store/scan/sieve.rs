@@ -41,7 +41,7 @@ pub(in crate::store) enum Of<'k> {
 
 /// A condition on an interned number.
 #[derive(Debug)]
-struct Numbers {
+pub(in crate::store) struct Numbers {
     keep: Keep,
     /// Sorted; 0 is that of events that do not say.
     values: Vec<i64>,
@@ -218,13 +218,15 @@ impl Sieve {
 }
 
 impl Numbers {
-    fn of(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Self> {
+    /// That of a filter, which is on no property.
+    pub(in crate::store) fn of(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Self> {
         let mut values = numbers(db, environment, filter)?;
         values.sort_unstable();
         Ok(Self { keep: filter.keep, values })
     }
 
-    fn keep(&self, value: i64) -> bool {
+    /// Whether a number passes.
+    pub(in crate::store) fn keep(&self, value: i64) -> bool {
         self.values.binary_search(&value).is_ok() == (self.keep == Keep::Is)
     }
 }

@@ -14,7 +14,7 @@ use super::days::stretches;
 use super::dimensions::{self, ByNumber, facts_of};
 use super::people::People;
 use super::told::{Bodies, Has, Tell, Valued, everybody, values};
-use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, parts, show};
+use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, KEYS, PEOPLE, Result, StoreError, TOLD, lengths, parts, show};
 use crate::model::{EnvironmentId, Fact, TimeRange};
 
 /// Whether nothing that is settled of a UTC day differs from what its rows say.
@@ -26,7 +26,9 @@ pub(in crate::store) fn holds<B: Backend>(store: &B, environment: EnvironmentId,
             return Ok(false);
         }
     }
-    Ok(totals_hold(store, environment, (day, events))? && dimensions_hold(store, environment, (day, events))?)
+    Ok(totals_hold(store, environment, (day, events))?
+        && dimensions_hold(store, environment, (day, events))?
+        && store.study(|db| lengths::hold(db, environment, day))?)
 }
 
 /// Whether what a day comes to by the values of each property is what its parts say, or its rows where it is in no column.

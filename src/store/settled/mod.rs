@@ -10,6 +10,7 @@
 
 mod amounts;
 mod check;
+mod classes;
 mod coding;
 mod columns;
 mod counts;
@@ -17,6 +18,7 @@ mod days;
 mod dimensions;
 mod every;
 mod late;
+mod lengths;
 mod lexicon;
 mod people;
 mod sets;
@@ -37,10 +39,12 @@ use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
 pub(super) use check::holds;
+pub(super) use classes::Lengths;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
+pub(super) use lengths::{change as change_sessions, changed as changed_sessions, forget as forget_sessions, lengths};
 pub(super) use sets::{Joined, join};
 pub(super) use told::{Has, Tell, Valued, Wanted, told};
 
@@ -99,7 +103,7 @@ const KEYS: usize = 8;
 pub struct Backlog {
     /// Days of events, of all environments.
     pub days: u64,
-    /// Counts of users and devices.
+    /// Counts of users and devices, and of the sessions of days.
     pub counts: u64,
 }
 
@@ -115,12 +119,20 @@ pub(super) fn settle<B: Backend>(store: &B, now: Millis) -> Result<Backlog> {
     if Backend::status(store)?.read_only.is_some() {
         return Err(StoreError::Unavailable("nothing is settled while no events are taken".to_owned()));
     }
-    let (days, counts) = store.look(|db| Ok((days::due(db, now, store.keeps())?, counts::due(db, now)?)))?;
-    let mut left = Backlog { days: days.len() as u64, counts: counts.len() as u64 };
+    let keeps = store.keeps();
+    let (days, counts, sessions) =
+        store.look(|db| Ok((days::due(db, now, keeps)?, counts::due(db, now)?, lengths::due(db, now, keeps)?)))?;
+    let mut left = Backlog { days: days.len() as u64, counts: (counts.len() + sessions.len()) as u64 };
     let watch = Stopwatch::start();
     // Counts are fewer and quicker, and pages ask for them first.
     for some in counts.chunks(TOGETHER) {
         left.counts -= counts::settle(store, some, now)?;
+        if watch.elapsed() > STEP {
+            return Ok(left);
+        }
+    }
+    for some in sessions.chunks(TOGETHER) {
+        left.counts -= lengths::settle(store, some, now)?;
         if watch.elapsed() > STEP {
             return Ok(left);
         }
@@ -313,7 +325,8 @@ pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, day: i64) -> Res
         let sql = format!("DELETE FROM {table} WHERE env_id = $1 AND day = $2");
         db.run(&sql, &[environment.0, day].map(Cell::Int))?;
     }
-    sets::discard(db, environment, local_days(day))
+    sets::discard(db, environment, local_days(day))?;
+    lengths::discard(db, environment, day)
 }
 
 /// Throws away the settled events of all UTC days that begin before an instant: what has become too old is forgotten from
@@ -335,6 +348,12 @@ fn local_days(day: i64) -> (i64, i64) {
 /// The UTC day of an instant.
 fn day(at: Millis) -> i64 {
     at.0.div_euclid(Millis::DAY)
+}
+
+/// A UTC day.
+fn of_day(day: i64) -> TimeRange {
+    let from = Millis(day.saturating_mul(Millis::DAY));
+    TimeRange { from, to: from.plus(Millis::DAY) }
 }
 
 /// A number that tells one's own work from that of everybody else.

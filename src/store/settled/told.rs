@@ -7,7 +7,9 @@ use super::super::sql::{Cell, Line, Sql};
 use super::amounts::{Amount, Place, decode};
 use super::coding::Damaged;
 use super::people::People;
-use super::{AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day, dimensions};
+use super::{
+    AMOUNTS, COMPLETE, DIMENSIONS, HOLDS, LISTED, PEOPLE, Result, TOLD, beside, damage, day, dimensions, of_day,
+};
 use crate::model::{Millis, TimeRange};
 
 /// How much is told of values.
@@ -78,7 +80,7 @@ pub(in crate::store) fn told(
     let (sql, params) = statement(environment.0, (first, last), wanted);
     let mut look = |line: &dyn Line| {
         let day = line.int(0);
-        let whole = range_of(day);
+        let whole = of_day(day);
         let begin = whole.from;
         if !(wanted.takes)(whole) {
             return ControlFlow::Continue(());
@@ -93,7 +95,7 @@ pub(in crate::store) fn told(
         if line.int(2) == 0 {
             return ControlFlow::Continue(());
         }
-        let Ok(values) = of_day((day, line), wanted, sieve) else {
+        let Ok(values) = of_line((day, line), wanted, sieve) else {
             damaged = Some(day);
             return ControlFlow::Break(());
         };
@@ -101,7 +103,7 @@ pub(in crate::store) fn told(
         stopped = shown.is_break();
         shown
     };
-    let takes_any = (first..=last).any(|day| (wanted.takes)(range_of(day)));
+    let takes_any = (first..=last).any(|day| (wanted.takes)(of_day(day)));
     if takes_any {
         db.stream(&sql, &params, &mut look)?;
     }
@@ -173,7 +175,7 @@ fn of_prop(tell: Tell) -> Source {
 }
 
 /// What a day comes to, from a line with its bodies: the values that pass.
-fn of_day<'l>(
+fn of_line<'l>(
     (day, line): (i64, &'l dyn Line),
     wanted: Wanted<'l>,
     sieve: &Sieve,
@@ -251,9 +253,4 @@ fn whose(bodies: &Bodies<'_>, values: &mut [Valued<'_>]) -> std::result::Result<
     }
     without.whose = Some(People::take_of(&everybody, &mut bytes)?);
     if bytes.is_empty() { Ok(()) } else { Err(Damaged) }
-}
-
-fn range_of(day: i64) -> TimeRange {
-    let from = Millis(day.saturating_mul(Millis::DAY));
-    TimeRange { from, to: from.plus(Millis::DAY) }
 }

@@ -339,6 +339,9 @@ impl Ledger for Page<'_> {
         for (day, events) in settled::touched(deltas) {
             settled::come(&Conn(self.tx), day, events, &self.arrivals)?;
         }
+        for day in settled::changed_sessions(deltas) {
+            settled::change_sessions(&Conn(self.tx), day)?;
+        }
         Ok(())
     }
 
