@@ -13,6 +13,7 @@ on_both_backends! {
     a_day_holds_until_one_of_its_sessions_counts_otherwise,
     settled_days_are_told_without_their_sessions,
     counting_beside_commits_and_other_nodes_never_shows_a_wrong_length,
+    whoever_dies_at_a_day_is_not_waited_for_and_a_commit_in_between_is_seen,
     what_is_wrong_of_sessions_is_found_and_made_anew,
     old_sessions_are_forgotten_in_settled_days_too,
 }
@@ -415,18 +416,21 @@ fn counting_beside_commits_and_other_nodes_never_shows_a_wrong_length(backend: B
     assert_eq!(world.days(0) + world.days(1), 0);
     world.holds();
     world.check();
-    // Whoever began to count and has died is not waited for, and a commit in between is seen.
-    world
-        .bench
-        .database
-        .alter(&format!("UPDATE settled_sessions SET state = 1, token = 7, at = {}", NOW.plus(400 * Millis::HOUR).0));
+}
+
+fn whoever_dies_at_a_day_is_not_waited_for_and_a_commit_in_between_is_seen(backend: Backend) {
+    let mut world = World::new(backend, "UTC");
+    world.random(&mut Noise(48), 200);
+    world.bench.settle(0);
+    let settled = world.days(2);
+    world.bench.database.alter(&format!("UPDATE settled_sessions SET state = 1, token = 7, at = {}", NOW.0));
     world.check();
     world.send(vec![Made::of("in between", NOW.plus(-5 * Millis::DAY))]);
     assert_eq!(world.days(0), 1);
-    world.bench.settle(400);
-    assert!(world.days(1) > DAYS / 2);
-    world.bench.settle(401);
-    assert_eq!(world.days(0) + world.days(1), 0);
+    world.bench.settle(0);
+    assert_eq!((world.days(0), world.days(1)), (1, settled - 1), "whoever it is may still be at it");
+    world.bench.settle(1);
+    assert_eq!(world.days(2), settled);
     world.holds();
     world.check();
 }
