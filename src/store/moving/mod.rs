@@ -23,6 +23,18 @@ pub use account::{Account, TableAccount};
 pub(in crate::store) use house::{CHUNK, House, Purpose};
 pub(in crate::store) use tables::{Kind, Table, all};
 
+/// What the destination makes by itself of all others: not moved, and taken out where a move writes.
+const DERIVED: [&str; 8] = [
+    "settled_days",
+    "settled_events",
+    "settled_columns",
+    "settled_late",
+    "settled_counts",
+    "settled_sets",
+    "settled_sessions",
+    "settled_lengths",
+];
+
 /// Where a database is.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -135,7 +147,7 @@ pub fn run(from: &Place, to: &Place, foreign: Foreign, watch: &mut dyn FnMut(Pro
 /// is written on; and behind, should somebody have served it all the same.
 fn unsettle(destination: &dyn House) -> super::Result<()> {
     destination.begin(Purpose::Write)?;
-    for table in tables::DERIVED {
+    for table in DERIVED {
         destination.run(&["DELETE FROM ", table].concat(), &[])?;
     }
     destination.commit()

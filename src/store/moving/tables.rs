@@ -329,18 +329,6 @@ const NONCES: Table = Table {
     cut: BY_HOUR_OF_SECONDS,
 };
 
-/// What the destination makes by itself of all others: not moved, and taken out where a move writes.
-pub(in crate::store) const DERIVED: [&str; 8] = [
-    "settled_days",
-    "settled_events",
-    "settled_columns",
-    "settled_late",
-    "settled_counts",
-    "settled_sets",
-    "settled_sessions",
-    "settled_lengths",
-];
-
 /// Every table, in the order in which they can be filled.
 pub(in crate::store) fn all() -> impl DoubleEndedIterator<Item = &'static Table> {
     DIRECTORY.iter().chain(bulk())
