@@ -164,13 +164,13 @@ fn users_of_a_dimension_are_told_without_their_events(backend: Backend) {
     };
     let version = Dimension::Fact(Fact::Version);
     let old = Filters::none().with(version.clone(), Keep::IsNot, Some("2.0".into()));
-    let of: [(&Dimension, fn(&Made) -> Option<&str>); 3] = [
-        (&version, |made| Some(made.sent.version)),
-        (&Dimension::Event, |made| Some(&made.sent.name)),
-        (&Dimension::Error, |_| None),
-    ];
+    let value = |dimension: &Dimension, made: &Made| match dimension {
+        Dimension::Event => Some(made.sent.name.clone()),
+        Dimension::Error => None,
+        _ => Some(made.sent.version.to_owned()),
+    };
     let both = [Metric::Events, Metric::Users];
-    for (dimension, value) in of {
+    for dimension in [&version, &Dimension::Event, &Dimension::Error] {
         // Events alone come from elsewhere, where they are not filtered.
         for metrics in [&both[..], &both[..1]].into_iter().take(if *dimension == Dimension::Error { 1 } else { 2 }) {
             for filters in [&Filters::none(), &old].into_iter().take(if *dimension == version { 2 } else { 1 }) {
@@ -178,7 +178,7 @@ fn users_of_a_dimension_are_told_without_their_events(backend: Backend) {
                 let passes = |made: &&Made| filters.is_empty() || made.sent.version != "2.0";
                 let within = world.events.iter().filter(|made| stretch.range.contains(made.sent.at)).filter(passes);
                 for made in within {
-                    let row = rows.entry(value(made).map(str::to_owned)).or_default();
+                    let row = rows.entry(value(dimension, made)).or_default();
                     row.0 += 1;
                     row.1.extend(made.sent.user.as_deref());
                 }
