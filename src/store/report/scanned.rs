@@ -75,20 +75,24 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
         }
         Dimension::Event => by_value(db, ask, scope, Some(Of::Name))?,
         Dimension::Error => by_value(db, ask, scope, Some(Of::Error))?,
-        Dimension::Fact(fact) => by_value(db, ask, scope, Some(Of::Fact(*fact)))?,
+        Dimension::Fact(fact) => {
+            let found = by_value(db, ask, scope, Some(Of::Fact(*fact)))?;
+            // Where most is not told by days, all sets of facts are read first.
+            if found.is_some() { found } else { by_value(db, ask, scope, None)? }
+        }
         Dimension::Total => by_value(db, ask, scope, None)?,
     };
     Ok(found.unwrap_or_default())
 }
 
 /// One pass: of whole days, where it is said by what they may be told, or else in the order of the rows. None where it was
-/// broken off because that order matters.
+/// broken off because that order matters, or there are many sets of facts.
 fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_>>) -> Result<Option<Found>> {
     let Scope { environment, range, sieve } = scope;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
     let by_fact = ByFact::of(db, environment, &ask.filters, &ask.dimension)?;
-    let mut values = match (&by_fact, &ask.dimension) {
-        (Some(_), Dimension::Fact(_)) if !tally.wants_events() => Values::of_numbers(),
+    let mut values = match (&by_fact, of) {
+        (Some(_), Some(Of::Fact(fact))) => Values::of_few(fact),
         _ => Values::of(db, environment, &ask.dimension)?,
     };
     let counts_whole = is_counted_along(ask);
@@ -127,6 +131,9 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
                 tally.session(WHOLE + 1 + values.of_facts(begun.facts), begun.session);
             }
         })?;
+    }
+    for (set, value) in values.look_up(db)? {
+        tally.merge(WHOLE + 1 + set, WHOLE + 1 + value);
     }
     let mut counts = tally.finish(db, environment, range, |_| range)?.into_iter();
     let mut whole = counts.next().unwrap_or_default();

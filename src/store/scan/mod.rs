@@ -170,6 +170,22 @@ pub(in crate::store) fn scan_beside(
     Ok(())
 }
 
+/// When the events of a range happened that pass the sieve, in no order; none where not all of them stand in settled days.
+pub(in crate::store) fn times(db: &dyn Sql, scope: Scope<'_>) -> Result<Option<Vec<Millis>>> {
+    let keys = scope.sieve.keys();
+    if !settled::can_have(&keys) {
+        return Ok(None);
+    }
+    let mut times = Vec::new();
+    let rest = settled::show(db, scope, &keys, &mut |event| {
+        if scope.sieve.passes(event) {
+            times.push(event.glance.at);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(rest.is_empty().then_some(times))
+}
+
 /// [`scan`] of everything, by the rows alone: for what has to be right whatever was made of them.
 pub(in crate::store) fn scan_rows(
     db: &dyn Sql,

@@ -8,7 +8,7 @@ use super::super::scan::{Glance, Of};
 use super::super::sql::{Cell, Sql};
 use super::amounts::{Amount, Place};
 use super::coding::{Damaged, put};
-use super::people::People;
+use super::people::{People, skip_of};
 use super::{DIMENSIONS, Result};
 use crate::model::Fact;
 
@@ -28,7 +28,7 @@ pub(super) struct Own {
 pub(super) type ByNumber = BTreeMap<i64, Own>;
 
 /// The facts of some sets of them.
-pub(super) type Sets = HashMap<i64, [i64; Fact::COUNT]>;
+pub(in crate::store) type Sets = HashMap<i64, [i64; Fact::COUNT]>;
 
 /// A day in the making.
 #[derive(Default)]
@@ -134,7 +134,7 @@ fn place(day: i64, of: Of<'_>) -> Place<'static> {
 }
 
 /// The facts of these sets.
-pub(super) fn facts_of(db: &dyn Sql, sets: &[i64]) -> Result<Sets> {
+pub(in crate::store) fn facts_of(db: &dyn Sql, sets: &[i64]) -> Result<Sets> {
     let columns: String = Fact::ALL.map(|fact| [", ", fact.name()].concat()).concat();
     let marks: Vec<_> = (1..=CHUNK).map(|number| format!("${number}")).collect();
     let sql = format!("SELECT id{columns} FROM facts WHERE id IN ({})", marks.join(", "));
@@ -164,11 +164,11 @@ fn encode(place: &Place<'_>, values: &ByNumber, all: &People) -> Vec<u8> {
     place.seal(body)
 }
 
-/// What stands in a body, in the order of the numbers; users only where everybody of the day is known.
+/// What stands in a body of numbers that are kept, in their order; users only where everybody of the day is known.
 pub(super) fn decode(
     (day, of): (i64, Of<'_>),
     body: &[u8],
-    all: Option<&People>,
+    (all, keeps): (Option<&People>, &dyn Fn(i64) -> bool),
 ) -> std::result::Result<Vec<(i64, Amount, Option<People>)>, Damaged> {
     let mut bytes = place(day, of).open(body)?;
     let mut values = Vec::new();
@@ -177,11 +177,19 @@ pub(super) fn decode(
         number = number.wrapping_add(bytes.take()?);
         values.push((number, Amount::take(&mut bytes)?, None));
     }
-    let Some(all) = all else { return Ok(values) };
-    for (.., people) in &mut values {
-        *people = Some(People::take_of(all, &mut bytes)?);
+    if let Some(all) = all {
+        for (number, _, people) in &mut values {
+            match keeps(*number) {
+                true => *people = Some(People::take_of(all, &mut bytes)?),
+                false => skip_of(&mut bytes)?,
+            }
+        }
+        if !bytes.is_empty() {
+            return Err(Damaged);
+        }
     }
-    if bytes.is_empty() { Ok(values) } else { Err(Damaged) }
+    values.retain(|(number, ..)| keeps(*number));
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -219,10 +227,17 @@ mod tests {
             let rows = dimensions.finish(DAY, names, (&sets(), &all));
             let check = |of: Of<'_>, number: &dyn Fn(&Glance) -> i64| {
                 let body = &rows.iter().find(|(own, _)| *own == name(of)).unwrap().1;
-                let told = decode((DAY, of), body, Some(&all)).unwrap();
+                let told = decode((DAY, of), body, (Some(&all), &|_| true)).unwrap();
                 let told = told.into_iter().map(|(n, amount, people)| (n, Own { amount, people: people.unwrap() }));
-                assert_eq!(told.collect::<ByNumber>(), counted(count, number).0, "{} of {count}", name(of));
-                assert!(decode((DAY, of), body, None).unwrap().iter().all(|(.., people)| people.is_none()));
+                let (told, expected) = (told.collect::<ByNumber>(), counted(count, number).0);
+                assert_eq!(told, expected, "{} of {count}", name(of));
+                for kept in expected.keys() {
+                    let one = decode((DAY, of), body, (Some(&all), &|number| number == *kept)).unwrap();
+                    assert!(one.len() == 1 && one[0].2.as_ref() == Some(&expected[kept].people));
+                }
+                assert!(
+                    decode((DAY, of), body, (None, &|_| true)).unwrap().iter().all(|(.., people)| people.is_none())
+                );
             };
             check(Of::Name, &|event| event.name);
             check(Of::Error, &|event| event.error);
@@ -239,11 +254,15 @@ mod tests {
         for place in 0..body.len() {
             let mut damaged = body.clone();
             damaged[place] ^= 1;
-            assert_eq!(decode((DAY, Of::Name), &damaged, Some(&all)), Err(Damaged), "byte {place}");
-            assert_eq!(decode((DAY, Of::Name), &body[..place], Some(&all)), Err(Damaged), "cut to {place}");
+            assert_eq!(decode((DAY, Of::Name), &damaged, (Some(&all), &|_| true)), Err(Damaged), "byte {place}");
+            assert_eq!(
+                decode((DAY, Of::Name), &body[..place], (Some(&all), &|_| true)),
+                Err(Damaged),
+                "cut to {place}"
+            );
         }
-        assert_eq!(decode((DAY, Of::Error), &body, Some(&all)), Err(Damaged));
-        assert_eq!(decode((DAY + 1, Of::Name), &body, Some(&all)), Err(Damaged));
+        assert_eq!(decode((DAY, Of::Error), &body, (Some(&all), &|_| true)), Err(Damaged));
+        assert_eq!(decode((DAY + 1, Of::Name), &body, (Some(&all), &|_| true)), Err(Damaged));
     }
 
     #[test]

@@ -18,8 +18,8 @@ const PART: i64 = -7;
 /// Days without sessions are settled this far back, so that a long range is one stretch.
 const EMPTY: i64 = 400;
 /// A day of which a session has changed rests for so many milliseconds for each of its sessions, and not longer than
-/// [`PAUSE`]: a thousand times as long and more as it takes to count them.
-const REST: i64 = 20;
+/// [`PAUSE`]: some thousand times as long as it takes to count them.
+const REST: i64 = 2;
 /// Most classes of lengths of all values of a fact together that a day keeps: where there are more, its sessions are read.
 const MOST: usize = 100_000;
 

@@ -42,6 +42,7 @@ pub(super) use check::holds;
 pub(super) use classes::Lengths;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
+pub(super) use dimensions::facts_of;
 pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use lengths::{change as change_sessions, changed as changed_sessions, forget as forget_sessions, lengths};
@@ -157,6 +158,12 @@ pub(super) fn can_tell(of: Of<'_>) -> bool {
         Of::Prop(key) => can_have(&[key]) && !key.name().is_empty(),
         Of::Name | Of::Error | Of::Fact(_) => true,
     }
+}
+
+/// The newest day of an environment that holds.
+pub(super) fn newest(db: &dyn Sql, environment: EnvironmentId) -> Result<Option<TimeRange>> {
+    let sql = format!("SELECT max(day) FROM settled_days WHERE env_id = $1 AND state {HOLDS}");
+    Ok(db.value(&sql, &[environment.0.into()])?.some_int().map(of_day))
 }
 
 /// Shows the events of a range that stand in settled days, as [`scan`](super::scan::scan) does, with what they have under

@@ -80,6 +80,13 @@ impl People {
     }
 }
 
+/// Passes by those that [`People::put_of`] has added to a body.
+pub(super) fn skip_of(bytes: &mut Bytes<'_>) -> Result<(), Damaged> {
+    bytes.take()?;
+    skip_set(bytes)?;
+    skip_set(bytes)
+}
+
 impl Members {
     /// Adds them to a set.
     pub(in crate::store) fn join(&self, set: &mut RoaringTreemap) {
@@ -181,6 +188,15 @@ fn take_set(bytes: &mut Bytes<'_>) -> Result<Members, Damaged> {
     sets::decode(bytes.cut(length)?, count.cast_signed()).map(Members::Many).ok_or(Damaged)
 }
 
+fn skip_set(bytes: &mut Bytes<'_>) -> Result<(), Damaged> {
+    let head = bytes.take()?.cast_unsigned();
+    if head & 1 == 0 {
+        return (0..head >> 1).try_for_each(|_| bytes.take().map(drop));
+    }
+    let length = usize::try_from(bytes.take()?).map_err(|_| Damaged)?;
+    bytes.cut(length).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +226,9 @@ mod tests {
             let mut bytes = Bytes::of(&body);
             assert_eq!(People::take(&mut bytes).unwrap(), own);
             assert_eq!(People::take_of(&all, &mut bytes).unwrap(), own);
+            assert!(bytes.is_empty());
+            let mut bytes = Bytes::of(&body[direct..]);
+            skip_of(&mut bytes).unwrap();
             assert!(bytes.is_empty());
         }
     }

@@ -190,9 +190,9 @@ fn of_line<'l>(
         return Ok(values);
     }
     let all = if has_people { Some(everybody(day, body(1))?) } else { None };
-    let values = dimensions::decode((day, wanted.of), body(0), all.as_ref())?;
-    let passing = values.into_iter().filter(|(number, ..)| sieve.keeps_number(*number));
-    Ok(passing.map(|(number, amount, whose)| Valued { has: Has::Number(number), amount, whose }).collect())
+    let values = dimensions::decode((day, wanted.of), body(0), (all.as_ref(), &|number| sieve.keeps_number(number)))?;
+    let valued = |(number, amount, whose)| Valued { has: Has::Number(number), amount, whose };
+    Ok(values.into_iter().map(valued).collect())
 }
 
 /// Whoever has done anything on a day.

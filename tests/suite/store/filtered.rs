@@ -12,6 +12,8 @@ use super::*;
 on_both_backends! {
     every_metric_under_every_filter_equals_a_recount,
     pages_of_events_are_exact_and_lead_to_each_other,
+    what_is_rare_is_found_where_it_is_settled_and_where_it_is_not,
+    of_many_sets_of_facts_every_value_is_told,
     properties_of_an_event_equal_a_recount,
 }
 
@@ -402,6 +404,127 @@ fn pages_of_events_are_exact_and_lead_to_each_other(backend: Backend) {
         }
         assert_eq!(found, expected, "{filters:?} since {since:?}");
     }
+}
+
+fn by_clock(sent: &Sent, ahead: i64) -> Claim<'_> {
+    match sent.claim() {
+        Claim::Event(claim) => Claim::Event(RawEvent { claimed_at: Some(sent.at.plus(ahead)), ..claim }),
+        other => other,
+    }
+}
+
+/// Three in a hundred have it, so that a page has to look far.
+fn what_is_rare_is_found_where_it_is_settled_and_where_it_is_not(backend: Backend) {
+    let bench = Bench::new(backend);
+    let app = bench.app("UTC");
+    let (scope, mut noise) = (bench.scope(&app, 0), Noise(77));
+    let event = |number: i64, noise: &mut Noise| {
+        let rare = noise.below(100) < 3;
+        let ahead = if noise.below(10) == 0 { 3 * Millis::HOUR } else { 0 };
+        // Some at the same time.
+        let at = NOW.plus(-(number / 4) * 4 * Millis::MINUTE);
+        let props = if rare { r#"{"format":"html"}"# } else { r#"{"format":"pdf"}"# };
+        let props = Some(RawValue::from_string(props.to_owned()).unwrap());
+        (Sent { at, props, ..Sent::new(if number % 3 == 0 { "a" } else { "b" }) }, ahead, rare)
+    };
+    let send = |events: &[(Sent, i64, bool)]| {
+        for ahead in [0, 3 * Millis::HOUR] {
+            let of_clock: Vec<_> = events.iter().filter(|event| event.1 == ahead).collect();
+            for some in of_clock.chunks(500) {
+                let request = Request {
+                    scope: scope.clone(),
+                    received_at: NOW,
+                    sent_at: Some(NOW.plus(ahead)),
+                    nonce: None,
+                    claims: some.iter().map(|(sent, ahead, _)| by_clock(sent, *ahead)).collect(),
+                    people: Vec::new(),
+                    sign_out: None,
+                };
+                bench.accept(request).unwrap();
+            }
+        }
+    };
+    let format = Dimension::Prop("format".into());
+    let rare = Filters::none().with(format.clone(), Keep::Is, Some("html".into()));
+    let check = |events: &[(Sent, i64, bool)]| {
+        for since in [None, Some(NOW.plus(-5 * Millis::DAY - 7))] {
+            let passes = |(sent, _, rare): &&(Sent, i64, bool)| *rare && since.is_none_or(|since| sent.at >= since);
+            let mut expected: Vec<_> = events.iter().filter(passes).map(|(sent, ..)| (sent.at, sent.id)).collect();
+            expected.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let (environment, filters) = (scope.environment, rare.clone());
+                let list = bench.store.events(&EventsPage { environment, filters, since, after, limit: 110 }).unwrap();
+                found.extend(list.rows.iter().map(|row| (row.occurred_at, row.id)));
+                after = list.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "since {since:?}");
+        }
+    };
+    let mut events: Vec<_> = (0..9_000).map(|number| event(number, &mut noise)).collect();
+    send(&events);
+    check(&events);
+    bench.settle(0);
+    check(&events);
+    // Beside days, and on days that hold no longer.
+    let late: Vec<_> = (0..9_000).step_by(40).map(|number| event(number, &mut noise)).collect();
+    send(&late);
+    events.extend(late);
+    let day = NOW.0.div_euclid(Millis::DAY) - 3;
+    check(&events);
+    bench.database.alter(&format!("UPDATE settled_days SET state = 0 WHERE day = {day}"));
+    check(&events);
+}
+
+fn of_many_sets_of_facts_every_value_is_told(backend: Backend) {
+    let bench = Bench::new(backend);
+    let app = bench.app("UTC");
+    let scope = bench.scope(&app, 0);
+    let builds: Vec<_> = (0..2_300).map(|number| format!("{number}")).collect();
+    let (sent, mut noise) = (Sent::new("opened"), Noise(78));
+    let made: Vec<_> = builds.iter().map(|build| (build, noise.below(5))).collect();
+    for some in made.chunks(500) {
+        let mut claims = Vec::new();
+        for (build, user) in some {
+            let mut facts = RawFacts::default();
+            facts.set(Fact::Version, Some(["1.0", "1.1"][(*user % 2) as usize]));
+            facts.set(Fact::Build, Some(build.as_str()));
+            let Claim::Event(claim) = sent.claim() else { panic!("not an event") };
+            let user = Some(format!("u{user}").into());
+            claims.push(Claim::Event(RawEvent { id: Some(EventId::random()), user, facts, ..claim }));
+        }
+        bench.request(&scope, claims, None).unwrap();
+    }
+    let zone = &app.zone;
+    let check = || {
+        let ask = |dimension: Fact| {
+            let ask = BreakdownAsk {
+                dimension: Dimension::Fact(dimension),
+                metrics: vec![Metric::Events, Metric::Users],
+                period: today(zone),
+                filters: Filters::none(),
+                limit: 5_000,
+            };
+            match bench.store.report(&Query { environment: scope.environment, ask: Ask::Breakdown(ask) }).unwrap() {
+                Report::Breakdown(found) => found,
+                other => panic!("{other:?}"),
+            }
+        };
+        let builds = ask(Fact::Build);
+        assert_eq!(builds.rows.len(), 2_300);
+        assert!(builds.rows.iter().all(|row| row.metrics == [Some(1), Some(1)]));
+        let odd = made.iter().filter(|(_, user)| user % 2 == 1).count() as i64;
+        let versions = ask(Fact::Version).rows.into_iter().map(|row| (row.value.unwrap(), row.metrics));
+        let expected = [("1.0", 2_300 - odd, 3), ("1.1", odd, 2)];
+        let expected = expected.map(|(version, events, users)| (version.to_owned(), vec![Some(events), Some(users)]));
+        assert_eq!(versions.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
+    };
+    check();
+    bench.settle(0);
+    check();
 }
 
 fn properties_of_an_event_equal_a_recount(backend: Backend) {
