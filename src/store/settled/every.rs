@@ -18,21 +18,12 @@ pub(in crate::store) fn every(
     Scope { environment, range, sieve }: Scope<'_>,
     visit: &mut dyn FnMut(&str, &Value<'_>, i64) -> ControlFlow<()>,
 ) -> Result<Option<Told>> {
-    let mut told = Told::default();
-    let (mut behind, mut last, mut stopped, mut damaged) = (range.from, None, false, None);
+    let mut told = Told::from(range.from);
+    let (mut stopped, mut damaged) = (false, None);
     let (sql, params) = statement(environment.0, range);
     db.stream(&sql, &params, &mut |line| {
         let day = line.int(0);
-        if last.replace(day) != Some(day) {
-            let begin = Millis(day.saturating_mul(Millis::DAY));
-            if behind < begin {
-                told.rest.push(TimeRange { from: behind, to: begin });
-            }
-            behind = begin.plus(Millis::DAY);
-            if line.int(1) == LISTED {
-                told.listed.push(day);
-            }
-        }
+        told.add(day, line.int(1) == LISTED);
         match values(line, &|name| sieve.keeps_name(name), visit) {
             Ok(ControlFlow::Continue(())) => return ControlFlow::Continue(()),
             Ok(ControlFlow::Break(())) => stopped = true,
@@ -43,10 +34,7 @@ pub(in crate::store) fn every(
     if let Some(day) = damaged {
         return Err(damage(environment, day));
     }
-    if behind < range.to {
-        told.rest.push(TimeRange { from: behind, to: range.to });
-    }
-    Ok(if stopped { None } else { Some(told) })
+    Ok((!stopped).then(|| told.end(range.to)))
 }
 
 /// One statement, so that a day holds and its rows are there, or neither. Of the days at both ends it takes those of which

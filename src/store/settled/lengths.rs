@@ -9,6 +9,7 @@ use super::super::keeping;
 use super::super::sql::{Cell, Line, Sql};
 use super::amounts::Place;
 use super::classes::{ByValue, Lengths, decode, encode};
+use super::told::Told;
 use super::{LOST, OPEN, PAUSE, Result, SETTLED, StoreError, TOUCHED, day, of_day, token};
 use crate::model::{EnvironmentId, Fact, Keeps, Kept, LENGTHS, Millis, TimeRange, first_kept_day};
 use crate::rollup::{Bucket, Deltas, length_class};
@@ -183,17 +184,14 @@ pub(in crate::store) fn lengths(
     );
     let (first, last) = (day(range.from.plus(Millis::DAY - 1)), day(range.to) - 1);
     let params = [environment.0, first, last].map(Cell::Int);
-    let (mut rest, mut behind, mut damaged) = (Vec::new(), range.from, None);
+    let (mut told, mut damaged) = (Told::from(range.from), None);
     let mut look = |line: &dyn Line| {
         let day = line.int(0);
         let whole = of_day(day);
         if !takes(whole) {
             return ControlFlow::Continue(());
         }
-        if behind < whole.from {
-            rest.push(TimeRange { from: behind, to: whole.from });
-        }
-        behind = whole.to;
+        told.add(day, false);
         let mut visit = |value: i64, lengths: &Lengths| visit(whole.from, value, lengths);
         if line.int(1) > 0 && decode(&place(day, fact.name()), line.bytes(2), &mut visit).is_err() {
             damaged = Some(day);
@@ -206,14 +204,11 @@ pub(in crate::store) fn lengths(
         db.stream(&sql, &params, &mut look)?;
     }
     if let Some(day) = damaged {
-        let told =
+        let what =
             format!("settled sessions of day {day} in environment {}: `tallybox rebuild --write`", environment.0);
-        return Err(StoreError::Corrupt(told));
+        return Err(StoreError::Corrupt(what));
     }
-    if behind < range.to {
-        rest.push(TimeRange { from: behind, to: range.to });
-    }
-    Ok(rest)
+    Ok(told.end(range.to).rest)
 }
 
 /// Whether nothing that is settled of a day's sessions differs from what they say.

@@ -174,7 +174,7 @@ pub(super) fn show(
     keys: &[&Key],
     visit: &mut dyn FnMut(&Passing<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TimeRange>> {
-    let Some(Told { rest, listed }) = parts(db, scope, keys, visit)? else { return Ok(Vec::new()) };
+    let Some(Told { rest, listed, .. }) = parts(db, scope, keys, visit)? else { return Ok(Vec::new()) };
     let beside = if keys.is_empty() { Beside::Nothing } else { Beside::Props };
     let listed = scan_listed(db, scope, (&listed, beside), visit)?;
     Ok(if listed.is_break() { Vec::new() } else { rest })
@@ -189,17 +189,10 @@ fn parts(
 ) -> Result<Option<Told>> {
     let Scope { environment, range, .. } = scope;
     let (sql, params) = statement(scope, keys);
-    let (mut told, mut behind, mut stopped, mut damaged) = (Told::default(), range.from, false, None);
+    let (mut told, mut stopped, mut damaged) = (Told::from(range.from), false, None);
     db.stream(&sql, &params, &mut |line| {
         let day = line.int(0);
-        let begin = Millis(day.saturating_mul(Millis::DAY));
-        if behind < begin {
-            told.rest.push(TimeRange { from: behind, to: begin });
-        }
-        behind = begin.plus(Millis::DAY);
-        if line.int(6 + keys.len()) == LISTED && told.listed.last() != Some(&day) {
-            told.listed.push(day);
-        }
+        told.add(day, line.int(6 + keys.len()) == LISTED);
         if line.int(4) == 0 {
             return ControlFlow::Continue(()); // nothing in it passes
         }
@@ -213,10 +206,7 @@ fn parts(
     if let Some(day) = damaged {
         return Err(damage(environment, day));
     }
-    if behind < range.to {
-        told.rest.push(TimeRange { from: behind, to: range.to });
-    }
-    Ok(if stopped { None } else { Some(told) })
+    Ok((!stopped).then(|| told.end(range.to)))
 }
 
 /// What is settled of a day is not what was written.

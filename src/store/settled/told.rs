@@ -46,13 +46,46 @@ pub(in crate::store) struct Valued<'b> {
     pub(in crate::store) whose: Option<People>,
 }
 
-/// Of which days was told.
-#[derive(Default)]
+/// Of which days of a range was told.
 pub(in crate::store) struct Told {
     /// What lies between them.
     pub(in crate::store) rest: Vec<TimeRange>,
     /// Those beside which events are listed.
     pub(in crate::store) listed: Vec<i64>,
+    /// Up to here all is told, or lies between.
+    behind: Millis,
+}
+
+impl Told {
+    /// Of none so far.
+    pub(super) fn from(from: Millis) -> Self {
+        Self { rest: Vec::new(), listed: Vec::new(), behind: from }
+    }
+
+    /// Of this one, too, which is not before the last.
+    pub(super) fn add(&mut self, day: i64, is_listed: bool) {
+        let whole = of_day(day);
+        if self.behind >= whole.to {
+            return; // there is more of it
+        }
+        self.pass(whole.from);
+        self.behind = whole.to;
+        if is_listed {
+            self.listed.push(day);
+        }
+    }
+
+    /// Of no more before the end of the range.
+    pub(super) fn end(mut self, to: Millis) -> Self {
+        self.pass(to);
+        self
+    }
+
+    fn pass(&mut self, to: Millis) {
+        if self.behind < to {
+            self.rest.push(TimeRange { from: self.behind, to });
+        }
+    }
 }
 
 /// The bodies of a day.
@@ -75,23 +108,16 @@ pub(in crate::store) fn told(
     visit: &mut dyn FnMut(Millis, &Valued<'_>) -> ControlFlow<()>,
 ) -> Result<Option<Told>> {
     let (first, last) = (day(range.from.plus(Millis::DAY - 1)), day(range.to) - 1);
-    let mut told = Told::default();
-    let (mut behind, mut stopped, mut damaged) = (range.from, false, None);
+    let mut told = Told::from(range.from);
+    let (mut stopped, mut damaged) = (false, None);
     let (sql, params) = statement(environment.0, (first, last), wanted);
     let mut look = |line: &dyn Line| {
         let day = line.int(0);
         let whole = of_day(day);
-        let begin = whole.from;
         if !(wanted.takes)(whole) {
             return ControlFlow::Continue(());
         }
-        if behind < begin {
-            told.rest.push(TimeRange { from: behind, to: begin });
-        }
-        behind = whole.to;
-        if line.int(1) == LISTED {
-            told.listed.push(day);
-        }
+        told.add(day, line.int(1) == LISTED);
         if line.int(2) == 0 {
             return ControlFlow::Continue(());
         }
@@ -99,7 +125,8 @@ pub(in crate::store) fn told(
             damaged = Some(day);
             return ControlFlow::Break(());
         };
-        let shown = values.iter().filter(|valued| valued.amount.events > 0).try_for_each(|valued| visit(begin, valued));
+        let mut some = values.iter().filter(|valued| valued.amount.events > 0);
+        let shown = some.try_for_each(|valued| visit(whole.from, valued));
         stopped = shown.is_break();
         shown
     };
@@ -110,10 +137,7 @@ pub(in crate::store) fn told(
     if let Some(day) = damaged {
         return Err(damage(environment, day));
     }
-    if behind < range.to {
-        told.rest.push(TimeRange { from: behind, to: range.to });
-    }
-    Ok(if stopped { None } else { Some(told) })
+    Ok((!stopped).then(|| told.end(range.to)))
 }
 
 /// What is read of a day, in SQL over `settled_days d`; $1 is a name.
