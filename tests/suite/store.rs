@@ -221,6 +221,7 @@ struct Sent {
     session: Option<String>,
     version: &'static str,
     props: Option<Box<serde_json::value::RawValue>>,
+    crashes: bool,
 }
 
 impl Sent {
@@ -233,6 +234,7 @@ impl Sent {
             session: Some("s1".to_owned()),
             version: "1.0",
             props: None,
+            crashes: false,
         }
     }
 
@@ -246,6 +248,7 @@ impl Sent {
             user: self.user.as_deref().map(Into::into),
             session: self.session.as_deref().map(Into::into),
             props: self.props.as_deref().map(Cow::Borrowed),
+            error: self.crashes.then(|| RawError { kind: Some("Torn".into()), fatal: true, ..RawError::default() }),
             facts,
             ..RawEvent::default()
         })

@@ -26,11 +26,7 @@ pub(super) fn counts(
     let spans = Spans::of(periods);
     let mut tally = Tally::new(metrics, sessions_by(filters, &Dimension::Total));
     let by_fact = ByFact::of(db, environment, filters, &Dimension::Total)?;
-    // Sets of facts may be many, and are of no use here.
-    let sieve = match by_fact {
-        Some(_) if !tally.wants_events() => Sieve::default(),
-        _ => Sieve::of(db, environment, filters)?,
-    };
+    let sieve = Sieve::of(db, environment, filters)?;
     for range in spans.ranges() {
         if tally.wants_events() {
             let is_even = |stretch| spans.are_even(stretch);
@@ -67,34 +63,32 @@ type Found = (Counts, Vec<(Shown, Counts)>);
 pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &BreakdownAsk) -> Result<Found> {
     let sieve = Sieve::of(db, environment, &ask.filters)?;
     let scope = Scope { environment, range: ask.period.range, sieve: &sieve };
-    let found = match &ask.dimension {
+    let key;
+    let of = match &ask.dimension {
         Dimension::Prop(name) => {
-            let found = by_value(db, ask, scope, Some(Of::Prop(&Key::of(name))))?;
-            // Where there are more values than are told apart, the rows say which ones, by their order.
-            if found.is_some() { found } else { by_value(db, ask, scope, None)? }
+            key = Key::of(name);
+            Some(Of::Prop(&key))
         }
-        Dimension::Event => by_value(db, ask, scope, Some(Of::Name))?,
-        Dimension::Error => by_value(db, ask, scope, Some(Of::Error))?,
-        Dimension::Fact(fact) => {
-            let found = by_value(db, ask, scope, Some(Of::Fact(*fact)))?;
-            // Where most is not told by days, all sets of facts are read first.
-            if found.is_some() { found } else { by_value(db, ask, scope, None)? }
-        }
-        Dimension::Total => by_value(db, ask, scope, None)?,
+        Dimension::Event => Some(Of::Name),
+        Dimension::Error => Some(Of::Error),
+        Dimension::Fact(fact) => Some(Of::Fact(*fact)),
+        Dimension::Total => None,
     };
+    let mut found = by_value(db, ask, scope, of)?;
+    if found.is_none() {
+        // There are more values than are told apart: the rows say which ones, by their order.
+        found = by_value(db, ask, scope, None)?;
+    }
     Ok(found.unwrap_or_default())
 }
 
 /// One pass: of whole days, where it is said by what they may be told, or else in the order of the rows. None where it was
-/// broken off because that order matters, or there are many sets of facts.
+/// broken off because that order matters.
 fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_>>) -> Result<Option<Found>> {
     let Scope { environment, range, sieve } = scope;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
     let by_fact = ByFact::of(db, environment, &ask.filters, &ask.dimension)?;
-    let mut values = match (&by_fact, of) {
-        (Some(_), Some(Of::Fact(fact))) => Values::of_few(fact),
-        _ => Values::of(db, environment, &ask.dimension)?,
-    };
+    let mut values = Values::of(db, environment, &ask.dimension)?;
     let counts_whole = is_counted_along(ask);
     let (is_unordered, beside) = (of.is_some(), values.beside());
     if tally.wants_events() {
@@ -132,9 +126,6 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
             }
         })?;
     }
-    for (set, value) in values.look_up(db)? {
-        tally.merge(WHOLE + 1 + set, WHOLE + 1 + value);
-    }
     let mut counts = tally.finish(db, environment, range, |_| range)?.into_iter();
     let mut whole = counts.next().unwrap_or_default();
     if !counts_whole {
@@ -145,12 +136,11 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
 }
 
 /// Whether everything together is counted in the pass over the events: it is not where the summaries can tell it, or
-/// where its sessions are others than those of the values. For whom something has crashed is slow to tell by summaries.
+/// where its sessions are others than those of the values.
 fn is_counted_along(ask: &BreakdownAsk) -> bool {
     let wants = |which: fn(Metric) -> bool| ask.metrics.iter().any(|metric| which(*metric));
     let same_sessions = sessions_by(&ask.filters, &ask.dimension) == sessions_by(&ask.filters, &Dimension::Total);
-    let is_slow = wants(|metric| metric == Metric::CrashFreeUsers) && !wants(|metric| metric == Metric::Devices);
-    (is_slow || !series::is_summarised(&ask.filters, &ask.metrics)) && (same_sessions || !wants(is_of_sessions))
+    !series::is_summarised(&ask.filters, &ask.metrics) && (same_sessions || !wants(is_of_sessions))
 }
 
 /// A session has facts of its own, but not one event, error or property.

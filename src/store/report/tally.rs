@@ -184,21 +184,6 @@ impl Tally {
         }
     }
 
-    /// Counts what is in a cell in another one instead.
-    pub(super) fn merge(&mut self, from: u32, into: u32) {
-        let Cell { counts, lengths, users, crashed, sessions } = std::mem::take(self.cell(from));
-        let cell = self.cell(into);
-        cell.counts.events += counts.events;
-        cell.counts.errors += counts.errors;
-        cell.counts.crashes += counts.crashes;
-        cell.counts.sessions += counts.sessions;
-        cell.counts.crashed_sessions += counts.crashed_sessions;
-        lengths.into_iter().for_each(|(class, count)| *cell.lengths.entry(class).or_insert(0) += count);
-        cell.users |= users;
-        cell.crashed |= crashed;
-        cell.sessions |= sessions;
-    }
-
     /// What each cell comes to. `range` is that of a cell; `all` holds them all.
     pub(super) fn finish(
         mut self,

@@ -32,7 +32,7 @@ pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -
 pub(super) fn crashed_users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
     match settled::find(db, Counted::CrashedUsers, environment, period)? {
         Some(settled) => Ok(settled),
-        None => distinct(db, Counted::CrashedUsers, environment, period),
+        None => joined(db, (Counted::ListedCrashedUsers, Counted::CrashedUsers), environment, period),
     }
 }
 
@@ -103,7 +103,7 @@ pub(in crate::store) fn distinct(
 /// The number by which whoever is counted is told apart.
 fn id(counted: Counted) -> &'static str {
     match counted {
-        Counted::Users | Counted::CrashedUsers | Counted::ListedUsers => "user_id",
+        Counted::Users | Counted::CrashedUsers | Counted::ListedUsers | Counted::ListedCrashedUsers => "user_id",
         Counted::Devices | Counted::ListedDevices => "device_id",
     }
 }
@@ -115,7 +115,7 @@ fn days(counted: Counted) -> &'static str {
             "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
              AND (day > $2 OR hours & $4 <> 0) AND (day < $3 OR hours & $5 <> 0)"
         }
-        Counted::CrashedUsers => {
+        Counted::CrashedUsers | Counted::ListedCrashedUsers => {
             "user_days WHERE env_id = $1 AND day >= $2 AND day <= $3 \
              AND (day > $2 OR crashes & $4 <> 0) AND (day < $3 OR crashes & $5 <> 0) AND crashes <> 0"
         }

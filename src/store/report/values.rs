@@ -6,18 +6,15 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::super::Result;
 use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
-use super::super::settled::{Has, facts_of};
+use super::super::settled::Has;
 use super::super::sql::Sql;
 use super::days::Seen;
-use crate::model::{Dimension, EnvironmentId, Fact, OTHER};
+use crate::model::{Dimension, EnvironmentId, OTHER};
 
 /// Different values of an app's own property that are told apart; later ones count as [`OTHER`].
 const MOST: usize = 20_000;
 /// Bytes of these together, at the most.
 const TEXTS: usize = 2 << 20;
-
-/// Sets of facts that are looked up at the end, at the most.
-const SETS: usize = 2_000;
 
 /// Longest value of an app's own property that counts by itself, in bytes; others count as [`OTHER`].
 pub(super) const LONGEST: usize = 500;
@@ -26,8 +23,6 @@ pub(super) const LONGEST: usize = 500;
 pub(super) struct Values {
     by: By,
     numbers: HashMap<i64, u32>,
-    /// The numbers of sets of facts whose values are not known yet.
-    sets: HashMap<i64, u32>,
     /// The numbers of texts, by these.
     texts: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -54,8 +49,6 @@ enum By {
     Error,
     /// The value of each set of facts.
     Facts(HashMap<i64, i64>),
-    /// The same, of which the values are looked up at the end.
-    Sets(Fact),
     Prop(Key),
 }
 
@@ -77,19 +70,12 @@ impl Values {
         Ok(Self::by(by))
     }
 
-    /// Of a fact where most values are told by themselves, and few sets of facts are met.
-    pub(super) fn of_few(fact: Fact) -> Self {
-        Self::by(By::Sets(fact))
-    }
-
     fn by(by: By) -> Self {
         let (numbers, texts, hasher) = (HashMap::new(), HashTable::new(), DefaultHashBuilder::default());
-        let (sets, found) = (HashMap::new(), Vec::new());
-        Self { by, numbers, sets, texts, hasher, count: 0, bytes: 0, are_too_many: false, found }
+        Self { by, numbers, texts, hasher, count: 0, bytes: 0, are_too_many: false, found: Vec::new() }
     }
 
-    /// Whether some count as [`OTHER`] because they came too late, so that it matters which came first; or there are more sets
-    /// of facts than are looked up.
+    /// Whether some count as [`OTHER`] because they came too late, so that it matters which came first.
     pub(super) fn are_too_many(&self) -> bool {
         self.are_too_many
     }
@@ -98,7 +84,7 @@ impl Values {
     pub(super) fn beside(&self) -> Beside<'static> {
         match self.by {
             By::Prop(_) => Beside::Props,
-            By::Total | By::Name | By::Error | By::Facts(_) | By::Sets(_) => Beside::Nothing,
+            By::Total | By::Name | By::Error | By::Facts(_) => Beside::Nothing,
         }
     }
 
@@ -108,7 +94,7 @@ impl Values {
             By::Total => self.number(0),
             By::Name => self.number(event.glance.name),
             By::Error => self.number(event.glance.error),
-            By::Facts(_) | By::Sets(_) => self.of_facts(event.glance.facts),
+            By::Facts(_) => self.of_facts(event.glance.facts),
             By::Prop(key) => {
                 let value = event.prop(key);
                 self.of_value(value.as_ref())
@@ -136,29 +122,15 @@ impl Values {
     pub(super) fn of_facts(&mut self, set: i64) -> u32 {
         let value = match &self.by {
             By::Facts(sets) => sets.get(&set).copied().unwrap_or(0),
-            By::Sets(_) => {
-                let number = *self.sets.entry(set).or_insert_with(|| place(&mut self.found, Shown::Number(0)));
-                self.are_too_many |= self.sets.len() > SETS;
-                return number;
-            }
             By::Total | By::Name | By::Error | By::Prop(_) => 0,
         };
         self.number(value)
     }
 
-    /// Looks up the values of the sets of facts that were met: the number of each set, and that of its value.
-    pub(super) fn look_up(&mut self, db: &dyn Sql) -> Result<Vec<(u32, u32)>> {
-        let By::Sets(fact) = self.by else { return Ok(Vec::new()) };
-        let sets: Vec<_> = std::mem::take(&mut self.sets).into_iter().collect();
-        let facts = facts_of(db, &sets.iter().map(|(set, _)| *set).collect::<Vec<_>>())?;
-        let value = |set: &i64| facts.get(set).map_or(0, |facts| facts[fact as usize]);
-        Ok(sets.iter().map(|(set, number)| (*number, self.number(value(set)))).collect())
-    }
-
     /// The number of a value of the fact; that of not reported where the dimension is another.
     pub(super) fn of_value_of_fact(&mut self, value: i64) -> u32 {
         match &self.by {
-            By::Facts(_) | By::Sets(_) => self.number(value),
+            By::Facts(_) => self.number(value),
             By::Total | By::Name | By::Error | By::Prop(_) => self.number(0),
         }
     }

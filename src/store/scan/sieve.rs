@@ -289,8 +289,9 @@ pub(in crate::store) fn fact_sets(
     visit: &mut dyn FnMut(i64, &[i64]),
 ) -> Result<()> {
     let columns: String = facts.iter().map(|fact| [", f.", fact.name()].concat()).collect();
-    let sql =
-        ["SELECT f.id", &columns, " FROM environments e JOIN facts f ON f.app_id = e.app_id WHERE e.id = $1"].concat();
+    // In the order of the rows it takes a fifth of the time that it takes in that of their digests.
+    let from = " FROM environments e JOIN facts f ON f.app_id = e.app_id WHERE e.id = $1 ORDER BY f.id";
+    let sql = ["SELECT f.id", &columns, from].concat();
     let mut values = vec![0; facts.len()];
     db.stream(&sql, &[environment.0.into()], &mut |line| {
         for (at, value) in values.iter_mut().enumerate() {

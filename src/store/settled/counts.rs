@@ -30,15 +30,24 @@ pub(in crate::store) enum Counted {
     ListedUsers = 3,
     /// Devices of one day, likewise.
     ListedDevices = 4,
+    /// Users of one day for whom something has crashed, likewise.
+    ListedCrashedUsers = 5,
 }
 
 impl Counted {
-    const ALL: [Self; 5] = [Self::Users, Self::CrashedUsers, Self::Devices, Self::ListedUsers, Self::ListedDevices];
+    const ALL: [Self; 6] = [
+        Self::Users,
+        Self::CrashedUsers,
+        Self::Devices,
+        Self::ListedUsers,
+        Self::ListedDevices,
+        Self::ListedCrashedUsers,
+    ];
 
     /// The table of its days.
     fn days(self) -> &'static str {
         match self {
-            Self::Users | Self::CrashedUsers | Self::ListedUsers => "user_days",
+            Self::Users | Self::CrashedUsers | Self::ListedUsers | Self::ListedCrashedUsers => "user_days",
             Self::Devices | Self::ListedDevices => "device_days",
         }
     }
@@ -93,7 +102,7 @@ pub(super) fn due(db: &dyn Sql, now: Millis) -> Result<Vec<Due>> {
             let Some(first) = db.value(&sql, &[environment.0.into()])?.some_int() else { continue };
             let periods = match counted {
                 Counted::Users | Counted::CrashedUsers | Counted::Devices => &periods,
-                Counted::ListedUsers | Counted::ListedDevices => &days,
+                Counted::ListedUsers | Counted::ListedDevices | Counted::ListedCrashedUsers => &days,
             };
             let seen = periods.iter().filter(|(_, next_day)| i64::from(*next_day) > first);
             let wanted =
@@ -158,7 +167,7 @@ pub(super) fn settle<B: Backend>(store: &B, due: &[Due], now: Millis) -> Result<
             Counted::Users | Counted::CrashedUsers | Counted::Devices => {
                 (store.look(|db| distinct(db, due.counted, due.environment, &period))?, None)
             }
-            Counted::ListedUsers | Counted::ListedDevices => {
+            Counted::ListedUsers | Counted::ListedDevices | Counted::ListedCrashedUsers => {
                 let mut set = RoaringTreemap::new();
                 store.look(|db| listed(db, due.counted, due.environment, &period, &mut set))?;
                 (set.len().cast_signed(), Some(sets::encode(&set)))

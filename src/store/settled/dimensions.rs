@@ -28,7 +28,7 @@ pub(super) struct Own {
 pub(super) type ByNumber = BTreeMap<i64, Own>;
 
 /// The facts of some sets of them.
-pub(in crate::store) type Sets = HashMap<i64, [i64; Fact::COUNT]>;
+pub(super) type Sets = HashMap<i64, [i64; Fact::COUNT]>;
 
 /// A day in the making.
 #[derive(Default)]
@@ -134,7 +134,7 @@ fn place(day: i64, of: Of<'_>) -> Place<'static> {
 }
 
 /// The facts of these sets.
-pub(in crate::store) fn facts_of(db: &dyn Sql, sets: &[i64]) -> Result<Sets> {
+pub(super) fn facts_of(db: &dyn Sql, sets: &[i64]) -> Result<Sets> {
     let columns: String = Fact::ALL.map(|fact| [", ", fact.name()].concat()).concat();
     let marks: Vec<_> = (1..=CHUNK).map(|number| format!("${number}")).collect();
     let sql = format!("SELECT id{columns} FROM facts WHERE id IN ({})", marks.join(", "));

@@ -42,7 +42,6 @@ pub(super) use check::holds;
 pub(super) use classes::Lengths;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
-pub(super) use dimensions::facts_of;
 pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
 pub(super) use lengths::{change as change_sessions, changed as changed_sessions, forget as forget_sessions, lengths};

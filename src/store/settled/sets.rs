@@ -77,9 +77,10 @@ pub(super) fn write(db: &dyn Sql, key: (EnvironmentId, Counted, i32), token: i64
 
 /// Throws away the sets of some local days, both ends included.
 pub(super) fn discard(db: &dyn Sql, environment: EnvironmentId, (first, last): (i64, i64)) -> Result<()> {
-    let sql = "DELETE FROM settled_sets WHERE env_id = $1 AND kind IN ($2, $3) AND day >= $4 AND day <= $5";
-    let kinds = [Counted::ListedUsers, Counted::ListedDevices].map(|kind| kind as i64);
-    db.run(sql, &[environment.0, kinds[0], kinds[1], first, last].map(Cell::Int))?;
+    let sql = "DELETE FROM settled_sets WHERE env_id = $1 AND kind = $2 AND day >= $3 AND day <= $4";
+    for kind in [Counted::ListedUsers, Counted::ListedDevices, Counted::ListedCrashedUsers] {
+        db.run(sql, &[environment.0, kind as i64, first, last].map(Cell::Int))?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::model::{Dimension, EnvironmentId, EventsPage, Fact, Filters, Keep, Millis, TimeRange};
 use crate::store::report;
-use crate::store::scan::{Beside, Key, Of, Scope, Sieve, scan, scan_listed, scan_unlisted};
+use crate::store::scan::{Beside, Key, Of, Scope, Sieve, fact_sets, scan, scan_listed, scan_unlisted};
 use crate::store::settled::{self, Tell, Wanted};
 use crate::store::sql::{Cell, Line, Row};
 
@@ -82,6 +82,12 @@ fn a_scan_goes_by_time_and_by_the_index_of_wrong_clocks() {
         let far = "SEARCH events USING INDEX events_skewed (env_id=? AND <expr>>? AND <expr><?)";
         assert!(plans.contains(&near) && plans.contains(far), "{filters:?}\n{plans}");
     }
+}
+
+#[test]
+fn sets_of_facts_are_read_in_the_order_of_their_rows() {
+    let plans = plans(|db| fact_sets(db, EnvironmentId(1), &[Fact::Version], &mut |_, _| ()));
+    assert!(plans.contains("SEARCH f USING INDEX facts_app (app_id=?)") && !plans.contains("B-TREE"), "{plans}");
 }
 
 #[test]

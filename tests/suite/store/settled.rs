@@ -19,6 +19,16 @@ on_both_backends! {
     whoever_is_erased_is_in_no_settled_figure,
 }
 
+/// The same of events, by a look at each.
+fn users(events: &[Sent], period: Period) -> [i64; 2] {
+    let within = || events.iter().filter(|event| period.range.contains(event.at));
+    let users: BTreeSet<_> = within().filter_map(|event| event.user.as_deref()).collect();
+    let crashed: BTreeSet<_> =
+        within().filter(|event| event.crashes).filter_map(|event| event.user.as_deref()).collect();
+    let counts = Counts { users: users.len() as i64, crashed_users: crashed.len() as i64, ..Counts::default() };
+    [Metric::Users, Metric::CrashFreeUsers].map(|metric| metric.value(&counts).unwrap_or_default())
+}
+
 /// Past what keeps events from being settled.
 const LONG_AGO: i64 = 20;
 
@@ -47,6 +57,7 @@ impl World {
                 user: Some(format!("u{user}")),
                 session: Some(format!("s{user}")),
                 version: ["1.0", "2.0"][(n % 2) as usize],
+                crashes: n % 50 == 0,
                 ..Sent::new("")
             }
         };
@@ -85,12 +96,25 @@ impl World {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_counts WHERE state = {state} AND kind < 3"))
     }
 
-    /// Days whose users are listed.
+    /// Days whose users are listed, and with them those for whom something has crashed.
     fn lists(&self, state: i64) -> i64 {
         let holds = "s.env_id = c.env_id AND s.kind = c.kind AND s.day = c.first_day AND s.token = c.token";
-        self.bench.database.count(&format!(
-            "SELECT count(*) FROM settled_counts c JOIN settled_sets s ON {holds} WHERE c.state = {state} AND c.kind = 3"
-        ))
+        let [users, crashed] = [3, 5].map(|kind| {
+            self.bench.database.count(&format!(
+                "SELECT count(*) FROM settled_counts c JOIN settled_sets s ON {holds} \
+                 WHERE c.state = {state} AND c.kind = {kind}"
+            ))
+        });
+        assert_eq!(users, crashed);
+        users
+    }
+
+    /// Users of a period, and which of them are without a crash.
+    fn users(&self, period: Period) -> Result<[i64; 2], StoreError> {
+        let metrics = vec![Metric::Users, Metric::CrashFreeUsers];
+        let ask = Ask::Series(metrics, vec![period], Filters::none());
+        let report = self.bench.store.report(&Query { environment: self.scope.environment, ask })?;
+        Ok([0, 1].map(|metric| report.counts()[metric][0]))
     }
 
     pub fn period(&self, from: i64, to: i64) -> Period {
@@ -186,6 +210,7 @@ fn months_weeks_and_other_stretches_are_counted_as_their_events_are(backend: Bac
             Sent {
                 at: NOW.plus(-(noise.below(100 * 24 * 60) as i64) * Millis::MINUTE),
                 user: (user > 0).then(|| format!("u{user}")),
+                crashes: noise.below(9) == 0,
                 ..Sent::new("e")
             }
         };
@@ -206,26 +231,13 @@ fn months_weeks_and_other_stretches_are_counted_as_their_events_are(backend: Bac
                 (hour(until + long), hour(until))
             })
             .collect();
+        let zone = &world.app.zone;
+        let periods = [&months[..], &weeks].into_iter().flat_map(|edges| edges.windows(2));
+        let periods = periods.map(|pair| (zone.midnight(pair[0]), zone.midnight(pair[1]))).chain(stretches);
+        let periods: Vec<_> = periods.map(|(from, to)| period(zone, from, to)).collect();
         let check = |sent: &[Sent]| {
-            for edges in [&months[..], &weeks] {
-                for pair in edges.windows(2) {
-                    let zone = &world.app.zone;
-                    let period = period(zone, zone.midnight(pair[0]), zone.midnight(pair[1]));
-                    let users: BTreeSet<_> = sent
-                        .iter()
-                        .filter(|event| period.range.contains(event.at))
-                        .filter_map(|event| event.user.as_deref())
-                        .collect();
-                    let found = world.bench.series(&world.scope, Metric::Users, &[period]);
-                    assert_eq!(found, [users.len() as i64], "{period:?}");
-                }
-            }
-            for (from, to) in &stretches {
-                let period = period(&world.app.zone, *from, *to);
-                let within = sent.iter().filter(|event| period.range.contains(event.at));
-                let users: BTreeSet<_> = within.filter_map(|event| event.user.as_deref()).collect();
-                let found = world.bench.series(&world.scope, Metric::Users, &[period]);
-                assert_eq!(found, [users.len() as i64], "{period:?}");
+            for period in &periods {
+                assert_eq!(world.users(*period).unwrap(), users(sent, *period), "{period:?}");
             }
         };
         for (number, batch) in events.chunks(300).enumerate() {
@@ -314,29 +326,25 @@ fn a_damaged_list_of_users_is_an_error_until_the_summaries_are_rebuilt(backend: 
     let world = World::new(backend, "UTC");
     let events = world.fill(8);
     world.bench.settle(0);
-    let users = |from: i64, to: i64| {
-        let query = Query {
-            environment: world.scope.environment,
-            ask: Ask::Series(vec![Metric::Users], vec![world.period(from, to)], Filters::none()),
-        };
-        world.bench.store.report(&query).map(|report| report.counts()[0][0])
-    };
-    let expected = |from: i64, to: i64| {
-        let within = events.iter().filter(|event| world.period(from, to).range.contains(event.at));
-        within.filter_map(|event| event.user.as_deref()).collect::<BTreeSet<_>>().len() as i64
-    };
-    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
+    let told = |from: i64, to: i64| world.users(world.period(from, to));
+    let expected = |from: i64, to: i64| users(&events, world.period(from, to));
     let day = NOW.0.div_euclid(Millis::DAY) - 6;
-    let damage = world.bench.database.bytes(&[1, 2, 3]);
-    world.bench.database.alter(&format!("UPDATE settled_sets SET members = {damage} WHERE day = {day}"));
-    assert!(matches!(users(8, 1), Err(StoreError::Corrupt(_))));
-    assert_eq!(users(5, 1).unwrap(), expected(5, 1), "elsewhere nothing is wrong");
-    let zone = world.app.zone.clone();
-    let asked = Recount { environment: world.scope.environment, zone, day };
-    assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
-    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
-    world.bench.settle(0);
-    assert_eq!(users(8, 1).unwrap(), expected(8, 1));
+    for kind in [3, 5] {
+        assert_eq!(told(8, 1).unwrap(), expected(8, 1));
+        let damage = world.bench.database.bytes(&[1, 2, 3]);
+        world
+            .bench
+            .database
+            .alter(&format!("UPDATE settled_sets SET members = {damage} WHERE day = {day} AND kind = {kind}"));
+        assert!(matches!(told(8, 1), Err(StoreError::Corrupt(_))), "{kind}");
+        assert_eq!(told(5, 1).unwrap(), expected(5, 1), "elsewhere nothing is wrong");
+        let zone = world.app.zone.clone();
+        let asked = Recount { environment: world.scope.environment, zone, day };
+        assert_eq!(world.bench.store.mend(&asked).unwrap(), []);
+        assert_eq!(told(8, 1).unwrap(), expected(8, 1));
+        world.bench.settle(LONG_AGO);
+    }
+    assert_eq!(told(8, 1).unwrap(), expected(8, 1));
 }
 
 fn what_somebody_began_and_did_not_end_is_begun_anew(backend: Backend) {
