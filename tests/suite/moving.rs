@@ -205,7 +205,7 @@ fn a_box_moves_there_and_back_and_nothing_is_different(backend: Backend) {
 }
 
 fn a_killed_move_goes_on_from_where_it_was(backend: Backend) {
-    let (server, first) = furnished(backend);
+    let (mut server, first) = furnished(backend);
     for seed in 0..20 {
         server.accept(&first, &events(100 + seed, 1_000));
     }
@@ -219,6 +219,7 @@ fn a_killed_move_goes_on_from_where_it_was(backend: Backend) {
             assert_eq!(there.count("SELECT count(*) FROM nonces"), 0);
         }
     }
+    server.stop();
     let account = moved(&server, server.database(), &there);
     assert_eq!((figures(&account, "events").1, figures(&account, "user_days").1), (0, 0), "{account}");
     look::same(server.database(), &there);
@@ -330,7 +331,8 @@ fn a_destination_that_is_no_copy_is_refused(backend: Backend) {
 
 #[test]
 fn a_move_goes_through_a_bouncer_that_lends_connections_by_the_transaction() {
-    let (server, _) = furnished(Backend::Sqlite);
+    let (mut server, _) = furnished(Backend::Sqlite);
+    server.stop();
     let cluster = Cluster::start();
     let bouncer = PgBouncer::before(&cluster, 2);
     let database = cluster.database();
@@ -344,13 +346,14 @@ fn a_move_goes_through_a_bouncer_that_lends_connections_by_the_transaction() {
 fn a_file_that_a_server_has_open_is_refused_wherever_its_lock_is() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("elsewhere.db");
-    let server = launch(Backend::Sqlite).start();
+    let mut server = launch(Backend::Sqlite).start();
     let mut other = Server::with().setting("TALLYBOX_DATABASE_URL", file.display()).start_fresh();
     let there = Database::Sqlite(file);
     let output = try_move(&server, server.database(), &there, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("stop its server"), "{said}");
     other.stop();
+    server.stop();
     moved(&server, server.database(), &there);
     look::same(server.database(), &there);
 }
@@ -377,7 +380,8 @@ fn a_destination_that_does_not_keep_what_is_written_is_told() {
 
 #[test]
 fn secrets_are_in_files_and_in_no_output() {
-    let server = launch(Backend::Sqlite).start();
+    let mut server = launch(Backend::Sqlite).start();
+    server.stop();
     let there = new_place(&server, Backend::Postgres, "there");
     let with_password = url(&there).replace("@", ":canary-password@");
     let from = url(server.database());

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params_from_iter};
@@ -9,12 +10,15 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use super::open::{self, BUSY};
 use super::read::{Conn, row};
 use super::{Options, engine_version};
+use crate::clock::Stopwatch;
 use crate::store::moving::{self, CHUNK, House, Purpose, Table};
 use crate::store::sql::{Cell, Line, Row, Sql};
 use crate::store::{Result, StoreError};
 
 /// How long a destination is waited for: a verb may be at work in it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Pages of the write-ahead log after which a destination writes it back.
 const CHECKPOINT_PAGES: i64 = 4_000;
@@ -47,20 +51,37 @@ impl SqliteHouse {
             other => other,
         };
         drop(open::writer(path, Options::default()).map_err(in_use)?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(PATIENCE)?;
-        // Said before the log is first looked at, it keeps out everybody who has the file open, and is kept out by them.
-        let alone = conn
-            .pragma_update(None, "locking_mode", "EXCLUSIVE")
-            .and_then(|()| conn.execute_batch("BEGIN IMMEDIATE; UPDATE directory SET version = version; COMMIT"));
-        alone.map_err(|error| in_use(error.into()))?;
+        let conn = Self::alone(path).map_err(in_use)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "cache_size", -65_536)?;
         conn.pragma_update(None, "foreign_keys", true)?;
         open::harden(&conn)?;
         conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         Self::over(path, conn)
+    }
+
+    /// A connection that keeps out everybody who has the file open, and is kept out by them. Two who come at once hinder each
+    /// other, so each lets go, and tries again after a while of its own.
+    fn alone(path: &Path) -> Result<Connection> {
+        let watch = Stopwatch::start();
+        loop {
+            match Self::keeping_out(path) {
+                Err(StoreError::Unavailable(text)) if text.contains("locked") && watch.elapsed() < PATIENCE => {
+                    thread::sleep(AT_ONCE.mul_f64(f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 100.0));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn keeping_out(path: &Path) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(AT_ONCE)?;
+        // Said before the log is first looked at.
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        conn.execute_batch("BEGIN IMMEDIATE; UPDATE directory SET version = version; COMMIT")?;
+        Ok(conn)
     }
 
     fn over(path: &Path, conn: Connection) -> Result<Self> {

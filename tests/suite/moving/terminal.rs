@@ -13,10 +13,11 @@ const CLEAR: &str = "\u{1b}[2K";
 
 #[test]
 fn a_terminal_shows_a_bar_that_is_gone_at_the_end() {
-    let (server, first) = furnished(Backend::Sqlite);
+    let (mut server, first) = furnished(Backend::Sqlite);
     for seed in 0..5 {
         server.accept(&first, &events(200 + seed, 1_000));
     }
+    server.stop();
     let (shown, told) = on_a_terminal(&server, "xterm-256color", "there");
     let drawn: Vec<_> = shown.split(CLEAR).filter(|part| part.contains(" rows, ")).collect();
     let places: Vec<_> = drawn.iter().map(|part| place(part)).collect();
@@ -34,7 +35,8 @@ fn a_terminal_shows_a_bar_that_is_gone_at_the_end() {
 
 #[test]
 fn a_terminal_that_can_draw_nothing_is_told_lines() {
-    let server = launch(Backend::Sqlite).start();
+    let mut server = launch(Backend::Sqlite).start();
+    server.stop();
     let (shown, told) = on_a_terminal(&server, "dumb", "there");
     assert!(shown.contains("copied events: 0 rows, 0 written") && !shown.contains('\u{1b}'), "{shown:?}");
     assert!(told.contains("holds exactly what the source held"), "{told}");
