@@ -30,7 +30,9 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
         }
         None => scanned::breakdown(db, environment, ask)?,
     };
-    values.retain(|(_, counts)| *counts != Counts::default());
+    // What tells of no error is no group of errors.
+    let is_listed = |value: &Shown| ask.dimension != Dimension::Error || *value != Shown::Number(0);
+    values.retain(|(value, counts)| is_listed(value) && *counts != Counts::default());
     let most = |counts: &Counts| ask.metrics.first().and_then(|metric| metric.value(counts));
     values.sort_by(|(a, ours), (b, theirs)| most(theirs).cmp(&most(ours)).then_with(|| a.cmp(b)));
     let all = values.len();

@@ -42,12 +42,16 @@ struct BreakdownPage {
     toolbar: Toolbar,
     dimensions: Vec<Tab>,
     label: String,
+    /// Whether that is the app's own name for it.
+    is_own: bool,
     by_value: Tab,
     columns: Vec<Tab>,
     /// Metrics that have no column.
     further: Vec<Tab>,
     rows: Vec<Row>,
     together: Vec<String>,
+    /// What is said where there is no value and no filter.
+    nothing: &'static str,
     /// How many values there are, where not all are listed.
     cut: Option<String>,
 }
@@ -101,9 +105,14 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     }
     page(&BreakdownPage {
         label: dimension.label(),
+        is_own: matches!(dimension, Dimension::Prop(_)),
         by_value: Tab { label: dimension.label(), href: to(unsorted.with("sort", BY_VALUE)), current: by_value },
         columns: metrics.iter().map(column).collect(),
-        further: Metric::ALL.iter().filter(|metric| !metrics.contains(metric)).map(column).collect(),
+        further: Metric::ALL.iter().filter(|metric| is_further(&metrics, **metric)).map(column).collect(),
+        nothing: match dimension {
+            Dimension::Error => "No event of this range tells of an error.",
+            _ => "No event of this range can be listed.",
+        },
         rows: rows(&list, (&metrics, selection.metric), |value| {
             link(&state, &on, &query, (&selection, &dimension, value))
         }),
@@ -162,6 +171,11 @@ async fn listed(state: &WebState, on: &AppVisit, query: &str) -> Result<Option<L
     }
     let problem = unknown.then_some("There is nothing of that name to break down by.");
     Ok(Some(Listed { selection, dimension, metrics, by_value, list, problem }))
+}
+
+/// Whether a metric is offered beside those that have a column. Which devices are those of a value is not known.
+fn is_further(metrics: &[Metric], metric: Metric) -> bool {
+    !metrics.contains(&metric) && metric != Metric::Devices
 }
 
 /// The rows with bars of the chosen metric, one of the columns.

@@ -65,6 +65,8 @@ struct EventPage {
 /// What one property says.
 struct Prop {
     name: String,
+    /// To all its values; none of a name that no address can hold.
+    href: Option<String>,
     events: String,
     values: Vec<PropRow>,
     /// Different values that are not listed.
@@ -118,6 +120,11 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
     let people = state.site.link(&format!("{}/users", on.path()));
     let line = |event: &EventRow| EventLine::new(event, calendar.moment(event.occurred_at), &calendar, &people);
     let here = (&selection, path.as_str());
+    let breakdown = |dimension: &Dimension| {
+        let by = Selection::parse(&query, selection.ground.clone()).keeping("dimension", &dimension.to_string());
+        let query = by.with_filter(&Dimension::Event, Keep::Is, Some(&name));
+        state.site.link(&format!("{}/breakdown{query}", on.path()))
+    };
     let lists = [("Versions", &VERSION, &answers.versions), ("Systems", &SYSTEM, &answers.systems)];
     let frame = Frame::app(&state, &on, "/events");
     page(&EventPage {
@@ -127,7 +134,7 @@ pub async fn show(State(state): State<WebState>, on: AppVisit, RawQuery(query): 
         cards: cards(&selection, &metrics, &answers.totals, &path),
         drawing: answers.board.drawing(&selection, &calendar),
         tops: lists.into_iter().map(|(title, of, list)| top(title, of, list, here)).collect(),
-        props: answers.props.map(|props| props.iter().map(|summary| prop(summary, here)).collect()),
+        props: answers.props.map(|props| props.iter().map(|summary| prop(summary, here, &breakdown)).collect()),
         users: users(&answers.newest, &people, &calendar),
         events: answers.newest.iter().take(NEWEST).map(line).collect(),
         frame: Frame { title: format!("{name} · {}", on.app.name), ..frame },
@@ -208,7 +215,11 @@ fn users(events: &[EventRow], people: &str, calendar: &Calendar) -> Vec<User> {
     different_users(events).into_iter().map(user).collect()
 }
 
-fn prop(summary: &PropSummary, (selection, path): (&Selection, &str)) -> Prop {
+fn prop(
+    summary: &PropSummary,
+    (selection, path): (&Selection, &str),
+    breakdown: &dyn Fn(&Dimension) -> String,
+) -> Prop {
     let most = summary.values.iter().map(|value| value.events).max().unwrap_or(0).max(1);
     let dimension = Dimension::parse(&format!("prop:{}", summary.name));
     let link = |value: &str| match &dimension {
@@ -227,6 +238,7 @@ fn prop(summary: &PropSummary, (selection, path): (&Selection, &str)) -> Prop {
     let hidden = summary.different.saturating_sub(summary.values.len() as u64);
     Prop {
         name: summary.name.clone(),
+        href: dimension.as_ref().map(breakdown),
         events: grouped(summary.events),
         values: summary.values.iter().filter(|_| !measured).map(row).collect(),
         further: match (hidden, summary.others) {

@@ -339,11 +339,7 @@ fn breakdowns(world: &World, period: &Period, filters: &Filters) {
     ] {
         let of_users = &[Metric::Users, Metric::Errors, Metric::NewUsers, Metric::CrashFreeUsers];
         // What needs no more of a value than how many events have it may come from elsewhere.
-        let of_events: &[Metric] = match dimension {
-            // Which events tell of no error is not listed, where nothing is filtered.
-            Dimension::Error if filters.is_empty() => &[Metric::Events, Metric::Users],
-            _ => &[Metric::Events, Metric::Crashes],
-        };
+        let of_events = &[Metric::Events, Metric::Crashes];
         let of_sessions: &[Metric] = match dimension {
             Dimension::Prop(_) => &[Metric::Sessions],
             _ => &[Metric::EventsPerSession],
@@ -358,7 +354,10 @@ fn breakdowns(world: &World, period: &Period, filters: &Filters) {
             };
             let Report::Breakdown(found) = world.ask(Ask::Breakdown(ask)) else { panic!("{dimension:?}") };
             let told = |counts: &Counts| metrics.iter().map(|metric| metric.value(counts)).collect::<Vec<_>>();
-            let values: BTreeSet<_> = world.events.iter().map(|event| event.value(&dimension)).collect();
+            let mut values: BTreeSet<_> = world.events.iter().map(|event| event.value(&dimension)).collect();
+            if dimension == Dimension::Error {
+                values.remove(&None); // what tells of no error is no group of errors
+            }
             let expected: BTreeMap<_, _> = values
                 .into_iter()
                 .map(|value| (value.clone(), world.count(period, filters, Some((&dimension, value.as_deref())))))
