@@ -199,12 +199,43 @@ impl InternedError {
     }
 }
 
+/// Names sessions that count alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey {
+    /// Whose.
+    pub environment: EnvironmentId,
+    /// The UTC day since 1970 on which they began.
+    pub day: i64,
+    /// The row of their set of facts.
+    pub facts: i64,
+    /// The class of their lengths, as [`length_class`] numbers it.
+    pub class: i64,
+}
+
+/// How many sessions there are, or how many more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCount {
+    /// All of them.
+    pub sessions: i64,
+    /// Those in which something has crashed.
+    pub crashed: i64,
+}
+
+impl SessionCount {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.sessions += other.sessions;
+        self.crashed += other.crashed;
+    }
+}
+
 /// Collects what a commit adds, and gives it out as rows to be merged.
 #[derive(Debug, Default)]
 pub struct Fold {
     /// Events counted together until the end, since a batch repeats the same few names and facts.
     events: HashMap<(EnvironmentId, Bucket, i64, i64), (FactIds, Measures)>,
     rows: BTreeMap<Key, Measures>,
+    sessions: BTreeMap<SessionKey, SessionCount>,
 }
 
 /// Rows to be added to the two summary tables, each in key order.
@@ -214,6 +245,8 @@ pub struct Deltas {
     pub hours: BTreeMap<Key, Measures>,
     /// For `rollup_days`.
     pub days: BTreeMap<Key, Measures>,
+    /// The sessions that count otherwise than before: how many more there are of each kind.
+    pub sessions: BTreeMap<SessionKey, SessionCount>,
 }
 
 impl Fold {
@@ -240,6 +273,11 @@ impl Fold {
     pub fn length(&mut self, environment: EnvironmentId, bucket: Bucket, ms: i64, sessions: i64) {
         let value = length_class(ms);
         self.row(Key { environment, dimension: LENGTHS, bucket, value }, Measures::SESSION.times(sessions));
+    }
+
+    /// Counts sessions among those that are alike, or takes them back.
+    pub fn sessions(&mut self, key: SessionKey, count: SessionCount) {
+        self.sessions.entry(key).or_default().add(count);
     }
 
     /// Adds a measure to the total.
@@ -276,7 +314,7 @@ impl Fold {
             days.entry(Key { bucket: key.bucket.day(), ..*key }).or_default().add(*measures);
         }
         days.retain(|key, measures| counts(key, measures));
-        Deltas { hours, days }
+        Deltas { hours, days, sessions: self.sessions }
     }
 
     fn row(&mut self, key: Key, measures: Measures) {

@@ -10,7 +10,7 @@ use super::Result;
 use super::commit::{Hours, Ledger, SessionOwner, SessionRecord, UserRecord};
 use super::remembered::Remembered;
 use crate::model::{EnvironmentId, LocalTime, Millis, SessionHash, UserHash, Zone};
-use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures, length_class};
+use crate::rollup::{Bucket, FactIds, Fold, InternedFacts, Measures, SessionCount, SessionKey, length_class};
 
 /// How many users and how many sessions are remembered: some 10 MB together.
 const REMEMBERED: usize = 50_000;
@@ -357,7 +357,11 @@ fn count_session<L: Ledger>(db: &mut L, touched: &Touched, fold: &mut Fold) -> R
         }
     }
     for (session, times) in counted.iter().map(|was| (was, -1)).chain([(&record, 1)]) {
-        fold.length(environment, place(session).0, length(session), times);
+        let ((bucket, crashed), length) = (place(session), length(session));
+        fold.length(environment, bucket, length, times);
+        let day = session.started_at.0.div_euclid(Millis::DAY);
+        let key = SessionKey { environment, day, facts: record.facts, class: length_class(length) };
+        fold.sessions(key, SessionCount { sessions: times, crashed: i64::from(crashed) * times });
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(in crate::store) use house::{CHUNK, House, Purpose};
 pub(in crate::store) use tables::{Kind, Table, all};
 
 /// What the destination makes by itself of all others: not moved, and taken out where a move writes.
-const DERIVED: [&str; 8] = [
+const DERIVED: [&str; 9] = [
     "settled_days",
     "settled_events",
     "settled_columns",
@@ -33,6 +33,7 @@ const DERIVED: [&str; 8] = [
     "settled_sets",
     "settled_sessions",
     "settled_lengths",
+    "settled_changes",
 ];
 
 /// Where a database is.

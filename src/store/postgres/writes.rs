@@ -12,7 +12,7 @@ use crate::model::Millis;
 use crate::rollup::{Deltas, Key, Measures};
 use crate::store::Result;
 use crate::store::commit::{GroupRecord, Hours, SessionOwner, SessionRecord, TRIM_SET_ASIDE, UserRecord};
-use crate::store::settled::{Arrivals, ROOM};
+use crate::store::settled::{self, Arrivals, ROOM};
 
 /// What is to be written, as it will be in the end.
 #[derive(Default)]
@@ -72,9 +72,9 @@ impl Writes {
             Some(rows) => copy::copy(session, copy, rows)?,
             None => drop(copy),
         }
-        let last =
-            [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), name(merge(COME, &deltas.days), &arrivals)];
-        session.wait(ask(session.client(), "", &last, "COMMIT"))?;
+        let come = name(merge(COME, &deltas.days), &arrivals);
+        let last = [add_outcomes(&outcomes), merge(MERGE_HOURS, &deltas.hours), come, list_sessions(&deltas)];
+        session.wait(ask(session.client(), LISTS_SESSIONS, &last, "COMMIT"))?;
         Ok(())
     }
 
@@ -255,6 +255,26 @@ fn name(days: Columns, arrivals: &Arrivals) -> Columns {
         .any_ints(arrivals.few().map(|(_, day, ..)| day))
         .any_ints(arrivals.few().map(|(_, _, claimed_at, _)| claimed_at.0))
         .any_uuids(arrivals.few().map(|(.., id)| id.0))
+        .int(ROOM.0)
+        .int(ROOM.1)
+}
+
+/// Said before the summaries, of a commit that lists the sessions that it has changed behind them.
+const LISTS_SESSIONS: &str = "SET LOCAL tallybox.lists_sessions = 'yes'";
+
+/// Lists sessions that have changed beside days that are settled.
+fn list_sessions(deltas: &Deltas) -> Columns {
+    let days = settled::changed_sessions(deltas);
+    let changes: Vec<_> = days.iter().flat_map(|day| settled::changes_of(deltas, *day)).collect();
+    Columns::new("SELECT commit_list_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+        .ints(days.iter().map(|(environment, _)| environment.0))
+        .ints(days.iter().map(|(_, day)| *day))
+        .any_ints(changes.iter().map(|(key, _)| key.environment.0))
+        .any_ints(changes.iter().map(|(key, _)| key.day))
+        .any_ints(changes.iter().map(|(key, _)| key.facts))
+        .any_ints(changes.iter().map(|(key, _)| key.class))
+        .any_ints(changes.iter().map(|(_, count)| count.sessions))
+        .any_ints(changes.iter().map(|(_, count)| count.crashed))
         .int(ROOM.0)
         .int(ROOM.1)
 }

@@ -1,83 +1,53 @@
-//! Sessions by one fact that they were begun under: those of whole settled days together, and all others one by one.
+//! Sessions that were begun: those of whole settled days together by one fact, and all others one by one.
 
 use std::ops::ControlFlow;
 
 use super::super::Result;
-use super::super::scan::Numbers;
-use super::super::settled::{self, Lengths};
+use super::super::scan::{Of, Scope, Sieve};
+use super::super::settled::{self, Sessions};
 use super::super::sql::{Cell, Sql};
-use super::tally::Session;
-use crate::model::{Dimension, EnvironmentId, Fact, Filters, Millis, TimeRange};
+use crate::model::{Dimension, Fact, Millis, TimeRange};
+use crate::rollup::{SessionCount, length_class};
 
-/// What is looked at: one fact, and conditions on it.
-pub(super) struct ByFact {
-    fact: Fact,
-    conditions: Vec<Numbers>,
-}
-
-/// Sessions that are shown.
-#[derive(Clone, Copy)]
-pub(super) enum Sessions<'s> {
-    /// One.
-    One(Session),
-    /// All those of a day that have one value.
-    Many(&'s Lengths),
-}
-
-impl ByFact {
-    /// Where a question is about nothing but one fact; none where it is about none, or about something else.
-    pub(super) fn of(
-        db: &dyn Sql,
-        environment: EnvironmentId,
-        filters: &Filters,
-        dimension: &Dimension,
-    ) -> Result<Option<Self>> {
-        let asked = filters.iter().map(|filter| &filter.dimension).chain([dimension]);
-        let mut asked = asked.filter(|dimension| **dimension != Dimension::Total);
-        let Some(Dimension::Fact(fact)) = asked.next() else { return Ok(None) };
-        if !asked.all(|other| *other == Dimension::Fact(*fact)) {
-            return Ok(None);
-        }
-        let conditions = filters.iter().map(|filter| Numbers::of(db, environment, filter)).collect::<Result<_>>()?;
-        Ok(Some(Self { fact: *fact, conditions }))
+/// The one fact that a question is about, where it is about nothing else.
+pub(super) fn fact_of(sieve: &Sieve, dimension: &Dimension) -> Option<Fact> {
+    match (dimension, sieve.only()) {
+        (Dimension::Fact(fact), _) if sieve.is_of(Of::Fact(*fact)) => Some(*fact),
+        (Dimension::Total, Some(Of::Fact(fact))) => Some(fact),
+        _ => None,
     }
+}
 
-    /// Shows every session that was begun in a range and passes, alone or with others of its day and value, with when it
-    /// began, or its day did, and its value. `is_even` says whether all those of a stretch may be shown together.
-    pub(super) fn look(
-        &self,
-        db: &dyn Sql,
-        (environment, range): (EnvironmentId, TimeRange),
-        is_even: &dyn Fn(TimeRange) -> bool,
-        visit: &mut dyn FnMut(Millis, i64, Sessions<'_>),
-    ) -> Result<()> {
-        let by = (self.fact, is_even);
-        let rest = settled::lengths(db, (environment, range), by, &mut |begin, value, lengths| {
-            if self.keeps(value) {
-                visit(begin, value, Sessions::Many(lengths));
-            }
+/// Shows every session of a scope, alone or with others of its day, with when it began, or its day did. `is_even` says
+/// whether all those of a stretch may be shown together.
+pub(super) fn look(
+    db: &dyn Sql,
+    Scope { environment, range, sieve }: Scope<'_>,
+    (fact, is_even): (Option<Fact>, &dyn Fn(TimeRange) -> bool),
+    visit: &mut dyn FnMut(Millis, Sessions<'_>),
+) -> Result<()> {
+    let mut keep = |at: Millis, sessions: Sessions<'_>| {
+        let keeps = match sessions {
+            Sessions::Alike(facts, ..) => sieve.keeps_facts(facts),
+            Sessions::Many(value, _) => sieve.keeps_number(value),
+        };
+        if keeps {
+            visit(at, sessions);
+        }
+    };
+    let rest = match fact {
+        None => vec![range],
+        Some(fact) => settled::lengths(db, (environment, range), (fact, is_even), &mut keep)?,
+    };
+    let sql = "SELECT ended_at - started_at, crashed, started_at, facts_id FROM sessions \
+               WHERE env_id = $1 AND started_at >= $2 AND started_at < $3";
+    for range in rest {
+        let params = [environment.0, range.from.0, range.to.0].map(Cell::Int);
+        db.stream(sql, &params, &mut |line| {
+            let count = SessionCount { sessions: 1, crashed: line.int(1) };
+            keep(Millis(line.int(2)), Sessions::Alike(line.int(3), length_class(line.int(0)), count));
+            ControlFlow::Continue(())
         })?;
-        let sql = [
-            "SELECT s.ended_at - s.started_at, s.crashed, s.started_at, f.",
-            self.fact.name(),
-            " FROM sessions s LEFT JOIN facts f ON f.id = s.facts_id \
-             WHERE s.env_id = $1 AND s.started_at >= $2 AND s.started_at < $3",
-        ]
-        .concat();
-        for range in rest {
-            let params = [environment.0, range.from.0, range.to.0].map(Cell::Int);
-            db.stream(&sql, &params, &mut |line| {
-                let value = line.int(3);
-                if self.keeps(value) {
-                    visit(Millis(line.int(2)), value, Sessions::One(Session::of(line)));
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(())
     }
-
-    fn keeps(&self, value: i64) -> bool {
-        self.conditions.iter().all(|numbers| numbers.keep(value))
-    }
+    Ok(())
 }

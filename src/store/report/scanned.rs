@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use super::super::Result;
 use super::super::scan::{Beside, Key, Of, Scope, Sieve, scan_beside};
 use super::super::sql::Sql;
-use super::begun::ByFact;
+use super::begun;
 use super::days::{By, Seen, look};
 use super::series;
 use super::spans::Spans;
-use super::tally::{SessionsBy, Tally, is_of_sessions, sessions_begun};
+use super::tally::{SessionsBy, Tally, is_of_sessions};
 use super::values::{Shown, Values};
 use crate::model::{BreakdownAsk, Counts, Dimension, EnvironmentId, Filters, Metric, Period};
 
@@ -25,29 +25,23 @@ pub(super) fn counts(
 ) -> Result<Vec<Counts>> {
     let spans = Spans::of(periods);
     let mut tally = Tally::new(metrics, sessions_by(filters, &Dimension::Total));
-    let by_fact = ByFact::of(db, environment, filters, &Dimension::Total)?;
     let sieve = Sieve::of(db, environment, filters)?;
+    let fact = begun::fact_of(&sieve, &Dimension::Total);
+    let is_even = |stretch| spans.are_even(stretch);
     for range in spans.ranges() {
+        let scope = Scope { environment, range, sieve: &sieve };
         if tally.wants_events() {
-            let is_even = |stretch| spans.are_even(stretch);
             let by = sieve.only().map(|of| By { of, tell: tally.tells(), is_even: &is_even });
             let mut count =
                 |seen: Seen<'_, '_>| spans.at(seen.at()).iter().try_for_each(|cell| tally.seen(*cell, &seen));
-            let scope = Scope { environment, range, sieve: &sieve };
             match by {
                 Some(by) => look(db, scope, by, &mut count)?,
                 None => scan_beside(db, scope, Beside::Nothing, &mut |event| count(Seen::One(event)))?,
             }
         }
-        if let Some(by) = by_fact.as_ref().filter(|_| tally.wants_sessions()) {
-            by.look(db, (environment, range), &|stretch| spans.are_even(stretch), &mut |at, _, sessions| {
+        if tally.wants_sessions() {
+            begun::look(db, scope, (fact, &is_even), &mut |at, sessions| {
                 spans.at(at).iter().for_each(|cell| tally.sessions(*cell, sessions));
-            })?;
-        } else if tally.wants_sessions() {
-            sessions_begun(db, environment, range, &mut |begun| {
-                if sieve.keeps_facts(begun.facts) {
-                    spans.at(begun.at).iter().for_each(|cell| tally.session(*cell, begun.session));
-                }
             })?;
         }
     }
@@ -87,7 +81,6 @@ pub(super) fn breakdown(db: &dyn Sql, environment: EnvironmentId, ask: &Breakdow
 fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_>>) -> Result<Option<Found>> {
     let Scope { environment, range, sieve } = scope;
     let mut tally = Tally::new(&ask.metrics, sessions_by(&ask.filters, &ask.dimension));
-    let by_fact = ByFact::of(db, environment, &ask.filters, &ask.dimension)?;
     let mut values = Values::of(db, environment, &ask.dimension)?;
     let counts_whole = is_counted_along(ask);
     let (is_unordered, beside) = (of.is_some(), values.beside());
@@ -109,21 +102,13 @@ fn by_value(db: &dyn Sql, ask: &BreakdownAsk, scope: Scope<'_>, of: Option<Of<'_
     if is_unordered && values.are_too_many() {
         return Ok(None);
     }
-    if let Some(by) = by_fact.filter(|_| tally.wants_sessions()) {
-        by.look(db, (environment, range), &|_| true, &mut |_, value, sessions| {
+    if tally.wants_sessions() {
+        let fact = begun::fact_of(sieve, &ask.dimension);
+        begun::look(db, scope, (fact, &|_| true), &mut |_, sessions| {
             if counts_whole {
                 tally.sessions(WHOLE, sessions);
             }
-            tally.sessions(WHOLE + 1 + values.of_value_of_fact(value), sessions);
-        })?;
-    } else if tally.wants_sessions() {
-        sessions_begun(db, environment, range, &mut |begun| {
-            if sieve.keeps_facts(begun.facts) {
-                if counts_whole {
-                    tally.session(WHOLE, begun.session);
-                }
-                tally.session(WHOLE + 1 + values.of_facts(begun.facts), begun.session);
-            }
+            tally.sessions(WHOLE + 1 + values.of_sessions(sessions), sessions);
         })?;
     }
     let mut counts = tally.finish(db, environment, range, |_| range)?.into_iter();

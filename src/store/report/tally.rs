@@ -7,13 +7,12 @@ use roaring::RoaringTreemap;
 
 use super::super::Result;
 use super::super::scan::Glance;
-use super::super::settled::{Tell, Valued};
+use super::super::settled::{Sessions, Tell, Valued};
 use super::super::sql::{Cell as Param, Line, Sql};
-use super::begun::Sessions;
 use super::days::Seen;
 use super::room::Room;
 use crate::model::{Counts, EnvironmentId, Metric, Millis, TimeRange};
-use crate::rollup::{length_class, length_quantile};
+use crate::rollup::{SessionCount, length_class, length_quantile};
 
 /// Different users and sessions of all cells together at the most. In the sets of cells with many of them each takes two
 /// bytes or less; while lengths of sessions are looked up, some twenty.
@@ -74,15 +73,6 @@ struct Pair {
 pub(super) struct Session {
     length: i64,
     crashed: bool,
-}
-
-/// One session that was begun.
-#[derive(Clone, Copy)]
-pub(super) struct Begun {
-    pub(super) at: Millis,
-    /// Its row in `facts`.
-    pub(super) facts: i64,
-    pub(super) session: Session,
 }
 
 impl Tally {
@@ -164,16 +154,11 @@ impl Tally {
         self.room.holds(self.held)
     }
 
-    /// Counts a session in a cell.
-    pub(super) fn session(&mut self, cell: u32, session: Session) {
-        self.cell(cell).session(session);
-    }
-
     /// Counts sessions in a cell.
     pub(super) fn sessions(&mut self, cell: u32, sessions: Sessions<'_>) {
         match sessions {
-            Sessions::One(session) => self.session(cell, session),
-            Sessions::Many(many) => {
+            Sessions::Alike(_, class, count) => self.cell(cell).alike(class, count),
+            Sessions::Many(_, many) => {
                 let cell = self.cell(cell);
                 cell.counts.crashed_sessions += many.crashed;
                 for (class, sessions) in &many.classes {
@@ -277,9 +262,14 @@ impl Tally {
 
 impl Cell {
     fn session(&mut self, session: Session) {
-        self.counts.sessions += 1;
-        self.counts.crashed_sessions += i64::from(session.crashed);
-        *self.lengths.entry(length_class(session.length)).or_insert(0) += 1;
+        let count = SessionCount { sessions: 1, crashed: session.crashed.into() };
+        self.alike(length_class(session.length), count);
+    }
+
+    fn alike(&mut self, class: i64, count: SessionCount) {
+        self.counts.sessions += count.sessions;
+        self.counts.crashed_sessions += count.crashed;
+        *self.lengths.entry(class).or_insert(0) += count.sessions;
     }
 
     fn finish(self) -> Counts {
@@ -325,22 +315,6 @@ fn sessions(db: &dyn Sql, rows: &[i64], visit: &mut dyn FnMut(&dyn Line) -> Cont
         db.stream(&sql, &params, visit)?;
     }
     Ok(())
-}
-
-/// Shows the sessions of an environment that were begun in a range.
-pub(super) fn sessions_begun(
-    db: &dyn Sql,
-    environment: EnvironmentId,
-    range: TimeRange,
-    visit: &mut dyn FnMut(Begun),
-) -> Result<()> {
-    let sql = "SELECT ended_at - started_at, crashed, started_at, facts_id FROM sessions \
-               WHERE env_id = $1 AND started_at >= $2 AND started_at < $3";
-    let params = [environment.0, range.from.0, range.to.0].map(Param::Int);
-    db.stream(sql, &params, &mut |line| {
-        visit(Begun { session: Session::of(line), at: Millis(line.int(2)), facts: line.int(3) });
-        ControlFlow::Continue(())
-    })
 }
 
 fn is_of_users(metric: Metric) -> bool {

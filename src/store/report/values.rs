@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::super::Result;
 use super::super::scan::{Beside, Key, Passing, Value, fact_sets};
-use super::super::settled::Has;
+use super::super::settled::{Has, Sessions};
 use super::super::sql::Sql;
 use super::days::Seen;
 use crate::model::{Dimension, EnvironmentId, OTHER};
@@ -118,21 +118,21 @@ impl Values {
         self.text(value.map(told))
     }
 
-    /// The number of the value of a set of facts; that of not reported where the dimension is another.
-    pub(super) fn of_facts(&mut self, set: i64) -> u32 {
+    /// The number of the value that sessions have; that of not reported where the dimension is no fact.
+    pub(super) fn of_sessions(&mut self, sessions: Sessions<'_>) -> u32 {
+        match (&self.by, sessions) {
+            (By::Facts(_), Sessions::Many(value, _)) => self.number(value),
+            (_, Sessions::Alike(set, ..)) => self.of_facts(set),
+            _ => self.number(0),
+        }
+    }
+
+    fn of_facts(&mut self, set: i64) -> u32 {
         let value = match &self.by {
             By::Facts(sets) => sets.get(&set).copied().unwrap_or(0),
             By::Total | By::Name | By::Error | By::Prop(_) => 0,
         };
         self.number(value)
-    }
-
-    /// The number of a value of the fact; that of not reported where the dimension is another.
-    pub(super) fn of_value_of_fact(&mut self, value: i64) -> u32 {
-        match &self.by {
-            By::Facts(_) => self.number(value),
-            By::Total | By::Name | By::Error | By::Prop(_) => self.number(0),
-        }
     }
 
     /// The values, in the order of their numbers.

@@ -19,7 +19,7 @@ type Share = (&'static str, &'static str, &'static str, &'static str);
 
 /// What belongs to an app, in the order in which it goes: first what is most, last what the rest hangs on. What refers to
 /// devices or versions stands before them.
-const SHARES: [Share; 44] = [
+const SHARES: [Share; 45] = [
     ("events", "env_id, claimed_at, event_id", "env_id, claimed_at, event_id", ENVIRONMENTS),
     ("sessions", "id", "env_id, started_at", ENVIRONMENTS),
     ("user_days", "env_id, day, user_id", "env_id, day, user_id", ENVIRONMENTS),
@@ -54,6 +54,7 @@ const SHARES: [Share; 44] = [
     ("settled_sets", "env_id, kind, day", "env_id, kind, day", ENVIRONMENTS),
     ("settled_sessions", "env_id, day", "env_id, day", ENVIRONMENTS),
     ("settled_lengths", "env_id, day, fact", "env_id, day, fact", ENVIRONMENTS),
+    ("settled_changes", "env_id, day, facts_id, class", "env_id, day, facts_id, class", ENVIRONMENTS),
     ("funnels", "id", "env_id, name", ENVIRONMENTS),
     ("builds", "id", "version_id, number", OF_VERSIONS),
     ("versions", "id", "app_id, name", APP),

@@ -10,8 +10,7 @@ use super::{Result, settled};
 use crate::model::{EnvironmentId, Millis, TimeRange};
 
 pub(in crate::store) use props::{Key, Value, members};
-use sieve::one_of;
-pub(in crate::store) use sieve::{Numbers, Of, Sieve, fact_sets, numbers};
+pub(in crate::store) use sieve::{Of, Sieve, fact_sets, numbers, one_of};
 
 /// The two halves of all events, each with the time at which they occurred, and an index that has them in its order: those
 /// of right clocks by what was claimed, the others by `events_skewed`. Every event is in one of them.

@@ -41,7 +41,7 @@ pub(in crate::store) enum Of<'k> {
 
 /// A condition on an interned number.
 #[derive(Debug)]
-pub(in crate::store) struct Numbers {
+struct Numbers {
     keep: Keep,
     /// Sorted; 0 is that of events that do not say.
     values: Vec<i64>,
@@ -219,14 +219,14 @@ impl Sieve {
 
 impl Numbers {
     /// That of a filter, which is on no property.
-    pub(in crate::store) fn of(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Self> {
+    fn of(db: &dyn Sql, environment: EnvironmentId, filter: &Filter) -> Result<Self> {
         let mut values = numbers(db, environment, filter)?;
         values.sort_unstable();
         Ok(Self { keep: filter.keep, values })
     }
 
     /// Whether a number passes.
-    pub(in crate::store) fn keep(&self, value: i64) -> bool {
+    fn keep(&self, value: i64) -> bool {
         self.values.binary_search(&value).is_ok() == (self.keep == Keep::Is)
     }
 }
@@ -243,7 +243,7 @@ impl Wanted {
 }
 
 /// Adds a condition that a column is one of some values.
-pub(super) fn one_of<'n>(
+pub(in crate::store) fn one_of<'n>(
     sql: &mut String,
     column: &str,
     values: impl Iterator<Item = &'n i64>,

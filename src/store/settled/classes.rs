@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::amounts::Place;
 use super::coding::{Damaged, put};
+use crate::rollup::SessionCount;
 
 /// Sessions of one value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,22 +15,35 @@ pub(in crate::store) struct Lengths {
     pub(in crate::store) classes: Vec<(i64, i64)>,
 }
 
+/// Sessions that are shown.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Sessions<'s> {
+    /// Those with this row of `facts` and lengths of this class: so many, or so many fewer.
+    Alike(i64, i64, SessionCount),
+    /// All those of a day that have this value of a fact.
+    Many(i64, &'s Lengths),
+}
+
 /// Lengths by the interned values of a fact, 0 for not reported.
 pub(super) type ByValue = BTreeMap<i64, Lengths>;
 
 impl Lengths {
-    /// Adds a session; how many more classes there are then.
-    pub(super) fn add(&mut self, class: i64, crashed: bool) -> usize {
-        self.crashed += i64::from(crashed);
+    /// Adds sessions of a class, or takes them away.
+    pub(super) fn add(&mut self, class: i64, count: SessionCount) {
+        self.crashed += count.crashed;
         match self.classes.binary_search_by_key(&class, |(class, _)| *class) {
-            Ok(place) => {
-                self.classes[place].1 += 1;
-                0
-            }
-            Err(place) => {
-                self.classes.insert(place, (class, 1));
-                1
-            }
+            Ok(place) if self.classes[place].1 + count.sessions == 0 => _ = self.classes.remove(place),
+            Ok(place) => self.classes[place].1 += count.sessions,
+            Err(_) if count.sessions == 0 => {}
+            Err(place) => self.classes.insert(place, (class, count.sessions)),
+        }
+    }
+
+    /// Adds others.
+    pub(super) fn join(&mut self, others: &Self) {
+        self.crashed += others.crashed;
+        for (class, sessions) in &others.classes {
+            self.add(*class, SessionCount { sessions: *sessions, crashed: 0 });
         }
     }
 }
@@ -88,7 +102,8 @@ mod tests {
         for (value, class, crashed) in
             [(0, 7, false), (0, 0, true), (0, 7, false), (5, 300, false), (1 << 40, 1, true), (5, 299, true)]
         {
-            values.entry(value).or_default().add(class, crashed);
+            let count = SessionCount { sessions: 1, crashed: i64::from(crashed) };
+            values.entry(value).or_default().add(class, count);
         }
         values
     }
@@ -105,6 +120,19 @@ mod tests {
         assert_eq!(values[&0], Lengths { crashed: 1, classes: vec![(0, 1), (7, 2)] });
         assert_eq!(read(&PLACE, &encode(&PLACE, &values)), Ok(values));
         assert_eq!(read(&PLACE, &encode(&PLACE, &ByValue::new())), Ok(ByValue::new()));
+    }
+
+    #[test]
+    fn what_is_taken_away_leaves_nothing_behind() {
+        let mut lengths = Lengths::default();
+        let changes = [(7, 2, 1), (5, 1, 0), (7, -1, -1), (5, -1, 0), (5, 0, 0), (7, -1, 0)];
+        for (class, sessions, crashed) in changes {
+            lengths.add(class, SessionCount { sessions, crashed });
+        }
+        assert_eq!(lengths, Lengths::default());
+        let mut joined = values().remove(&0).unwrap();
+        joined.join(&Lengths { crashed: 2, classes: vec![(0, -1), (9, 3)] });
+        assert_eq!(joined, Lengths { crashed: 3, classes: vec![(7, 2), (9, 3)] });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{LISTED, Result, SETTLED, counts, day, local_days, unsettle};
 use crate::model::{EnvironmentId, EventId, Millis};
 
 /// Most events of a day that a commit lists: where more come at once, the day is better settled anew.
-const AT_ONCE: usize = 1_000;
+pub(super) const AT_ONCE: usize = 1_000;
 /// Most events that are listed beside a day: so many, and one for so many that are settled.
 pub(in crate::store) const ROOM: (i64, i64) = (10_000, 16);
 /// From so many on, and one for so many that are settled, the day is settled again at once. So a day is written once more

@@ -9,6 +9,7 @@
 //! way. What was listed during one's own work is not of it, and stays listed behind it.
 
 mod amounts;
+mod changes;
 mod check;
 mod classes;
 mod coding;
@@ -38,13 +39,14 @@ use crate::clock::Stopwatch;
 use crate::model::{EnvironmentId, Millis, TimeRange};
 use crate::rollup::{Bucket, Deltas};
 
+pub(super) use changes::{change as change_sessions, changed as changed_sessions, of_day as changes_of};
 pub(super) use check::holds;
-pub(super) use classes::Lengths;
+pub(super) use classes::Sessions;
 pub(super) use columns::Columns;
 pub(super) use counts::{Counted, find};
 pub(super) use every::every;
 pub(super) use late::{Arrivals, ROOM, come};
-pub(super) use lengths::{change as change_sessions, changed as changed_sessions, forget as forget_sessions, lengths};
+pub(super) use lengths::{forget as forget_sessions, lengths};
 pub(super) use sets::{Joined, join};
 pub(super) use told::{Has, Tell, Valued, Wanted, told};
 

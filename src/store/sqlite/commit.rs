@@ -340,7 +340,7 @@ impl Ledger for Page<'_> {
             settled::come(&Conn(self.tx), day, events, &self.arrivals)?;
         }
         for day in settled::changed_sessions(deltas) {
-            settled::change_sessions(&Conn(self.tx), day)?;
+            settled::change_sessions(&Conn(self.tx), day, deltas)?;
         }
         Ok(())
     }

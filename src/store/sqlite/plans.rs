@@ -147,7 +147,7 @@ fn what_a_day_comes_to_by_every_property_is_found_without_its_columns() {
 fn lengths_of_sessions_of_a_day_are_found_by_their_fact() {
     let range = TimeRange { from: Millis(0), to: Millis(10 * Millis::DAY) };
     let by: (Fact, &dyn Fn(TimeRange) -> bool) = (Fact::Version, &|_| true);
-    let plans = plans(|db| settled::lengths(db, (EnvironmentId(1), range), by, &mut |_, _, _| {}).map(|_| ()));
+    let plans = plans(|db| settled::lengths(db, (EnvironmentId(1), range), by, &mut |_, _| {}).map(|_| ()));
     let days = "SEARCH d USING PRIMARY KEY (env_id=? AND day>? AND day<?)";
     let row = "SEARCH l USING INDEX settled_lengths_fact (env_id=? AND day=? AND fact=?)";
     assert!(plans.contains(days) && plans.contains(row), "{plans}");

@@ -10,7 +10,8 @@ use super::*;
 
 on_both_backends! {
     lengths_by_a_fact_equal_a_recount_whatever_comes,
-    a_day_holds_until_one_of_its_sessions_counts_otherwise,
+    sessions_that_count_otherwise_are_listed_beside_their_days,
+    a_day_beside_which_there_is_no_room_holds_no_longer,
     settled_days_are_told_without_their_sessions,
     counting_beside_commits_and_other_nodes_never_shows_a_wrong_length,
     whoever_dies_at_a_day_is_not_waited_for_and_a_commit_in_between_is_seen,
@@ -233,14 +234,13 @@ impl World {
         self.bench.database.count(&format!("SELECT count(*) FROM settled_sessions WHERE state = {state}"))
     }
 
-    /// The UTC days that hold no longer, counted back from today.
-    fn changed(&self) -> Vec<i64> {
-        let is_changed = |ago: &i64| {
-            let day = today_utc() - ago;
-            self.bench.database.count(&format!("SELECT count(*) FROM settled_sessions WHERE state = 0 AND day = {day}"))
-                == 1
+    /// The UTC days in a state, counted back from today: 0 where they hold no longer, 3 where changes are listed.
+    fn in_state(&self, state: i64) -> Vec<i64> {
+        let is_in_state = |ago: &i64| {
+            let day = format!("day = {} AND state = {state}", today_utc() - ago);
+            self.bench.database.count(&format!("SELECT count(*) FROM settled_sessions WHERE {day}")) == 1
         };
-        (0..30).filter(is_changed).collect()
+        (0..30).filter(is_in_state).collect()
     }
 
     fn is_right(&self, day: i64) -> bool {
@@ -269,13 +269,15 @@ fn lengths_by_a_fact_equal_a_recount_whatever_comes(backend: Backend) {
         // Late ones of all days, with repeats.
         world.random(&mut noise, 60);
         world.repeat(&world.made[..20]);
-        let changed = world.days(0);
-        assert!(changed > 3, "{changed}");
+        let changed = world.days(3);
+        assert!(changed > 3 && world.days(0) == 0, "{changed}");
+        world.holds();
         world.check();
         world.bench.settle(0);
-        assert_eq!(world.days(0), changed, "they rest");
+        assert_eq!(world.days(3), changed, "they rest");
         world.bench.settle(2);
-        assert_eq!(world.days(0) + world.days(1), 0);
+        assert_eq!(world.days(0) + world.days(1) + world.days(3), 0);
+        assert_eq!(world.bench.database.count("SELECT count(*) FROM settled_changes"), 0);
         world.holds();
         world.check();
         world.bench.link(&world.scope, "u4", "u7");
@@ -300,7 +302,7 @@ fn lengths_by_a_fact_equal_a_recount_whatever_comes(backend: Backend) {
     }
 }
 
-fn a_day_holds_until_one_of_its_sessions_counts_otherwise(backend: Backend) {
+fn sessions_that_count_otherwise_are_listed_beside_their_days(backend: Backend) {
     let mut world = World::new(backend, "UTC");
     let at = |ago: i64| Millis((today_utc() - ago) * Millis::DAY + 8 * Millis::HOUR);
     for ago in [3, 6, 9, 15] {
@@ -314,11 +316,12 @@ fn a_day_holds_until_one_of_its_sessions_counts_otherwise(backend: Backend) {
     let mut hours = 2;
     let mut step = |made: Made, changed: &[i64]| {
         world.send(vec![made]);
-        assert_eq!(world.changed(), changed);
+        assert_eq!(world.in_state(3), changed);
         world.check();
+        world.holds();
         world.bench.settle(hours);
         hours += 1;
-        assert!(world.changed().is_empty());
+        assert!(world.in_state(3).is_empty() && world.in_state(0).is_empty());
         world.check();
     };
     let crash = |name: &str, at: Millis| {
@@ -346,18 +349,56 @@ fn a_day_holds_until_one_of_its_sessions_counts_otherwise(backend: Backend) {
                 { today_utc() - 5 }
             )
         };
-        for (sessions, dimension, changed) in [(0, 2, &[][..]), (1, 2, &[5]), (0, 9, &[5])] {
-            world.bench.database.alter("UPDATE settled_sessions SET state = 2");
-            world.bench.database.alter(&row(sessions, dimension));
-            assert_eq!(world.changed(), changed, "{sessions} of {dimension}");
+        for state in [2, 3] {
+            for (sessions, dimension, changed) in [(0, 2, &[][..]), (1, 2, &[5]), (0, 9, &[5])] {
+                world.bench.database.alter(&format!("UPDATE settled_sessions SET state = {state}"));
+                world.bench.database.alter(&row(sessions, dimension));
+                assert_eq!(world.in_state(0), changed, "{sessions} of {dimension}");
+            }
         }
     }
 }
 
+fn a_day_beside_which_there_is_no_room_holds_no_longer(backend: Backend) {
+    let mut world = World::new(backend, "UTC");
+    let at = |n: i64| Millis((today_utc() - 4) * Millis::DAY + n * Millis::MINUTE);
+    world.send((0..40).map(|n| Made::of(&format!("s{n}"), at(n))).collect());
+    world.bench.settle(0);
+    world.send(vec![Made::of("new", at(50))]);
+    assert_eq!(world.in_state(3), [4]);
+    world.bench.database.alter("UPDATE settled_sessions SET changes = 20000 WHERE state = 3");
+    world.send(vec![Made::of("newer", at(60))]);
+    assert_eq!((world.in_state(3), world.in_state(0)), (vec![], vec![4]));
+    world.check();
+    // Many are counted again before they have rested for an hour.
+    world.bench.settle(1);
+    world.send(vec![Made::of("newest", at(70))]);
+    world.bench.database.alter("UPDATE settled_sessions SET changes = 1001 WHERE state = 3");
+    world.bench.settle(1);
+    assert_eq!(world.in_state(3), [0_i64; 0]);
+    // What an older version has settled since the list was made goes without it.
+    world.send(vec![Made::of("last", at(80))]);
+    world.bench.settle(3);
+    world.bench.database.alter(&format!(
+        "INSERT INTO settled_changes (env_id, day, facts_id, class, sessions, crashed) \
+         SELECT env_id, day, 1, 5, 7, 7 FROM settled_sessions WHERE day = {}",
+        today_utc() - 4
+    ));
+    world.check();
+    world.holds();
+    world.send(vec![Made::of("very last", at(90))]);
+    assert_eq!(world.in_state(3), [4]);
+    world.check();
+    world.holds();
+}
+
 fn settled_days_are_told_without_their_sessions(backend: Backend) {
     let mut world = World::new(backend, "UTC");
-    world.random(&mut Noise(44), 250);
+    let mut noise = Noise(44);
+    world.random(&mut noise, 250);
     world.bench.settle(0);
+    world.random(&mut noise, 30);
+    assert!(world.days(3) > 3);
     world.check();
     let midnight = |ago: i64| Millis((today_utc() - ago) * Millis::DAY);
     world.bench.database.alter(&format!(
@@ -433,6 +474,18 @@ fn whoever_dies_at_a_day_is_not_waited_for_and_a_commit_in_between_is_seen(backe
     assert_eq!(world.days(2), settled);
     world.holds();
     world.check();
+    // The same of a day that holds all the while.
+    world.send(vec![Made::of("later", NOW.plus(-5 * Millis::DAY))]);
+    let since = NOW.plus(30 * Millis::HOUR).0;
+    world.bench.database.alter(&format!("UPDATE settled_sessions SET work = 7, at = {since} WHERE state = 3"));
+    world.send(vec![Made::of("latest", NOW.plus(-5 * Millis::DAY))]);
+    world.bench.settle(30);
+    assert_eq!(world.days(3), 1, "whoever it is may still be at it");
+    world.check();
+    world.bench.settle(31);
+    assert_eq!(world.days(2), settled + 1, "and one more is over");
+    world.holds();
+    world.check();
 }
 
 fn what_is_wrong_of_sessions_is_found_and_made_anew(backend: Backend) {
@@ -456,17 +509,26 @@ fn what_is_wrong_of_sessions_is_found_and_made_anew(backend: Backend) {
         ),
         (format!("DELETE FROM settled_lengths WHERE {}", fact("version")), false),
         (format!("UPDATE settled_sessions SET sessions = sessions + 1 WHERE day = {day}"), false),
+        (format!("UPDATE settled_changes SET crashed = crashed + 1 WHERE day = {day}"), false),
+        (format!("UPDATE settled_changes SET class = class + 1 WHERE day = {day}"), false),
+        (format!("DELETE FROM settled_changes WHERE day = {day}"), false),
     ] {
+        let late = Millis(day * Millis::DAY + Millis::MINUTE);
+        world.send(vec![Made::of(&format!("late {wrong}"), late)]);
+        assert!(world.is_right(day) && world.in_state(3) == [5]);
         world.bench.database.alter(&wrong);
         assert!(!world.is_right(day) && world.is_right(day - 1), "{wrong}");
         let found = world.asked(&METRICS, (Fact::Version, whole), &Filters::none());
         assert_eq!(matches!(found, Err(StoreError::Corrupt(_))), is_error, "{wrong}");
         assert!(world.asked(&METRICS, (Fact::Version, world.stretches()[2]), &Filters::none()).is_ok());
-        if !is_error {
+        // What is wrong in bytes is not shown, and what is missing is read.
+        if wrong.starts_with("DELETE FROM settled_lengths") {
             world.check();
         }
         assert_eq!(world.bench.store.mend(&mend).unwrap(), []);
-        assert_eq!(world.bench.database.count(&format!("SELECT count(*) FROM settled_lengths WHERE day = {day}")), 0);
+        for table in ["settled_lengths", "settled_changes"] {
+            assert_eq!(world.bench.database.count(&format!("SELECT count(*) FROM {table} WHERE day = {day}")), 0);
+        }
         world.check();
         world.bench.settle(0);
         world.holds();
@@ -478,6 +540,8 @@ fn old_sessions_are_forgotten_in_settled_days_too(backend: Backend) {
     let mut world = World::new(backend, "UTC");
     world.random(&mut Noise(47), 250);
     world.bench.settle(0);
+    world.random(&mut Noise(49), 50);
+    assert!(world.days(3) > 3);
     world.bench.reopen_keeping(5);
     let environment = world.scope.environment;
     let (first, end) = (today_utc() - 5, Millis((today_utc() - 5) * Millis::DAY));
