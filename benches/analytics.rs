@@ -135,6 +135,7 @@ fn main() {
     }
     bars.push(asker.heavy(&mut rig, &mut figures));
     rig.launch();
+    rest(&rig);
     bars.extend(asker.together(&rig, &mut figures));
     tell(&bars);
     figures.save("analytics");
@@ -146,6 +147,13 @@ fn settle(rig: &mut Rig, figures: &mut Figures) {
     let before = bytes(rig);
     let began = Instant::now();
     rig.launch();
+    rest(rig);
+    figures.add("settling_s", began.elapsed().as_secs_f64());
+    figures.add("settled_mb", (bytes(rig) - before) as f64 / 1e6);
+}
+
+/// Waits until the server has nothing to do of its own.
+fn rest(rig: &Rig) {
     let mut connection = Connection::open(rig);
     let waits = |connection: &mut Connection| {
         let text = scrape(rig, connection);
@@ -153,15 +161,13 @@ fn settle(rig: &mut Rig, figures: &mut Figures) {
         let is_behind = ["tallybox_unsettled_days ", "tallybox_unsettled_counts "]
             .into_iter()
             .any(|name| figure(name) != Some("0"));
-        // The daily look at every page would else begin anew with every start.
+        // The daily look at every page begins with a start, and commits wait for it.
         let is_checked = figure("tallybox_job_last_end_seconds{job=\"check\"} ").is_some_and(|at| at != "0");
         is_behind || !is_checked
     };
     while waits(&mut connection) {
         std::thread::sleep(PACE);
     }
-    figures.add("settling_s", began.elapsed().as_secs_f64());
-    figures.add("settled_mb", (bytes(rig) - before) as f64 / 1e6);
 }
 
 /// Events of every hour of the last week come late, as they do on any day: no day of it is as it was settled.
