@@ -268,8 +268,7 @@ impl Fold {
         self.events.entry(key).or_insert((facts.values, Measures::default())).1.add(measures);
     }
 
-    /// Counts one session of a length in milliseconds, or takes one back. Its row is given out even where it comes to nothing:
-    /// so it is known of which days sessions have changed.
+    /// Counts one session of a length in milliseconds, or takes one back.
     pub fn length(&mut self, environment: EnvironmentId, bucket: Bucket, ms: i64, sessions: i64) {
         let value = length_class(ms);
         self.row(Key { environment, dimension: LENGTHS, bucket, value }, Measures::SESSION.times(sessions));
@@ -299,7 +298,7 @@ impl Fold {
         }
     }
 
-    /// Everything collected. Rows that came to nothing are left out, but for those of lengths.
+    /// Everything collected, but for what came to nothing.
     pub fn into_deltas(mut self) -> Deltas {
         for ((environment, bucket, name, _), (facts, measures)) in std::mem::take(&mut self.events) {
             self.by_facts(environment, bucket, &facts, measures);
@@ -307,14 +306,15 @@ impl Fold {
             self.row(Key { environment, dimension: code, bucket, value: name }, measures);
         }
         let mut hours = self.rows;
-        let counts = |key: &Key, measures: &Measures| key.dimension == LENGTHS || !measures.is_zero();
-        hours.retain(|key, measures| counts(key, measures));
+        hours.retain(|_, measures| !measures.is_zero());
         let mut days: BTreeMap<Key, Measures> = BTreeMap::new();
         for (key, measures) in &hours {
             days.entry(Key { bucket: key.bucket.day(), ..*key }).or_default().add(*measures);
         }
-        days.retain(|key, measures| counts(key, measures));
-        Deltas { hours, days, sessions: self.sessions }
+        days.retain(|_, measures| !measures.is_zero());
+        let mut sessions = self.sessions;
+        sessions.retain(|_, count| *count != SessionCount::default());
+        Deltas { hours, days, sessions }
     }
 
     fn row(&mut self, key: Key, measures: Measures) {
@@ -408,14 +408,17 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_take_each_others_place_leave_a_trace() {
+    fn sessions_that_take_the_place_of_others_of_their_kind_leave_no_trace() {
         let mut fold = Fold::default();
-        for (bucket, ms, sessions) in [(8, 5, -1), (8, 5, 1), (9, 7, -1), (10, 7, 1)] {
-            fold.length(ENV, Bucket(bucket), ms, sessions);
+        let count = |sessions| SessionCount { sessions, crashed: 0 };
+        for (day, facts, sessions) in [(1, 3, -1), (1, 3, 1), (1, 4, 1), (2, 3, -1), (2, 4, 1)] {
+            fold.sessions(SessionKey { environment: ENV, day, facts, class: 5 }, count(sessions));
         }
-        let deltas = fold.into_deltas();
-        let classes: Vec<_> = deltas.days.iter().map(|(key, sums)| (key.value, sums.is_zero())).collect();
-        assert_eq!(classes, [(5, true), (7, true)]);
-        assert_eq!(deltas.hours.len(), 3);
+        let sessions: Vec<_> = fold.into_deltas().sessions.into_iter().collect();
+        let left = [(1, 4, 1), (2, 3, -1), (2, 4, 1)];
+        assert_eq!(
+            sessions,
+            left.map(|(day, facts, n)| (SessionKey { environment: ENV, day, facts, class: 5 }, count(n)))
+        );
     }
 }

@@ -9,16 +9,15 @@ use super::super::sql::{Cell, Line, Sql};
 use super::classes::Sessions;
 use super::late::{AT_ONCE, ROOM};
 use super::{LISTED, Result, SETTLED};
-use crate::model::{EnvironmentId, LENGTHS, Millis};
-use crate::rollup::{Bucket, Deltas, SessionCount, SessionKey};
+use crate::model::{EnvironmentId, Millis};
+use crate::rollup::{Deltas, SessionCount, SessionKey};
 
 /// What is listed: of each set of facts and class of lengths how many.
 pub(super) type Changes = Vec<(i64, i64, SessionCount)>;
 
 /// The UTC days of an environment of which a commit has changed sessions.
 pub(in crate::store) fn changed(deltas: &Deltas) -> BTreeSet<(EnvironmentId, i64)> {
-    let named = deltas.days.keys().filter(|key| key.dimension == LENGTHS);
-    named.map(|key| (key.environment, key.bucket.0.div_euclid(Bucket::PER_DAY))).collect()
+    deltas.sessions.keys().map(|key| (key.environment, key.day)).collect()
 }
 
 /// What a commit has changed of a day, as far as it may be listed: nothing where that is too much at once.
@@ -122,7 +121,6 @@ mod tests {
             for n in 0..changes {
                 let key = SessionKey { environment, day, facts: n % 7 - 3, class: n };
                 fold.sessions(key, SessionCount { sessions: 1, crashed: n % 2 });
-                fold.sessions(key, SessionCount { sessions: -1, crashed: 0 });
             }
         }
         let deltas = fold.into_deltas();

@@ -132,6 +132,7 @@ struct Writer {
     conn: Connection,
     mark: Mark,
     memory: Memory,
+    cuts: wal::Cuts,
     tended_at: Millis,
     purged_at: Millis,
 }
@@ -151,7 +152,8 @@ impl SqliteStore {
         let readers = RwLock::new(Some(open::readers(path, options)?));
         let memory = Memory::default();
         let counts = memory.counts.clone();
-        let writer = Writer { conn, mark, memory, tended_at: Millis(0), purged_at: Millis(0) };
+        let cuts = wal::Cuts::default();
+        let writer = Writer { conn, mark, memory, cuts, tended_at: Millis(0), purged_at: Millis(0) };
         Ok(Self {
             path: path.to_path_buf(),
             options,
@@ -381,9 +383,9 @@ impl Backend for SqliteStore {
         // Near the floor the log goes home sooner, while the database still has room to grow by what waits in it.
         let affordable = self.disk.room() / (4 * PAGE);
         let due = if idle { 1 } else { affordable.min(CHECKPOINT_PAGES) };
-        let written_back = wal::write_back(&writer.conn, due);
+        let Writer { conn, mark, cuts, .. } = &mut *writer;
+        let written_back = wal::write_back(conn, due).and_then(|pages| cuts.trim(conn, pages));
         if idle && self.options.synchronous == Synchronous::Full {
-            let Writer { conn, mark, .. } = &mut *writer;
             mark.set(conn);
         }
         if over(writer.purged_at, Millis::MINUTE) {

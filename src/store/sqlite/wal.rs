@@ -10,36 +10,61 @@ use crate::store::Result;
 
 /// How long a cut may wait for readers, while nobody can write.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Pages of a log that is cut.
+const LONG: i64 = WAL_MAX / PAGE;
 /// How often it is tried to begin the log anew, and how long is waited in between for another process that writes it back.
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Writes the log back once at least `due` of its pages wait for it. The size of the file would not tell: a log that
-/// has been written back is filled again from its start, and keeps its length.
-pub(super) fn write_back(conn: &Connection, due: i64) -> Result<()> {
+/// Writes the log back once at least `due` of its pages wait for it; the pages in use. The size of the file would not
+/// tell: a log that has been written back is filled again from its start, and keeps its length.
+pub(super) fn write_back(conn: &Connection, due: i64) -> Result<i64> {
     let Log { pages, waiting } = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;
     if waiting >= due.max(1) {
         checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
     }
-    // So long a log has not begun anew for a while: one reader or another has always been in it.
-    if pages * PAGE > WAL_MAX {
-        conn.busy_timeout(PATIENCE)?;
-        let cut = checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-        conn.busy_timeout(BUSY)?;
-        cut?;
+    Ok(pages)
+}
+
+/// When a long log is cut. So long a log has not begun anew for a while: one reader or another has always been in it.
+pub(super) struct Cuts {
+    /// The pages in use from which a cut waits for readers. Where one reader stays, all who commit would wait at each cut.
+    patient_from: i64,
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self { patient_from: LONG }
     }
-    Ok(())
+}
+
+impl Cuts {
+    /// Cuts the log where it is long, after the writing back that found `pages` of it in use.
+    pub(super) fn trim(&mut self, conn: &Connection, pages: i64) -> Result<()> {
+        if pages <= LONG {
+            return Ok(());
+        }
+        let is_patient = pages > self.patient_from;
+        self.patient_from = if empty(conn, "TRUNCATE", if is_patient { PATIENCE } else { Duration::ZERO })? {
+            LONG
+        } else if is_patient {
+            pages + LONG
+        } else {
+            self.patient_from
+        };
+        Ok(())
+    }
 }
 
 /// Writes the log back and leaves nothing in its file; `false` where a reader is in it still.
 pub(super) fn cut(conn: &Connection) -> Result<bool> {
-    empty(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+    empty(conn, "TRUNCATE", PATIENCE)
 }
 
 /// Writes the log back and lets it begin anew within the length it has; `false` where others were in it all the time.
 pub(super) fn begin_anew(conn: &Connection) -> Result<bool> {
     for _ in 0..TRIES {
-        if empty(conn, "PRAGMA wal_checkpoint(RESTART)")? {
+        if empty(conn, "RESTART", PATIENCE)? {
             return Ok(true);
         }
         std::thread::sleep(PAUSE);
@@ -47,9 +72,11 @@ pub(super) fn begin_anew(conn: &Connection) -> Result<bool> {
     Ok(false)
 }
 
-fn empty(conn: &Connection, sql: &str) -> Result<bool> {
-    conn.busy_timeout(PATIENCE)?;
-    let busy = conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+/// Writes the log back in that mode, which needs all readers to be out of it; `false` where one stays for longer than
+/// `patience`.
+fn empty(conn: &Connection, mode: &str, patience: Duration) -> Result<bool> {
+    conn.busy_timeout(patience)?;
+    let busy = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0));
     conn.busy_timeout(BUSY)?;
     Ok(busy? == 0)
 }
@@ -125,10 +152,18 @@ mod tests {
         let begun = std::time::Instant::now();
         store.tend(NOW).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        // Once, and not at each commit that follows.
+        let patient_from = || store.writer.lock().cuts.patient_from;
+        let next = patient_from();
+        assert!(next > 2 * LONG);
+        put(&store, 10);
+        store.tend(NOW).unwrap();
+        assert_eq!(patient_from(), next);
         let length = || std::fs::metadata(store.wal_path()).unwrap().len();
         assert!(length() > WAL_MAX as u64);
         reader.execute_batch("COMMIT").unwrap();
         store.tend(NOW).unwrap();
         assert_eq!(length(), 0);
+        assert_eq!(patient_from(), LONG);
     }
 }
