@@ -14,8 +14,8 @@ const FEW: i64 = 3;
 
 /// Different users of a period: exact, since each user-day knows its hours.
 pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    if let Some(settled) = settled::find(db, Counted::Users, environment, period)? {
-        return Ok(settled);
+    if let Some(known) = known(db, (Counted::ListedUsers, Counted::Users), environment, period)? {
+        return Ok(known);
     }
     let (first_day, last_day) = (period.first.day, period.last_day());
     let last_whole_day = if period.next.hour == 0 { last_day } else { last_day - 1 };
@@ -25,40 +25,42 @@ pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -
         let sql = "SELECT count(*) FROM users WHERE last_day >= $1 AND +env_id = $2";
         return Ok(db.value(sql, &[i64::from(first_day).into(), environment.0.into()])?.int());
     }
-    joined(db, (Counted::ListedUsers, Counted::Users), environment, period)
+    distinct(db, Counted::Users, environment, period)
 }
 
 /// Different users of a period for whom something has crashed in it.
 pub(super) fn crashed_users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    match settled::find(db, Counted::CrashedUsers, environment, period)? {
-        Some(settled) => Ok(settled),
-        None => joined(db, (Counted::ListedCrashedUsers, Counted::CrashedUsers), environment, period),
+    match known(db, (Counted::ListedCrashedUsers, Counted::CrashedUsers), environment, period)? {
+        Some(known) => Ok(known),
+        None => distinct(db, Counted::CrashedUsers, environment, period),
     }
 }
 
 /// Different devices of a period.
 pub(super) fn devices(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    match settled::find(db, Counted::Devices, environment, period)? {
-        Some(settled) => Ok(settled),
-        None => joined(db, (Counted::ListedDevices, Counted::Devices), environment, period),
+    match known(db, (Counted::ListedDevices, Counted::Devices), environment, period)? {
+        Some(known) => Ok(known),
+        None => distinct(db, Counted::Devices, environment, period),
     }
 }
 
-/// Joins the lists of days that are settled, and reads the days of the others.
-fn joined(
+/// What is settled of the period, or what the lists of its days that are settled come to, with a look at the others; none
+/// where few are settled.
+fn known(
     db: &dyn Sql,
     (listed_as, counted): (Counted, Counted),
     environment: EnvironmentId,
     period: &Period,
-) -> Result<i64> {
+) -> Result<Option<i64>> {
+    let settled = settled::find(db, counted, environment, period)?;
     let first_whole = if period.first.hour == 0 { period.first.day } else { period.first.day + 1 };
     let whole = i64::from(period.next.day) - i64::from(first_whole);
-    if whole < FEW {
-        return distinct(db, counted, environment, period);
+    if settled.is_some() || whole < FEW {
+        return Ok(settled);
     }
     let Joined { mut members, days } = settled::join(db, listed_as, environment, (first_whole, period.next.day - 1))?;
     if (days.len() as i64) < whole / 2 {
-        return distinct(db, counted, environment, period);
+        return Ok(None);
     }
     let mut from = period.first;
     for day in days {
@@ -71,7 +73,7 @@ fn joined(
     if from < period.next {
         listed(db, counted, environment, &Period { first: from, ..*period }, &mut members)?;
     }
-    Ok(members.len().cast_signed())
+    Ok(Some(members.len().cast_signed()))
 }
 
 /// Adds the users or devices of a period to a set, by a look at each of their days.

@@ -140,28 +140,38 @@ fn choices(selection: &Selection, further: &Dimension, path: &str) -> Vec<Tab> {
     Dimension::OFFERED.iter().filter(|dimension| !listed(dimension)).map(choice).collect()
 }
 
+/// The metrics that are asked for together: what takes long comes beside the others, where there is a processor for it. Of
+/// lengths there are many in a day, and devices are told apart, as users are.
+fn part(metric: Metric) -> usize {
+    match metric {
+        Metric::SessionLength | Metric::SessionLengthP95 => 1,
+        Metric::Devices => 2,
+        _ => 0,
+    }
+}
+
 async fn ask(asking: &Asking<'_>, selection: &Selection, further: &Dimension) -> Result<Answers, PageError> {
     let whole = selection.range.whole;
     let stretches: Vec<Period> =
         [Some(whole), selection.compared.as_ref().map(|earlier| earlier.whole)].into_iter().flatten().collect();
     let mut metrics = with_chosen(&CARDS, selection.metric);
-    // Devices are counted one by one, as users are: beside them, where there is a processor for it.
-    let others: Vec<_> = metrics.iter().copied().filter(|metric| *metric != Metric::Devices).collect();
+    let of = |wanted: usize| metrics.iter().copied().filter(|metric| part(*metric) == wanted).collect::<Vec<_>>();
+    let [others, lengths, devices] = [0, 1, 2].map(of);
     let list = |dimension: &Dimension| asking.breakdown(dimension.clone(), &[Metric::Events], whole, TOP);
     let columns = with_chosen(&COLUMNS, selection.metric);
-    let (board, others, devices, first, second, third, last, events) = tokio::try_join!(
+    let (board, others, lengths, devices, first, second, third, last, events) = tokio::try_join!(
         Board::ask(asking, selection, columns),
         asking.series(&others, stretches.clone()),
-        asking.series(&[Metric::Devices], stretches),
+        asking.series(&lengths, stretches.clone()),
+        asking.series(&devices, stretches),
         list(&TOPS[0].1),
         list(&TOPS[1].1),
         list(&TOPS[2].1),
         list(further),
         asking.newest(None, None, NEWEST),
     )?;
-    let (mut others, mut devices) = (others.into_iter(), devices.into_iter());
-    let row = |metric: &Metric| if *metric == Metric::Devices { devices.next() } else { others.next() };
-    let mut totals: Vec<_> = metrics.iter().filter_map(row).collect();
+    let mut parts = [others, lengths, devices].map(Vec::into_iter);
+    let mut totals: Vec<_> = metrics.iter().filter_map(|metric| parts[part(*metric)].next()).collect();
     let unused = metrics.iter().position(|metric| *metric == Metric::Devices);
     let unused = unused.filter(|at| totals.get(*at).is_some_and(|row| row.iter().all(|count| count.unwrap_or(0) == 0)));
     if let Some(at) = unused.filter(|_| selection.metric != Metric::Devices) {
