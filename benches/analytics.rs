@@ -37,7 +37,7 @@ const LATE: usize = 10;
 const SENDERS: usize = 8;
 const BATCH: usize = 100;
 /// Batches that are sent without pages, with them, and without them again.
-const BATCHES: usize = 3_000;
+const BATCHES: usize = 6_000;
 /// Pages are asked for this often while batches are sent: four cold overviews a second.
 const PACE: Duration = Duration::from_millis(250);
 /// Most that pages may slow down, and the share of its rate that ingest must keep.
@@ -288,7 +288,7 @@ impl Asker {
     fn together(&self, rig: &Rig, figures: &mut Figures) -> Vec<Bar> {
         let idle = AtomicBool::new(false);
         let mut weeks = (0..).map(overview_of_the_past);
-        let alone = self.pages(rig, &mut weeks, |asked| asked < 12);
+        let alone = self.pages(rig, &mut weeks, |asked| asked < 24);
         let before = ingest(rig, 0);
         let (during, together) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| self.pages(rig, &mut weeks, |_| !idle.load(Ordering::Relaxed)));
@@ -352,12 +352,15 @@ fn day(ago: i64) -> Date {
     at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-/// Batches of this moment on all connections: events a second. The requests are made before the time is taken.
+/// Batches that end at this moment on all connections: events a second. The requests are made before the time is taken.
 fn ingest(rig: &Rig, phase: usize) -> f64 {
     let request = |n: usize| {
         let number = phase * BATCHES + n;
         let session = 2_000_000_000 + number * 2;
-        rig.signed(&batch(&Sender { user: number % 20_000, session, at: now(), release: 3, events: BATCH }))
+        let mut sender = Sender { user: number % 20_000, session, at: now(), release: 3, events: BATCH };
+        // Nothing of it lies ahead: that would be a client whose clock is wrong.
+        sender.at = 2 * sender.at - sender.time(BATCH);
+        rig.signed(&batch(&sender))
     };
     let requests: Vec<_> = (0..BATCHES).map(request).collect();
     let next = AtomicUsize::new(0);
