@@ -144,6 +144,7 @@ pub fn ground_of_jobs(
         erasure: Mutex::default(),
         guard: Mutex::default(),
         pruner: Mutex::new(pruner),
+        ended: Arc::default(),
     })
 }
 

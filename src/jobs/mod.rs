@@ -10,6 +10,7 @@ mod settle;
 mod unite;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -149,6 +150,8 @@ pub struct Ground {
     pub guard: Mutex<Guard>,
     /// What deletes by age.
     pub pruner: Mutex<Pruner>,
+    /// Set when the jobs are to end: a long step is given up where that does no harm.
+    pub ended: Arc<AtomicBool>,
 }
 
 impl Ground {

@@ -1,5 +1,8 @@
 //! What a database lends to be a [`Store`]: everything above its statements is written once, here and beside.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use super::Keeps;
 use super::Salt;
 use super::slow::{SlowLog, Watched};
@@ -63,7 +66,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// As [`Store::probe`].
     fn probe(&self) -> Result<()>;
     /// As [`Store::check`].
-    fn check(&self) -> Result<&'static str> {
+    fn check(&self, _ended: &Arc<AtomicBool>) -> Result<&'static str> {
         Ok("PostgreSQL looks after its own pages")
     }
     /// Who is told of what takes long.
@@ -385,7 +388,7 @@ impl<B: Backend> Store for B {
         Backend::probe(self)
     }
 
-    fn check(&self) -> Result<&'static str> {
-        Backend::check(self)
+    fn check(&self, ended: &Arc<AtomicBool>) -> Result<&'static str> {
+        Backend::check(self, ended)
     }
 }

@@ -47,6 +47,9 @@ mod tokens;
 mod versions;
 mod visitors;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use crate::model::Salt;
 use crate::model::{Answers, LookupCounts, TraceId};
 use crate::model::{ApiToken, ApiTokenId, Concerning, NewApiToken};
@@ -421,6 +424,6 @@ pub trait Store: Accounts + Duties + Erasing + Etiquette + Keepers + Sealing + S
     fn probe(&self) -> Result<()>;
 
     /// Looks at every page for damage, beside commits; what came of it, in words. Where some is found nothing is written
-    /// any more until a restart.
-    fn check(&self) -> Result<&'static str>;
+    /// any more until a restart. Once `ended` is set it is given up, as [`StoreError::Interrupted`].
+    fn check(&self, ended: &Arc<AtomicBool>) -> Result<&'static str>;
 }

@@ -5,6 +5,7 @@ mod here;
 mod run;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub use run::{Held, RunError, Turn};
 /// The threads of all jobs. Dropped, they end after the step that they are at.
 pub struct Jobs {
     over: Arc<Over>,
+    /// As in the ground.
+    ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -34,7 +37,7 @@ impl Jobs {
         let standing = |duty: &Duty| JobStanding { job: duty.job(), off: (duty.off)(&ground), run: None };
         *ground.progress.jobs.lock() = duties.iter().map(standing).collect();
         let ground = Arc::new(ground);
-        let mut jobs = Self { over: Arc::default(), threads: Vec::new() };
+        let mut jobs = Self { over: Arc::default(), ended: ground.ended.clone(), threads: Vec::new() };
         for duty in duties.iter().filter(|duty| (duty.off)(&ground).is_none()) {
             let (ground, over) = (ground.clone(), jobs.over.clone());
             let run = move || match duty.work {
@@ -76,6 +79,7 @@ impl Over {
 
 impl Drop for Jobs {
     fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
         self.over.end();
         for thread in self.threads.drain(..) {
             // A panic of the thread was told already.

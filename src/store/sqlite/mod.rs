@@ -15,7 +15,7 @@ mod wal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -200,14 +200,14 @@ impl SqliteStore {
                 }
             }
             // What one commit has met may be a part of one table, or what a part says of itself: every page is asked.
-            Err(StoreError::Corrupt(_)) => _ = self.look(),
+            Err(StoreError::Corrupt(_)) => _ = self.look(|| false),
             _ => {}
         }
     }
 
     /// Looks at every page; where one is damaged nothing is written any more.
-    fn look(&self) -> Result<()> {
-        sound::check(&self.path).inspect_err(|error| {
+    fn look(&self, is_over: impl FnMut() -> bool + Send + 'static) -> Result<()> {
+        sound::check(&self.path, is_over).inspect_err(|error| {
             if let StoreError::Corrupt(found) = error {
                 self.damaged(found);
             }
@@ -459,8 +459,9 @@ impl Backend for SqliteStore {
         Ok(())
     }
 
-    fn check(&self) -> Result<&'static str> {
-        self.look().map(|()| "every page of the database is in order")
+    fn check(&self, ended: &Arc<AtomicBool>) -> Result<&'static str> {
+        let ended = ended.clone();
+        self.look(move || ended.load(Ordering::Relaxed)).map(|()| "every page of the database is in order")
     }
 
     fn slow_log(&self) -> &SlowLog {

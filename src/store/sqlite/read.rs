@@ -16,7 +16,16 @@ const STEPS: i32 = 10_000;
 /// Runs `read` on a connection, interrupting its statements once `limit` has passed.
 pub(super) fn timed<T>(conn: &Connection, limit: Duration, read: impl FnOnce() -> Result<T>) -> Result<T> {
     let deadline = Deadline::after(limit);
-    conn.progress_handler(STEPS, Some(move || deadline.passed()))?;
+    until(conn, move || deadline.passed(), read)
+}
+
+/// The same once `is_over` says so.
+pub(super) fn until<T>(
+    conn: &Connection,
+    is_over: impl FnMut() -> bool + Send + 'static,
+    read: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    conn.progress_handler(STEPS, Some(is_over))?;
     let result = read();
     conn.progress_handler(0, None::<fn() -> bool>)?;
     result

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::PAGE;
 use super::open::{BUSY, harden};
-use super::read::timed;
+use super::read::{timed, until};
 use crate::store::{Result, StoreError};
 
 /// Digits of a mark, with leading noughts.
@@ -48,12 +48,12 @@ pub(super) fn glance(conn: &Connection, limit: Duration) -> Result<()> {
     }
 }
 
-/// Looks at every page of the database at `path`, beside those who use it.
-pub(super) fn check(path: &Path) -> Result<()> {
+/// Looks at every page of the database at `path`, beside those who use it; not to the end where `is_over` says so.
+pub(super) fn check(path: &Path, is_over: impl FnMut() -> bool + Send + 'static) -> Result<()> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY)?;
     harden(&conn)?;
-    look(&conn)
+    until(&conn, is_over, || look(&conn))
 }
 
 fn look(conn: &Connection) -> Result<()> {
@@ -166,10 +166,28 @@ fn newest(conn: &Connection) -> Result<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::super::{Options, SqliteStore, wal};
     use super::*;
     use crate::store::Store;
     use crate::store::backend::Backend;
+
+    #[test]
+    fn a_look_at_every_page_ends_when_the_box_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("test.db"), Options::default()).unwrap();
+        let sql = "INSERT INTO members (name, password_hash, created_at) \
+                   WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 20000) \
+                   SELECT n, '', 0 FROM many";
+        store.write(|db| db.run(sql, &[])).unwrap();
+        let ended = Arc::new(AtomicBool::new(true));
+        assert!(matches!(Store::check(&store, &ended), Err(StoreError::Interrupted)));
+        Store::probe(&store).unwrap();
+        ended.store(false, Ordering::Relaxed);
+        Store::check(&store, &ended).unwrap();
+    }
 
     #[test]
     fn a_database_that_is_found_damaged_is_read_and_not_written() {
@@ -177,7 +195,8 @@ mod tests {
         let path = directory.path().join("test.db");
         let store = SqliteStore::open(&path, Options::default()).unwrap();
         assert!(wal::cut(&store.writer.lock().conn).unwrap());
-        assert_eq!(Store::check(&store).unwrap(), "every page of the database is in order");
+        let check = || Store::check(&store, &Arc::default());
+        assert_eq!(check().unwrap(), "every page of the database is in order");
         // A commit that meets what is no damage of pages goes on.
         let failing = store.write::<()>(|_| Err(StoreError::Corrupt("a part of a day".to_owned())));
         assert!(matches!(failing, Err(StoreError::Corrupt(_))));
@@ -185,7 +204,7 @@ mod tests {
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         let pages = file.metadata().unwrap().len() / 4_096;
         (2..pages).for_each(|page| file.write_all_at(&[0; 4_096], page * 4_096).unwrap());
-        assert!(matches!(Store::check(&store), Err(StoreError::Corrupt(_))));
+        assert!(matches!(check(), Err(StoreError::Corrupt(_))));
         let before = fs::read(&path).unwrap();
         for _ in 0..3 {
             let refused = Store::probe(&store).unwrap_err();

@@ -40,6 +40,7 @@ fn ground(store: &Arc<dyn Store>, name: &str, lease: Duration) -> Ground {
         erasure: Mutex::default(),
         guard: Mutex::default(),
         pruner: Mutex::new(Pruner::new(store.clone())),
+        ended: Arc::default(),
     }
 }
 
