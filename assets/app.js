@@ -27,6 +27,13 @@ for (const block of document.querySelectorAll("[data-copy]")) {
   }
 }
 
+// What is chosen in a row that is longer than the window is brought into sight, without moving the page.
+for (const chosen of document.querySelectorAll(".segments [aria-current]")) {
+  const row = chosen.closest(".segments");
+  const [is, of] = [chosen, row].map((one) => one.getBoundingClientRect());
+  row.scrollLeft += is.left + is.width / 2 - of.left - of.width / 2;
+}
+
 // A box in front of the page closes as a menu does.
 const boxes = "details.custom[open], details.confirm[open]";
 document.addEventListener("click", (event) => {

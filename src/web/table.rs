@@ -4,7 +4,8 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::error::{Page, PageError};
 use super::state::WebState;
@@ -29,6 +30,8 @@ pub enum Cell {
     Decimal(f64),
     /// A text.
     Text(String),
+    /// A JSON value as it was written: a text in CSV, and itself in JSON.
+    Json(String),
 }
 
 /// The form of a file.
@@ -92,11 +95,37 @@ impl Table {
 
     /// A list of objects, one for each row, with its members in the order of the columns.
     pub fn json(&self) -> String {
-        let member = |(name, cell): (&String, &Cell)| (name.clone(), json_cell(cell));
-        let row = |row: &Vec<Cell>| Value::Object(self.columns.iter().zip(row).map(member).collect::<Map<_, _>>());
-        let mut text = Value::Array(self.rows.iter().map(row).collect()).to_string();
+        let rows: Vec<_> = self.rows.iter().map(|cells| Line { names: &self.columns, cells }).collect();
+        let mut text = serde_json::to_string(&rows).expect("names and cells are always JSON");
         text.push('\n');
         text
+    }
+}
+
+/// A row of a table in JSON.
+struct Line<'a> {
+    names: &'a [String],
+    cells: &'a [Cell],
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.names.iter().zip(self.cells))
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Empty => serializer.serialize_none(),
+            Self::Number(number) => serializer.serialize_i64(*number),
+            Self::Decimal(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(value) => value.serialize(serializer),
+                Err(_) => serializer.serialize_str(text),
+            },
+        }
     }
 }
 
@@ -135,7 +164,7 @@ fn csv_cell(cell: &Cell) -> String {
         Cell::Number(number) => number.to_string(),
         Cell::Decimal(number) if number.is_finite() => number.to_string(),
         Cell::Decimal(_) => String::new(),
-        Cell::Text(text) => quoted(text),
+        Cell::Text(text) | Cell::Json(text) => quoted(text),
     }
 }
 
@@ -147,15 +176,6 @@ fn quoted(text: &str) -> String {
         format!("\"{}\"", guarded.replace('"', "\"\""))
     } else {
         guarded
-    }
-}
-
-fn json_cell(cell: &Cell) -> Value {
-    match cell {
-        Cell::Empty => Value::Null,
-        Cell::Number(number) => (*number).into(),
-        Cell::Decimal(number) => (*number).into(),
-        Cell::Text(text) => text.as_str().into(),
     }
 }
 
@@ -198,6 +218,14 @@ mod tests {
         let told = "[{\"value\":\"=\\\"x\\\"\",\"events\":3,\"share\":0.25},{\"value\":null,\"events\":null,\"share\":null}]\n";
         assert_eq!(table.json(), told);
         assert_eq!(Table::new(["a"]).json(), "[]\n");
+    }
+
+    #[test]
+    fn json_stands_in_json_as_it_was_written_and_in_csv_as_a_text() {
+        let mut table = Table::new(["of"]);
+        table.rows.extend([r#"{"b":1.50,"a":"x"}"#, "{cut"].map(|text| vec![Cell::Json(text.to_owned())]));
+        assert_eq!(table.json(), "[{\"of\":{\"b\":1.50,\"a\":\"x\"}},{\"of\":\"{cut\"}]\n");
+        assert_eq!(table.csv(), "of\r\n\"{\"\"b\"\":1.50,\"\"a\"\":\"\"x\"\"}\"\r\n{cut\r\n");
     }
 
     #[test]

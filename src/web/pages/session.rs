@@ -14,7 +14,7 @@ use super::super::frame::Frame;
 use super::super::listing::address;
 use super::super::session::facts;
 use super::super::state::WebState;
-use super::super::table::{Form, Table};
+use super::super::table::{Cell, Form, Table};
 
 /// Events of a page.
 const EVENTS: u32 = 100;
@@ -95,7 +95,7 @@ pub async fn file(State(state): State<WebState>, on: AppVisit, form: Form, RawQu
             event.id.to_string().into(),
             event.name.into(),
             event.category.into(),
-            event.props.into(),
+            event.props.map_or(Cell::Empty, Cell::Json),
         ]
     }));
     table.answer(form, &format!("{}-session", on.app.slug))

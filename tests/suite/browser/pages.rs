@@ -131,6 +131,14 @@ async fn every_page_of_an_app_fits_a_telephone_and_a_desk() {
             assert_eq!(driver.complaints(client).await, [] as [String; 0], "{width} pixels, scripts {scripts:?}");
         }
     }
+    // What is chosen in a row that is longer than the telephone is wide.
+    driver.look(client, PHONE, Scripts::On).await;
+    visit(client, &format!("{home}/breakdown?dimension=error"), "Breakdown by").await;
+    let script = "const [row, chosen] = ['.segments', '.segments [aria-current]']
+                      .map((what) => document.querySelector(what).getBoundingClientRect());
+                  return [row.left - chosen.left, chosen.right - row.right];";
+    let outside = client.execute(script, Vec::new()).await.unwrap();
+    assert!([0, 1].iter().all(|end| outside[end].as_f64().unwrap() <= 0.0), "it stands out by {outside}");
     client.clone().close().await.unwrap();
 }
 

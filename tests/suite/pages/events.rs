@@ -164,7 +164,7 @@ fn sessions_are_listed_and_lead_to_their_events(backend: Backend) {
         &app,
         &[
             ago(40, "opened", "long", none()),
-            ago(28, "saved", "long", none()),
+            ago(28, "saved", "long", serde_json::json!({"pages": 3})),
             ago(28, "crash", "long", none()),
             ago(5, "opened", "short", none()),
         ],
@@ -199,7 +199,10 @@ fn sessions_are_listed_and_lead_to_their_events(backend: Backend) {
     let file = server.page(&format!("/apps/{}/sessions.json", app.slug), &cookie).expect(200).json();
     assert_eq!(file.as_array().unwrap().len(), 2);
     let file = server.page(&one.replace("/session?", "/session.json?"), &cookie).expect(200).json();
-    assert_eq!(file.as_array().unwrap().len(), 3);
+    let events = file.as_array().unwrap();
+    assert_eq!(events.len(), 3);
+    let saved = events.iter().find(|event| event["event"] == "saved").unwrap();
+    assert_eq!(saved["properties"], serde_json::json!({"pages": 3}), "as the explorer's file has them");
     for nothing in ["session", "session?id=", "session?id=x", &format!("session?id={}", "0".repeat(32))] {
         lint(&server.page(&format!("/apps/{}/{nothing}", app.slug), &cookie).expect(404));
     }
