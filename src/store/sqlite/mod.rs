@@ -231,10 +231,7 @@ impl SqliteStore {
         writer.memory.forget();
         *self.readers.write() = None;
         (writer.conn, writer.mark) = open_writer(&self.path, self.options, &self.disk)?;
-        let verdict: String = writer.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::Corrupt(verdict));
-        }
+        sound::look(&writer.conn)?;
         *self.readers.write() = Some(open::readers(&self.path, self.options)?);
         Ok(())
     }

@@ -56,7 +56,8 @@ pub(super) fn check(path: &Path, is_over: impl FnMut() -> bool + Send + 'static)
     until(&conn, is_over, || look(&conn))
 }
 
-fn look(conn: &Connection) -> Result<()> {
+/// Looks at every page of the database of a connection.
+pub(super) fn look(conn: &Connection) -> Result<()> {
     let found: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt(found)) }
 }
