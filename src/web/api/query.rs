@@ -68,9 +68,10 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
     params.end()?;
     let asking = Asking::new(&state, environment.id, filters);
     let earlier = compared(&range, how, &on.app.zone, state.clock.now());
-    let wholes: Vec<Period> =
-        std::iter::once(range.whole).chain(earlier.as_ref().map(|earlier| earlier.whole)).collect();
-    let totals = asking.series(&metrics, wholes).await?;
+    // What all values come to together is told with them.
+    let here = if dimension.is_some() { None } else { Some(range.whole) };
+    let wholes: Vec<Period> = here.into_iter().chain(earlier.as_ref().map(|earlier| earlier.whole)).collect();
+    let totals = if wholes.is_empty() { Vec::new() } else { asking.series(&metrics, wholes).await? };
     let column = |place: usize| totals.iter().map(|row| row.get(place).copied().flatten()).collect();
     // Periods of the range that are ahead have a place in the earlier stretch, and none in the answer.
     let places = earlier.iter().flat_map(|earlier| &earlier.periods).take(range.periods.len());
@@ -92,7 +93,7 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
         with: how.name(),
         from: Utc(earlier.whole.range.from),
         to: Utc(earlier.whole.range.to),
-        total: Values(&metrics, column(1)),
+        total: Values(&metrics, column(usize::from(here.is_some()))),
         periods: before.as_ref().map(|rows| {
             let mut steps = Step::all(zone, &known, (&metrics, rows)).into_iter();
             places.iter().map(|place| place.and_then(|_| steps.next())).collect()
@@ -101,7 +102,7 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
     Ok(Answer::new(&Shown {
         periods: steps.as_ref().map(|rows| Step::all(zone, &range.periods, (&metrics, rows))),
         breakdown: top.as_ref().map(|(dimension, found)| shown(dimension, found, &metrics)),
-        total: Values(&metrics, column(0)),
+        total: Values(&metrics, top.as_ref().map_or_else(|| column(0), |(_, found)| found.together.clone())),
         compare,
         ..head(&on.app, environment.slug.as_str(), &range, &metrics)
     }))

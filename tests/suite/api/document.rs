@@ -7,6 +7,7 @@ use tallybox::query::{COHORTS, Compare, Interval, Preset};
 
 on_both_backends! {
     answers_are_as_the_document_says,
+    a_breakdown_tells_of_the_range_what_it_tells_without_one,
 }
 
 /// An app with something of everything, the token that reads it, and a user of it.
@@ -109,6 +110,32 @@ fn answers_are_as_the_document_says(backend: Backend) {
         }
     }
     assert!(checked > 80, "only {checked} answers were looked at");
+}
+
+fn a_breakdown_tells_of_the_range_what_it_tells_without_one(backend: Backend) {
+    let server = Server::over(backend);
+    let (app, token, _) = filled(&server);
+    server.accept(&app, &[of_version("1.1", "bea", "other"), of_version("1.1", "ana", "mine")]);
+    let all = Metric::ALL.map(|metric| format!("metric={}", metric.name())).join("&");
+    for (rest, events) in [
+        ("", 5),
+        ("&version=1.1", 2),
+        ("&event=mine&compare=previous", 4),
+        ("&prop:nothing=1", 0),
+        ("&from=2026-01-01&compare=year", 5),
+    ] {
+        let ask = |by: &str| {
+            let path = format!("/api/v1/apps/{}/query?{all}{rest}{by}", app.slug);
+            server.read(&path, &token).expect(200).json()
+        };
+        let plain = ask("");
+        for by in ["event", "error", "version", "locale", "prop:command"] {
+            let found = ask(&format!("&dimension={by}"));
+            assert_eq!(found["total"], plain["total"], "{rest} by {by}");
+            assert_eq!(found["compare"]["total"], plain["compare"]["total"], "{rest} by {by}");
+        }
+        assert_eq!(plain["total"]["events"], events, "{rest}");
+    }
 }
 
 #[test]
