@@ -161,7 +161,7 @@ fn rest(rig: &Rig) {
         let is_behind = ["tallybox_unsettled_days ", "tallybox_unsettled_counts "]
             .into_iter()
             .any(|name| figure(name) != Some("0"));
-        // The daily look at every page begins with a start, and commits wait for it.
+        // The daily look at every page begins with a start, and takes a processor.
         let is_checked = figure("tallybox_job_last_end_seconds{job=\"check\"} ").is_some_and(|at| at != "0");
         is_behind || !is_checked
     };

@@ -19,15 +19,15 @@ pub use run::{Held, RunError, Turn};
 /// The threads of all jobs. Dropped, they end after the step that they are at.
 pub struct Jobs {
     over: Arc<Over>,
-    /// As in the ground.
-    ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// Whether it is time to end, and who waits for it.
 #[derive(Default)]
 struct Over {
-    is_over: Mutex<bool>,
+    /// That of the ground; set under the lock, so that nobody begins to wait behind it.
+    ended: Arc<AtomicBool>,
+    lock: Mutex<()>,
     told: Condvar,
 }
 
@@ -37,7 +37,8 @@ impl Jobs {
         let standing = |duty: &Duty| JobStanding { job: duty.job(), off: (duty.off)(&ground), run: None };
         *ground.progress.jobs.lock() = duties.iter().map(standing).collect();
         let ground = Arc::new(ground);
-        let mut jobs = Self { over: Arc::default(), ended: ground.ended.clone(), threads: Vec::new() };
+        let over = Over { ended: ground.ended.clone(), ..Over::default() };
+        let mut jobs = Self { over: Arc::new(over), threads: Vec::new() };
         for duty in duties.iter().filter(|duty| (duty.off)(&ground).is_none()) {
             let (ground, over) = (ground.clone(), jobs.over.clone());
             let run = move || match duty.work {
@@ -64,22 +65,26 @@ pub fn run_now(ground: &Ground, duty: &Duty) -> Result<String, RunError> {
 impl Over {
     /// Waits for so long, or until it is over; whether it is.
     fn wait(&self, pause: Duration) -> bool {
-        let mut is_over = self.is_over.lock();
-        if !*is_over {
-            self.told.wait_for(&mut is_over, pause);
+        let mut lock = self.lock.lock();
+        if !self.is_over() {
+            self.told.wait_for(&mut lock, pause);
         }
-        *is_over
+        self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     fn end(&self) {
-        *self.is_over.lock() = true;
+        let _lock = self.lock.lock();
+        self.ended.store(true, Ordering::Relaxed);
         self.told.notify_all();
     }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
         self.over.end();
         for thread in self.threads.drain(..) {
             // A panic of the thread was told already.

@@ -30,17 +30,24 @@ pub(super) fn users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -
 
 /// Different users of a period for whom something has crashed in it.
 pub(super) fn crashed_users(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    match known(db, (Counted::ListedCrashedUsers, Counted::CrashedUsers), environment, period)? {
-        Some(known) => Ok(known),
-        None => distinct(db, Counted::CrashedUsers, environment, period),
-    }
+    exact(db, (Counted::ListedCrashedUsers, Counted::CrashedUsers), environment, period)
 }
 
 /// Different devices of a period.
 pub(super) fn devices(db: &dyn Sql, environment: EnvironmentId, period: &Period) -> Result<i64> {
-    match known(db, (Counted::ListedDevices, Counted::Devices), environment, period)? {
+    exact(db, (Counted::ListedDevices, Counted::Devices), environment, period)
+}
+
+/// What is known of the period, or a look at all its days.
+fn exact(
+    db: &dyn Sql,
+    (listed_as, counted): (Counted, Counted),
+    environment: EnvironmentId,
+    period: &Period,
+) -> Result<i64> {
+    match known(db, (listed_as, counted), environment, period)? {
         Some(known) => Ok(known),
-        None => distinct(db, Counted::Devices, environment, period),
+        None => distinct(db, counted, environment, period),
     }
 }
 

@@ -68,24 +68,28 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
     params.end()?;
     let asking = Asking::new(&state, environment.id, filters);
     let earlier = compared(&range, how, &on.app.zone, state.clock.now());
-    // What all values come to together is told with them.
-    let here = if dimension.is_some() { None } else { Some(range.whole) };
-    let wholes: Vec<Period> = here.into_iter().chain(earlier.as_ref().map(|earlier| earlier.whole)).collect();
-    let totals = if wholes.is_empty() { Vec::new() } else { asking.series(&metrics, wholes).await? };
-    let column = |place: usize| totals.iter().map(|row| row.get(place).copied().flatten()).collect();
+    let total = async |of: Period| -> Result<Vec<Option<i64>>, ApiError> {
+        let rows = asking.series(&metrics, vec![of]).await?;
+        Ok(rows.iter().map(|row| row.first().copied().flatten()).collect())
+    };
+    let earlier_total = match &earlier {
+        Some(earlier) => total(earlier.whole).await?,
+        None => Vec::new(),
+    };
     // Periods of the range that are ahead have a place in the earlier stretch, and none in the answer.
     let places = earlier.iter().flat_map(|earlier| &earlier.periods).take(range.periods.len());
     let places: Vec<Option<Period>> = places.copied().collect();
     let known: Vec<Period> = places.iter().copied().flatten().collect();
-    let (steps, before, top) = match &dimension {
+    let (here, steps, before, top) = match &dimension {
         None => {
             let steps = asking.series(&metrics, range.periods.clone()).await?;
             let before = if known.is_empty() { Vec::new() } else { asking.series(&metrics, known.clone()).await? };
-            (Some(steps), Some(before), None)
+            (total(range.whole).await?, Some(steps), Some(before), None)
         }
         Some(dimension) => {
             let found = asking.breakdown(dimension.clone(), &metrics, range.whole, limit).await?;
-            (None, None, Some((dimension, found)))
+            // What all values come to together is told with them.
+            (found.together.clone(), None, None, Some((dimension, found)))
         }
     };
     let zone = &on.app.zone;
@@ -93,7 +97,7 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
         with: how.name(),
         from: Utc(earlier.whole.range.from),
         to: Utc(earlier.whole.range.to),
-        total: Values(&metrics, column(usize::from(here.is_some()))),
+        total: Values(&metrics, earlier_total),
         periods: before.as_ref().map(|rows| {
             let mut steps = Step::all(zone, &known, (&metrics, rows)).into_iter();
             places.iter().map(|place| place.and_then(|_| steps.next())).collect()
@@ -102,7 +106,7 @@ pub async fn show(State(state): State<WebState>, on: AppReader, mut params: Para
     Ok(Answer::new(&Shown {
         periods: steps.as_ref().map(|rows| Step::all(zone, &range.periods, (&metrics, rows))),
         breakdown: top.as_ref().map(|(dimension, found)| shown(dimension, found, &metrics)),
-        total: Values(&metrics, top.as_ref().map_or_else(|| column(0), |(_, found)| found.together.clone())),
+        total: Values(&metrics, here),
         compare,
         ..head(&on.app, environment.slug.as_str(), &range, &metrics)
     }))
